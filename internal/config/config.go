@@ -1,0 +1,248 @@
+// Package config reads the gate's one configuration file.
+//
+// [Load] starts from [Default], decodes the file strictly (an unknown or repeated key is a fault), and checks the
+// result with [Config.Validate]. Every fault is reported at once, each with its place in the file and what to do
+// about it. Reading a configuration opens nothing but the file itself: secrets stay references until
+// [Secret.Resolve] is called, certificates and policies are opened by their owners.
+package config
+
+import "time"
+
+// Config is the whole configuration file. Keys are snake_case; an option that weakens the gate is called insecure_….
+type Config struct {
+	// Listen says where the gate accepts connections: the data plane, SCIM, and administration apart.
+	Listen Listen `yaml:"listen"`
+	// Trust names the certificate authorities the gate believes, one bundle for each kind of peer.
+	Trust Trust `yaml:"trust"`
+	// Accounts are the Cosmos DB accounts behind the gate, chosen by the host name a caller used.
+	Accounts []Account `yaml:"accounts"`
+	// Issuers are the OpenID Connect providers whose tokens are accepted.
+	Issuers []Issuer `yaml:"issuers"`
+	// Connections are the identity providers that push people and groups over SCIM.
+	Connections []Connection `yaml:"connections"`
+	// Directory is where people, groups and locks are kept.
+	Directory Directory `yaml:"directory"`
+	// Policy is what decides.
+	Policy Policy `yaml:"policy"`
+	// Audit is the record of every request.
+	Audit Audit `yaml:"audit"`
+	// Log is the operations log, which is not the audit record.
+	Log Log `yaml:"log"`
+	// Limits bound what one gate takes on.
+	Limits Limits `yaml:"limits"`
+}
+
+// Listen holds the three listeners.
+type Listen struct {
+	// Data is the Cosmos data plane that SDKs are pointed at.
+	Data Listener `yaml:"data"`
+	// SCIM is what identity providers push to.
+	SCIM Listener `yaml:"scim"`
+	// Admin serves health checks and metrics. Keep it on loopback or a private network: it asks for no credential.
+	Admin Listener `yaml:"admin"`
+}
+
+// Listener is one address the gate accepts connections on.
+type Listener struct {
+	// Address is host:port; an empty host means every interface, port 0 a free one.
+	Address string `yaml:"address"`
+	// TLS is the certificate served. Required for data and scim; optional for admin.
+	TLS TLS `yaml:"tls"`
+	// MaxConnections is how many connections may be open at once; further ones wait. Default 10000.
+	MaxConnections int `yaml:"max_connections"`
+}
+
+// TLS is a certificate chain and its key, as PEM files. Both are read again when they change.
+type TLS struct {
+	// Certificate is the path of the PEM chain, leaf first.
+	Certificate string `yaml:"certificate"`
+	// Key is the path of the PEM private key; its mode must not let others read it.
+	Key string `yaml:"key"`
+}
+
+// Trust names PEM bundles. An empty one means the system's authorities.
+type Trust struct {
+	// Upstream is the bundle for Cosmos DB endpoints.
+	Upstream string `yaml:"upstream"`
+	// Issuers is the bundle for OpenID Connect providers.
+	Issuers string `yaml:"issuers"`
+}
+
+// Account is one Cosmos DB account behind the gate.
+type Account struct {
+	// Name is what policies call the account: the first segment of account/database/container.
+	Name string `yaml:"name"`
+	// PublicURL is the base that SDKs are pointed at, and the only location the gate publishes. Its host selects the account.
+	PublicURL string `yaml:"public_url"`
+	// Hosts are further host[:port] names that select the account.
+	Hosts []string `yaml:"hosts"`
+	// Upstream is the account's endpoint, https://<account>.documents.azure.com/.
+	Upstream string `yaml:"upstream"`
+	// Region is the name published for the one location; it is what preferred regions in SDKs are compared with.
+	Region string `yaml:"region"`
+	// Reader is the identity that the gate itself reads the account document and container ids with.
+	Reader string `yaml:"reader"`
+	// Identities are the Entra identities that roles forward under, by the name policies use.
+	Identities map[string]Identity `yaml:"identities"`
+	// InsecureMasterKey signs every request with an account key instead of a role's identity. For emulators only.
+	InsecureMasterKey Secret `yaml:"insecure_master_key"`
+}
+
+// Identity says how the gate obtains one Entra identity. Exactly one kind is given.
+type Identity struct {
+	// ManagedIdentity is the platform's managed identity.
+	ManagedIdentity *ManagedIdentity `yaml:"managed_identity"`
+	// WorkloadIdentity exchanges a projected service account token, as on Kubernetes.
+	WorkloadIdentity *WorkloadIdentity `yaml:"workload_identity"`
+	// ClientCertificate signs in as an app registration with a certificate.
+	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
+	// InsecureAzureCLI uses whoever is signed in to the Azure CLI. For a developer's own machine only.
+	InsecureAzureCLI *AzureCLI `yaml:"insecure_azure_cli"`
+}
+
+// ManagedIdentity is a system-assigned identity, or a user-assigned one by its client id.
+type ManagedIdentity struct {
+	// ClientID is the user-assigned identity's client id; empty means the system-assigned identity.
+	ClientID string `yaml:"client_id"`
+}
+
+// WorkloadIdentity is federation from a token file. Empty fields come from the AZURE_* variables that the platform sets.
+type WorkloadIdentity struct {
+	// TenantID is the Entra tenant.
+	TenantID string `yaml:"tenant_id"`
+	// ClientID is the app registration or managed identity that trusts the token.
+	ClientID string `yaml:"client_id"`
+	// TokenFile is the path of the projected token.
+	TokenFile string `yaml:"token_file"`
+}
+
+// ClientCertificate is an app registration with a certificate credential.
+type ClientCertificate struct {
+	// TenantID is the Entra tenant.
+	TenantID string `yaml:"tenant_id"`
+	// ClientID is the app registration.
+	ClientID string `yaml:"client_id"`
+	// Certificate is the path of a PEM or PKCS#12 file with the certificate and its key.
+	Certificate string `yaml:"certificate"`
+}
+
+// AzureCLI is the signed-in user of the Azure CLI.
+type AzureCLI struct {
+	// TenantID selects the tenant if the user has several.
+	TenantID string `yaml:"tenant_id"`
+}
+
+// Issuer is one OpenID Connect provider.
+type Issuer struct {
+	// Name is what connections, applications and records call the issuer.
+	Name string `yaml:"name"`
+	// URL is the issuer, exactly as tokens carry it in iss.
+	URL string `yaml:"url"`
+	// Audiences are the values of aud that mean this gate. A Cosmos DB audience is refused.
+	Audiences []string `yaml:"audiences"`
+	// Connection is the SCIM connection whose people sign in here; empty if only applications do.
+	Connection string `yaml:"connection"`
+	// Claim is the immutable claim that equals externalId in the directory: oid for Entra ID, uid or sub for Okta.
+	Claim string `yaml:"claim"`
+	// FrontEndClients are the client ids (azp, appid or client_id) that carry a person's own sign-in.
+	FrontEndClients []string `yaml:"front_end_clients"`
+	// Algorithms are the accepted signature algorithms. Default RS256 and ES256.
+	Algorithms []string `yaml:"algorithms"`
+	// TokenType is "at+jwt" for providers that follow RFC 9068, "jwt" for Entra ID's and Okta's unmarked access tokens.
+	TokenType string `yaml:"token_type"`
+	// MaxLifetime is the longest exp−iat accepted. Default 25h.
+	MaxLifetime time.Duration `yaml:"max_lifetime"`
+	// InsecureLoopback allows a provider on 127.0.0.1, ::1 or localhost, as development ones are.
+	InsecureLoopback bool `yaml:"insecure_loopback"`
+}
+
+// Connection is one identity provider pushing people and groups to /scim/v2/{name}.
+type Connection struct {
+	// Name is the path segment and the owner of the records it makes.
+	Name string `yaml:"name"`
+	// Issuer is the one issuer whose tokens these people present.
+	Issuer string `yaml:"issuer"`
+	// Tokens are the bearer tokens it may present: at most two, so that one can replace the other without a gap.
+	Tokens []Token `yaml:"tokens"`
+	// Dialect is a hint for warnings: entra, okta, onelogin, jumpcloud, ping, google, sailpoint.
+	Dialect string `yaml:"dialect"`
+	// Rate bounds its requests.
+	Rate Rate `yaml:"rate"`
+}
+
+// Token is one bearer token of a connection.
+type Token struct {
+	// Value is the secret itself, by reference.
+	Value Secret `yaml:"value"`
+	// Expires ends it.
+	Expires time.Time `yaml:"expires"`
+}
+
+// Rate is a token bucket.
+type Rate struct {
+	// RPS is requests a second. Default 50, at least 25.
+	RPS float64 `yaml:"rps"`
+	// Burst is the bucket's size. Default 200.
+	Burst int `yaml:"burst"`
+}
+
+// Directory is the embedded store.
+type Directory struct {
+	// Path is the bbolt file.
+	Path string `yaml:"path"`
+}
+
+// Policy is the policy set.
+type Policy struct {
+	// Path is a file or a folder of .yaml files; it is read again when it changes.
+	Path string `yaml:"path"`
+}
+
+// Audit is the record of every request.
+type Audit struct {
+	// Path is the JSON-lines file.
+	Path string `yaml:"path"`
+	// MaxBytes is the size at which the file is rotated. Default 104857600.
+	MaxBytes int64 `yaml:"max_bytes"`
+	// Keep is how many rotated files stay. Default 10.
+	Keep int `yaml:"keep"`
+}
+
+// Log is the operations log, on standard error.
+type Log struct {
+	// Level is debug, info, warn or error. Default info.
+	Level string `yaml:"level"`
+	// Format is json or text. Default json.
+	Format string `yaml:"format"`
+}
+
+// Limits bound what one gate takes on.
+type Limits struct {
+	// MaxInFlight is how many requests are in progress at once; further ones get 503 with Retry-After. Default 1024.
+	MaxInFlight int `yaml:"max_in_flight"`
+	// UpstreamTimeout is how long Cosmos may take to begin answering; SDKs wait 65s. Default 70s.
+	UpstreamTimeout time.Duration `yaml:"upstream_timeout"`
+	// AccountRefresh is how often the account document is read again. Default 5m.
+	AccountRefresh time.Duration `yaml:"account_refresh"`
+	// Drain is how long requests in flight may go on after SIGTERM. Default 30s.
+	Drain time.Duration `yaml:"drain"`
+}
+
+// Default returns the configuration that an empty file means. It has no accounts and no issuers, so it does not validate.
+func Default() Config {
+	return Config{
+		Listen: Listen{
+			Data:  Listener{Address: ":8443", MaxConnections: defaultConnections},
+			SCIM:  Listener{Address: ":8444", MaxConnections: defaultConnections},
+			Admin: Listener{Address: "127.0.0.1:9090", MaxConnections: adminConnections},
+		},
+		Audit:  Audit{MaxBytes: 100 << 20, Keep: 10},
+		Log:    Log{Level: "info", Format: "json"},
+		Limits: Limits{MaxInFlight: 1024, UpstreamTimeout: 70 * time.Second, AccountRefresh: 5 * time.Minute, Drain: 30 * time.Second},
+	}
+}
+
+const (
+	defaultConnections = 10000
+	adminConnections   = 64
+)
