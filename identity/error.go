@@ -1,0 +1,55 @@
+package identity
+
+import "strconv"
+
+// The substatus codes an [Error] carries beside status 401 (cosmos-wire.md §8).
+const (
+	// SubstatusMissing: no credential.
+	SubstatusMissing = 5000
+	// SubstatusMalformed: not a compact signed token.
+	SubstatusMalformed = 5001
+	// SubstatusSignature: anything that failed before the signature was proven.
+	SubstatusSignature = 5004
+	// SubstatusExpired: outside its validity, or valid for longer than the issuer may grant.
+	SubstatusExpired = 5006
+	// SubstatusAudience: meant for another resource.
+	SubstatusAudience = 5008
+	// SubstatusScope: a genuine token of a kind, client or caller that is not accepted here.
+	SubstatusScope = 5009
+	// SubstatusRevoked: the caller is unknown to the directory, inactive or locked.
+	SubstatusRevoked = 5013
+	// SubstatusKeysDisabled: account keys are not accepted.
+	SubstatusKeysDisabled = 5202
+)
+
+// Error is a refusal.
+type Error struct {
+	// Substatus is the native code for a 401; zero if Unavailable.
+	Substatus int
+	// Unavailable says that the gate could not decide (503): it has no keys of the issuer to check with.
+	Unavailable bool
+	// Hint is text made for the caller, constant and free of the token's content. Almost always empty.
+	Hint string
+	// Reason says what was wrong, for the record and the log; never for the caller.
+	Reason string
+	// Err is the cause, if there is one.
+	Err error
+}
+
+// Error returns the reason and its cause.
+func (e *Error) Error() string {
+	text := "unavailable"
+	if !e.Unavailable {
+		text = "refused 401/" + strconv.Itoa(e.Substatus)
+	}
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
