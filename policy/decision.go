@@ -1,0 +1,78 @@
+package policy
+
+// Reason says why a decision came out as it did. The zero Reason goes with the
+// zero Decision, which denies.
+type Reason uint8
+
+// The reasons. Only ReasonAllowed goes with a decision that allows.
+const (
+	// ReasonNoPolicy: no policy is loaded.
+	ReasonNoPolicy Reason = iota
+	// ReasonAllowed: a role allows every action and no guardrail objects.
+	ReasonAllowed
+	// ReasonNoRole: no role that the principal holds allows the actions on the
+	// resource.
+	ReasonNoRole
+	// ReasonPartitionKey: a role allows the actions, but only under a partition
+	// key that the request does not carry.
+	ReasonPartitionKey
+	// ReasonMissingAttribute: a role allows the actions, but its partition key
+	// names an attribute that the principal does not have.
+	ReasonMissingAttribute
+	// ReasonGuardrail: a guardrail denies.
+	ReasonGuardrail
+	// ReasonEvaluation: a condition could not be evaluated.
+	ReasonEvaluation
+	// ReasonMalformed: the request lacks something that every decision needs,
+	// such as principal, actions, account or time. It is a fault of the caller
+	// of Decide.
+	ReasonMalformed
+	// ReasonAgent: an agent asks; no agent grant lets anything through yet.
+	ReasonAgent
+
+	reasonCount = iota
+)
+
+// reasonNames holds the names that `because:` in a PolicyTest uses, by Reason.
+//
+//nolint:gochecknoglobals // a table that never changes
+var reasonNames = [reasonCount]string{
+	"noPolicy", "allowed", "noRole", "partitionKey", "missingAttribute", "guardrail", "evaluation", "malformed", "agent",
+}
+
+// String returns the reason as `because:` in a PolicyTest writes it.
+func (r Reason) String() string {
+	if int(r) >= len(reasonNames) {
+		return "unknown"
+	}
+	return reasonNames[r]
+}
+
+// Obligations are what must be done to an allowed request.
+type Obligations struct {
+	// MaxItems is the most documents that one page may hold; the proxy forces
+	// x-ms-max-item-count down to it. 0 means no limit.
+	MaxItems int
+}
+
+// Decision is the answer to a [Request]. The zero value denies. It is shared
+// between requests and must not be changed.
+type Decision struct {
+	// Allow is whether the request may be forwarded.
+	Allow bool
+	// Role is the role under which it is forwarded, and Identity the upstream
+	// identity of that role. Both are empty if the request is denied.
+	Role, Identity string
+	// Obligations must be met if the request is allowed.
+	Obligations Obligations
+	// Policies names the documents that decided, such as
+	// `RoleBinding/support-reads-orders` or `Guardrail/no-agent-writes`.
+	Policies []string
+	// Reason is why.
+	Reason Reason
+	// Missing are the actions that the caller lacks, if the request is denied.
+	Missing Actions
+	// Detail explains a denial to operators: for the record and for explain,
+	// never for the caller.
+	Detail string
+}
