@@ -3,8 +3,10 @@ package directory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,7 +15,7 @@ type Config struct {
 	// Path is the file of the embedded log; it is made if absent. Required
 	// unless Log is given.
 	Path string
-	// Log replaces the embedded log.
+	// Log replaces the embedded log. The directory closes it.
 	Log Log
 	// Clock tells the time. Required.
 	Clock func() time.Time
@@ -23,35 +25,102 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Directory is the set of people and groups. Its read methods are safe for any
+// Directory is the set of people and groups. Its methods are safe for any
 // number of goroutines.
-type Directory struct{ config Config }
+type Directory struct {
+	config  Config
+	log     Log
+	state   *state
+	queue   chan *call
+	running atomic.Bool
+	// ending is closed when Run takes no more calls, ended when it has
+	// answered all that it took.
+	ending, ended chan struct{}
+	failure       atomic.Pointer[error]
+	ids           idSource
+}
 
-var errNotYet = errors.New("directory is being built")
+// queueLength bounds the calls that wait for the writer; more wait in Apply.
+const queueLength = 1024
 
 // Open reads the log and returns a directory that answers reads. Writes are
 // served while [Directory.Run] runs.
-func Open(config Config) (*Directory, error) { return nil, errNotYet }
+func Open(config Config) (*Directory, error) {
+	if config.Clock == nil || config.Random == nil || config.Logger == nil {
+		return nil, fmt.Errorf("opening the directory: %w: Clock, Random and Logger are required", errPlan)
+	}
+	log := config.Log
+	if log == nil {
+		if config.Path == "" {
+			return nil, fmt.Errorf("opening the directory: %w: Path or Log is required", errPlan)
+		}
+		embedded, err := openBolt(config.Path)
+		if err != nil {
+			return nil, err
+		}
+		log = embedded
+	}
+	d := &Directory{
+		config: config, log: log, state: newState(), queue: make(chan *call, queueLength),
+		ending: make(chan struct{}), ended: make(chan struct{}),
+	}
+	if err := d.load(); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	d.ids = idSource{random: config.Random, last: d.state.lastID}
+	return d, nil
+}
 
-// Run serves writes until the context ends; what was accepted by then is
-// still committed and answered.
-func (d *Directory) Run(ctx context.Context) error { return errNotYet }
+// loadChunk is the number of deltas published at once while loading.
+const loadChunk = 8192
+
+// load replays the log. Ancestors are computed once, at the end.
+func (d *Directory) load() error {
+	b := newBatch(d.state, d.config.Clock())
+	regroup := map[*slot]struct{}{}
+	pending := 0
+	flush := func() {
+		for place := range b.regroup {
+			regroup[place] = struct{}{}
+		}
+		b.regroup = nil
+		d.state.publish(b)
+		b = newBatch(d.state, d.config.Clock())
+		pending = 0
+	}
+	err := d.log.Tail(context.Background(), 0, func(delta Delta) error {
+		b.undo = b.undo[:0]
+		if err := b.apply(delta); err != nil {
+			return err
+		}
+		d.state.version = max(d.state.version, delta.Version)
+		if pending++; pending >= loadChunk {
+			flush()
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("opening the directory: %w", err)
+	}
+	flush()
+	d.state.recompute(d.state.below(regroup))
+	d.state.closure.Add(1)
+	return nil
+}
 
 // Close releases the log. Call it after Run has returned.
-func (d *Directory) Close() error { return errNotYet }
+func (d *Directory) Close() error { return d.log.Close() }
 
 // Healthy returns nil, or why no write is possible any more.
-func (d *Directory) Healthy() error { return errNotYet }
+func (d *Directory) Healthy() error {
+	if err := d.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // Lookup returns one consistent view of the user linked to k. It takes no lock
 // and doesn't allocate, unless the user's groups changed since the last look.
-func (d *Directory) Lookup(k LinkKey) (UserView, bool) { return UserView{}, false }
-
-// Locked returns the lock in force on a subject.
-func (d *Directory) Locked(s Subject) (*Lock, bool) { return nil, false }
-
-// Apply makes all changes, in order, or none of them. When it returns without
-// an error they are durable and every later read sees them.
-func (d *Directory) Apply(ctx context.Context, connection string, changes ...Change) ([]Result, error) {
-	return nil, errNotYet
+func (d *Directory) Lookup(k LinkKey) (UserView, bool) {
+	return d.state.lookup(k, d.config.Clock)
 }

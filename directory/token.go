@@ -1,7 +1,18 @@
 package directory
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,22 +25,152 @@ type Token struct {
 	Expires    time.Time
 	// LastUsed is when this process last saw the token, zero for never.
 	LastUsed time.Time
-	// hash is the SHA-256 of the secret.
-	hash [32]byte
 }
+
+// tokenRecord is what is stored: the SHA-256 of the secret, which has 256
+// random bits, so that a slow hash would protect nothing.
+type tokenRecord struct {
+	Token
+
+	hash [sha256.Size]byte
+	used atomic.Int64 // Unix milliseconds
+}
+
+const (
+	// maxLiveTokens lets a connection rotate by overlap and no more.
+	maxLiveTokens = 2
+	secretBytes   = 32
+	tokenIDBytes  = 6
+)
 
 // CreateToken makes a bearer token for a connection and returns its secret,
 // which is shown once and never stored. A connection has at most two live
-// tokens.
-func (d *Directory) CreateToken(ctx context.Context, connection string, lifetime time.Duration) (Token, string, error) {
-	return Token{}, "", errNotYet
+// tokens; a third is refused with [ErrLimit].
+func (d *Directory) CreateToken(ctx context.Context, connection string, life time.Duration) (Token, string, error) {
+	if connection == "" || life <= 0 {
+		return Token{}, "", fmt.Errorf("creating a token: %w: connection and lifetime are required", errPlan)
+	}
+	random := make([]byte, tokenIDBytes+secretBytes)
+	if _, err := io.ReadFull(d.config.Random, random); err != nil {
+		return Token{}, "", fmt.Errorf("drawing a token: %w", err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	secret := "scim_" + connection + "_" + encode(random[tokenIDBytes:])
+	token := &tokenRecord{hash: sha256.Sum256([]byte(secret))}
+	err := d.submit(ctx, func(b *batch) error {
+		token.Token = Token{
+			ID: encode(random[:tokenIDBytes]), Connection: connection, Created: b.now, Expires: b.now.Add(life),
+		}
+		if len(b.liveTokens(connection)) >= maxLiveTokens {
+			return fmt.Errorf("creating a token: %w: %s has %d live ones", ErrLimit, connection, maxLiveTokens)
+		}
+		return b.emit(Delta{
+			Kind: KindPutToken, Connection: connection, Subject: token.ID, Payload: encodeToken(token),
+		})
+	})
+	if err != nil {
+		return Token{}, "", err
+	}
+	return token.Token, secret, nil
 }
 
 // RevokeToken ends a token at once.
-func (d *Directory) RevokeToken(ctx context.Context, id string) error { return errNotYet }
+func (d *Directory) RevokeToken(ctx context.Context, id string) error {
+	return d.submit(ctx, func(b *batch) error {
+		token := b.token(id)
+		if token == nil {
+			return fmt.Errorf("revoking token %s: %w", id, ErrNotFound)
+		}
+		return b.emit(Delta{Kind: KindDeleteToken, Connection: token.Connection, Subject: id})
+	})
+}
 
-// Tokens lists a connection's tokens, the expired ones too, oldest first.
-func (d *Directory) Tokens(connection string) []Token { return nil }
+// Tokens lists a connection's tokens, expired ones too, oldest first.
+func (d *Directory) Tokens(connection string) []Token {
+	var tokens []Token
+	for _, t := range *d.state.tokens.Load() {
+		if t.Connection != connection {
+			continue
+		}
+		token := t.Token
+		if used := t.used.Load(); used != 0 {
+			token.LastUsed = time.UnixMilli(used).UTC()
+		}
+		tokens = append(tokens, token)
+	}
+	slices.SortFunc(tokens, func(a, b Token) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return tokens
+}
 
-// VerifyToken reports whether secret is a live token of the connection.
-func (d *Directory) VerifyToken(connection, secret string) bool { return false }
+// VerifyToken reports whether secret is a live token of the connection. It
+// compares hashes in constant time.
+func (d *Directory) VerifyToken(connection, secret string) bool {
+	if !strings.HasPrefix(secret, "scim_") {
+		return false
+	}
+	hash := sha256.Sum256([]byte(secret))
+	now := d.config.Clock()
+	for _, t := range *d.state.tokens.Load() {
+		if subtle.ConstantTimeCompare(t.hash[:], hash[:]) == 1 {
+			t.used.Store(now.UnixMilli())
+			return t.Connection == connection && now.Before(t.Expires)
+		}
+	}
+	return false
+}
+
+func (b *batch) token(id string) *tokenRecord {
+	if t, ok := b.tokens[id]; ok {
+		return t
+	}
+	return (*b.state.tokens.Load())[id]
+}
+
+// liveTokens returns a connection's unexpired tokens as the batch will leave them.
+func (b *batch) liveTokens(connection string) []*tokenRecord {
+	all := maps.Clone(*b.state.tokens.Load())
+	maps.Copy(all, b.tokens)
+	var live []*tokenRecord
+	for _, t := range all {
+		if t != nil && t.Connection == connection && b.now.Before(t.Expires) {
+			live = append(live, t)
+		}
+	}
+	return live
+}
+
+func (b *batch) changeToken(d Delta) error {
+	if d.Kind == KindDeleteToken {
+		record(b, b.tokens, d.Subject, nil)
+		return nil
+	}
+	r := reader{rest: d.Payload}
+	token := &tokenRecord{Token: Token{ID: d.Subject, Connection: d.Connection}}
+	copy(token.hash[:], r.take(sha256.Size))
+	token.Created, token.Expires = r.milliseconds(), r.milliseconds()
+	record(b, b.tokens, d.Subject, token)
+	return r.err(d)
+}
+
+func encodeToken(t *tokenRecord) []byte {
+	payload := slices.Clone(t.hash[:])
+	payload = binary.BigEndian.AppendUint64(payload, uint64(t.Created.UnixMilli()))
+	return binary.BigEndian.AppendUint64(payload, uint64(t.Expires.UnixMilli()))
+}
+
+func (s *state) publishTokens(b *batch) {
+	if len(b.tokens) == 0 {
+		return
+	}
+	next := maps.Clone(*s.tokens.Load())
+	for id, token := range b.tokens {
+		if token == nil {
+			delete(next, id)
+		} else {
+			next[id] = token
+		}
+	}
+	s.tokens.Store(&next)
+}

@@ -1,0 +1,140 @@
+package directory
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// folder is a log that wants idle time to tidy up.
+type folder interface {
+	// fold moves at most limit deltas; it reports how many are left.
+	fold(limit int) (left int, err error)
+	// backlog is the number of deltas that wait to be folded.
+	backlog() int
+}
+
+func (l *boltLog) backlog() int { return l.pending }
+
+// fold moves the oldest journal entries into state in one transaction: a crash
+// leaves either all of them or none moved.
+func (l *boltLog) fold(limit int) (int, error) {
+	moved := 0
+	err := l.db.Update(func(tx *bolt.Tx) error {
+		journal, state := tx.Bucket([]byte(bucketJournal)), tx.Bucket([]byte(bucketState))
+		moved = 0
+		var last []byte
+		var done [][]byte
+		cursor := journal.Cursor()
+		for k, v := cursor.First(); k != nil && moved < limit; k, v = cursor.Next() {
+			d, err := decodeDelta(k, v)
+			if err != nil {
+				return err
+			}
+			if err := foldDelta(state, d); err != nil {
+				return fmt.Errorf("folding delta %x: %w", k, err)
+			}
+			last = bytes.Clone(k)
+			done = append(done, last)
+			moved++
+		}
+		for _, k := range done {
+			if err := journal.Delete(k); err != nil {
+				return fmt.Errorf("dropping delta %x: %w", k, err)
+			}
+		}
+		if last == nil {
+			return nil
+		}
+		if err := tx.Bucket([]byte(bucketMeta)).Put([]byte(keyFolded), last); err != nil {
+			return fmt.Errorf("noting the folded version: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return l.pending, fmt.Errorf("folding the journal: %w", err)
+	}
+	l.pending -= moved
+	return l.pending, nil
+}
+
+// foldDelta applies one delta to the state keys.
+func foldDelta(state *bolt.Bucket, d Delta) error {
+	id := binaryID(d.Subject)
+	switch d.Kind {
+	case KindPutUser:
+		return put(state, stateKey(prefixUser, id), d)
+	case KindDeleteUser:
+		return wrapPut(state.Delete(stateKey(prefixUser, id)))
+	case KindPutGroup:
+		return put(state, stateKey(prefixGroup, id), d)
+	case KindTouchGroup:
+		return put(state, stateKey(prefixTouch, id), d)
+	case KindDeleteGroup:
+		return foldDeletedGroup(state, id)
+	case KindAddMembers, KindRemoveMembers:
+		return foldMembers(state, id, d)
+	case KindPutLock:
+		return put(state, stateKey(prefixLock, []byte(d.Subject)), d)
+	case KindDeleteLock:
+		return wrapPut(state.Delete(stateKey(prefixLock, []byte(d.Subject))))
+	case KindPutToken:
+		return put(state, stateKey(prefixToken, []byte(d.Subject)), d)
+	case KindDeleteToken:
+		return wrapPut(state.Delete(stateKey(prefixToken, []byte(d.Subject))))
+	default:
+		return fmt.Errorf("%w: unknown kind %d", ErrCorrupt, d.Kind)
+	}
+}
+
+func foldMembers(state *bolt.Bucket, group []byte, d Delta) error {
+	for member := range slices.Chunk(d.Payload, idSize) {
+		key := append(stateKey(prefixMember, group), member...)
+		var err error
+		if d.Kind == KindAddMembers {
+			err = state.Put(key, binary.BigEndian.AppendUint32(nil, checksum(key, nil)))
+		} else {
+			err = state.Delete(key)
+		}
+		if err != nil {
+			return wrapPut(err)
+		}
+	}
+	touch := Delta{
+		Kind: KindTouchGroup, Time: d.Time, Connection: d.Connection, Subject: d.Subject, Revision: d.Revision,
+	}
+	return put(state, stateKey(prefixTouch, group), touch)
+}
+
+func foldDeletedGroup(state *bolt.Bucket, group []byte) error {
+	doomed := [][]byte{stateKey(prefixGroup, group), stateKey(prefixTouch, group)}
+	start := stateKey(prefixMember, group)
+	cursor := state.Cursor()
+	for k, _ := cursor.Seek(start); bytes.HasPrefix(k, start); k, _ = cursor.Next() {
+		doomed = append(doomed, bytes.Clone(k))
+	}
+	for _, key := range doomed {
+		if err := state.Delete(key); err != nil {
+			return wrapPut(err)
+		}
+	}
+	return nil
+}
+
+func stateKey(prefix byte, id []byte) []byte {
+	return append([]byte{prefix}, id...)
+}
+
+func put(state *bolt.Bucket, key []byte, d Delta) error {
+	return wrapPut(state.Put(key, d.encode(key)))
+}
+
+func wrapPut(err error) error {
+	if err != nil {
+		return fmt.Errorf("writing state: %w", err)
+	}
+	return nil
+}

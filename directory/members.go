@@ -1,0 +1,98 @@
+package directory
+
+import (
+	"slices"
+	"sync"
+)
+
+// memberSet is a group's members by ordinal, in open addressing: four bytes a
+// slot, so that ten million memberships fit in tens of megabytes. Its lock is
+// for listings; decisions read the user's own list instead.
+type memberSet struct {
+	mu    sync.RWMutex
+	slots []uint32 // ordinal+1; free is 0, removed is tombstone
+	live  int
+	used  int // live and tombstones
+}
+
+const (
+	tombstone       = ^uint32(0)
+	smallestMembers = 8
+	// fibonacci spreads consecutive ordinals (Knuth's multiplicative hashing).
+	fibonacci = 2654435769
+)
+
+// add inserts an ordinal, which must not be there.
+func (m *memberSet) add(ordinal uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if 4*(m.used+1) > 3*len(m.slots) {
+		m.rebuild()
+	}
+	m.insert(ordinal + 1)
+	m.live++
+	m.used++
+}
+
+// remove deletes an ordinal if it is there.
+func (m *memberSet) remove(ordinal uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.slots) == 0 {
+		return
+	}
+	mask := uint32(len(m.slots) - 1)
+	for i := (ordinal + 1) * fibonacci & mask; m.slots[i] != 0; i = (i + 1) & mask {
+		if m.slots[i] == ordinal+1 {
+			m.slots[i] = tombstone
+			m.live--
+			return
+		}
+	}
+}
+
+// size returns the number of members.
+func (m *memberSet) size() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.live
+}
+
+// sorted returns the members in ascending order, hence in that of creation.
+func (m *memberSet) sorted() []uint32 {
+	m.mu.RLock()
+	ordinals := make([]uint32, 0, m.live)
+	for _, s := range m.slots {
+		if s != 0 && s != tombstone {
+			ordinals = append(ordinals, s-1)
+		}
+	}
+	m.mu.RUnlock()
+	slices.Sort(ordinals)
+	return ordinals
+}
+
+func (m *memberSet) insert(entry uint32) {
+	mask := uint32(len(m.slots) - 1)
+	i := entry * fibonacci & mask
+	for m.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	m.slots[i] = entry
+}
+
+// rebuild makes room, dropping tombstones.
+func (m *memberSet) rebuild() {
+	old := m.slots
+	size := smallestMembers
+	for 2*(m.live+1) > size {
+		size *= 2
+	}
+	m.slots = make([]uint32, size)
+	for _, s := range old {
+		if s != 0 && s != tombstone {
+			m.insert(s)
+		}
+	}
+	m.used = m.live
+}

@@ -1,0 +1,189 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// call is one caller's change on its way through the writer.
+type call struct {
+	change func(*batch) error
+	err    error
+	done   chan struct{}
+}
+
+const (
+	// maxCommit bounds the calls of one group commit.
+	maxCommit = 512
+	// idleFold is how long the queue is quiet before the journal is folded,
+	// foldChunk how much is folded at once, maxBacklog where folding starts to
+	// slow writers down instead.
+	idleFold   = 10 * time.Millisecond
+	foldChunk  = 256
+	maxBacklog = 1 << 16
+)
+
+// Apply makes all changes, in order, or none of them. When it returns without
+// an error they are durable and every later read sees them. If the context
+// ends while the changes are being written, it is open whether they were made.
+//
+// Errors: [ConflictError], [UnknownMemberError], [ErrNotFound], [ErrRevision],
+// [ErrStopped], and what an Edit function returned.
+func (d *Directory) Apply(ctx context.Context, connection string, changes ...Change) ([]Result, error) {
+	if connection == "" {
+		return nil, fmt.Errorf("%w: no connection", errPlan)
+	}
+	var results []Result
+	err := d.submit(ctx, func(b *batch) error {
+		p := planner{batch: b, connection: connection, newID: d.newID}
+		results = make([]Result, 0, len(changes))
+		for _, change := range changes {
+			result, err := p.plan(change)
+			if err != nil {
+				return err
+			}
+			results = append(results, result)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// submit hands a change to the writer and waits for its fate.
+func (d *Directory) submit(ctx context.Context, change func(*batch) error) error {
+	if err := d.Healthy(); err != nil {
+		return err
+	}
+	c := &call{change: change, done: make(chan struct{})}
+	select {
+	case <-d.ending:
+		return fmt.Errorf("%w: shutting down", ErrStopped)
+	default:
+	}
+	select {
+	case d.queue <- c:
+	case <-d.ending:
+		return fmt.Errorf("%w: shutting down", ErrStopped)
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the directory's writer: %w", context.Cause(ctx))
+	}
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the directory's commit: %w", context.Cause(ctx))
+	case <-d.ended:
+	}
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return fmt.Errorf("%w: shutting down", ErrStopped)
+	}
+}
+
+// Run serves writes until the context ends; what was queued by then is still
+// committed and answered. It may be called once.
+func (d *Directory) Run(ctx context.Context) error {
+	if d.running.Swap(true) {
+		return fmt.Errorf("%w: the directory runs already", errPlan)
+	}
+	defer close(d.ended)
+	idle := time.NewTimer(idleFold)
+	defer idle.Stop()
+	for {
+		select {
+		case c := <-d.queue:
+			d.commit(ctx, c)
+			idle.Reset(idleFold)
+		case <-idle.C:
+			if d.fold() {
+				idle.Reset(idleFold)
+			}
+		case <-ctx.Done():
+			close(d.ending)
+			d.drain(ctx)
+			return nil
+		}
+	}
+}
+
+// drain answers what is queued at the end.
+func (d *Directory) drain(ctx context.Context) {
+	for {
+		select {
+		case c := <-d.queue:
+			d.commit(ctx, c)
+		default:
+			return
+		}
+	}
+}
+
+// commit gathers all that is queued into one batch: log, publish, answer.
+func (d *Directory) commit(ctx context.Context, first *call) {
+	b := newBatch(d.state, d.config.Clock().UTC().Truncate(time.Millisecond))
+	calls := make([]*call, 0, 1+len(d.queue))
+	for c := first; c != nil; c = d.next(len(calls)) {
+		calls = append(calls, c)
+		if c.err = d.Healthy(); c.err == nil {
+			c.err = b.try(c.change)
+		}
+	}
+	if len(b.deltas) > 0 {
+		// The caller's cancellation must not cut a commit in two.
+		if err := d.log.Append(context.WithoutCancel(ctx), b.deltas); err != nil {
+			d.stop(err)
+			for _, c := range calls {
+				c.err = d.Healthy()
+			}
+		} else {
+			d.state.publish(b)
+		}
+	}
+	for _, c := range calls {
+		close(c.done)
+	}
+	if f, ok := d.log.(folder); ok && f.backlog() > maxBacklog {
+		d.fold()
+	}
+}
+
+// next returns another queued call for the batch, or nil.
+func (d *Directory) next(taken int) *call {
+	if taken >= maxCommit {
+		return nil
+	}
+	select {
+	case c := <-d.queue:
+		return c
+	default:
+		return nil
+	}
+}
+
+// fold tidies the log by one chunk and reports whether there is more to do.
+func (d *Directory) fold() bool {
+	f, ok := d.log.(folder)
+	if !ok || d.Healthy() != nil || f.backlog() == 0 {
+		return false
+	}
+	left, err := f.fold(foldChunk)
+	if err != nil {
+		d.stop(err)
+		return false
+	}
+	return left > 0
+}
+
+// stop makes the directory refuse writes for good: after a failed write or
+// sync nobody knows what the disk holds, and only a restart reads it again.
+func (d *Directory) stop(err error) {
+	failure := fmt.Errorf("%w: %w", ErrStopped, err)
+	d.failure.Store(&failure)
+	d.config.Logger.Error("directory stopped", "error", err)
+}
