@@ -1,13 +1,153 @@
 package identity
 
+import (
+	"github.com/go-jose/go-jose/v4/json"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+)
+
 // Application is an application as policy declares it.
 type Application struct {
 	// Name is unique.
 	Name string
 	// Issuer is the [Issuer.Name] whose tokens may be this application.
 	Issuer string
-	// Claims must all be present with exactly these values.
+	// Claims must all be present with exactly these values; a declaration without claims matches nothing.
 	Claims map[string]string
 	// Attributes are handed to policy.
 	Attributes map[string]string
+}
+
+// matches reports whether every declared claim is in c with exactly the declared value.
+func (a *Application) matches(issuer string, c claims) bool {
+	if a.Issuer != issuer || len(a.Claims) == 0 {
+		return false
+	}
+
+	for name, want := range a.Claims {
+		if !equalClaim(c[name], want) {
+			return false
+		}
+	}
+
+	return true
+}
+
+// equalClaim compares a string, number or boolean as it was written. An empty value equals nothing: it would make a missing
+// answer of the issuer a match.
+func equalClaim(claim any, want string) bool {
+	if want == "" {
+		return false
+	}
+
+	switch value := claim.(type) {
+	case string:
+		return value == want
+	case json.Number:
+		return value.String() == want
+	case bool:
+		return (value && want == "true") || (!value && want == "false")
+	default:
+		return false
+	}
+}
+
+// matchApplication returns the one declaration that c matches.
+func matchApplication(declared []Application, issuer string, c claims) (*Application, error) {
+	var match *Application
+
+	for i := range declared {
+		if !declared[i].matches(issuer, c) {
+			continue
+		}
+
+		if match != nil {
+			return nil, refuseForNow(SubstatusScope, "matches the applications "+match.Name+" and "+declared[i].Name)
+		}
+
+		match = &declared[i]
+	}
+
+	if match == nil {
+		return nil, refuseForNow(SubstatusScope, "client is neither a front-end client nor a declared application")
+	}
+
+	return match, nil
+}
+
+// identify says who a proven token stands for. Clients are declared as carrying people or as applications; other clients are
+// refused.
+func (is *issuer) identify(c claims, declared []Application) (*verdict, error) {
+	client, err := c.client()
+	if err != nil {
+		return nil, refuseBecause(SubstatusScope, "client", err)
+	}
+
+	personless := is.isPersonless(c, client)
+
+	for _, frontEnd := range is.FrontEndClients {
+		if client == frontEnd && !personless {
+			return is.identifyPerson(c, client)
+		}
+	}
+
+	application, err := matchApplication(declared, is.Name, c)
+	if err != nil {
+		return nil, err
+	}
+
+	// A person's token also names its client. Unless the form of the token or the declaration rules people out, matching the
+	// client would turn everybody who signs in there into the application.
+	if _, pinned := application.Claims["sub"]; !personless && (!pinned || is.TokenType == TokenTypeEntra) {
+		return nil, refuseForNow(SubstatusScope, "may stand for a person, so that "+application.Name+" would have to match its sub")
+	}
+
+	return &verdict{
+		declared: declared,
+		principal: Principal{
+			Kind:        KindApplication,
+			Subject:     c.text("sub"),
+			Application: application.Name,
+			Attributes:  application.Attributes,
+			Client:      client,
+			Method:      MethodWorkload,
+		},
+	}, nil
+}
+
+// identifyPerson reads the immutable claim that links a person to the directory.
+func (is *issuer) identifyPerson(c claims, client string) (*verdict, error) {
+	if is.Connection == "" {
+		return nil, refuseForNow(SubstatusScope, "the issuer has no people")
+	}
+
+	subject := c.text(is.Claim)
+	if subject == "" {
+		return nil, refuseForNow(SubstatusScope, "claim "+is.Claim+" is missing or not a string")
+	}
+
+	return &verdict{
+		link: directory.LinkKey{Connection: is.Connection, ExternalID: subject},
+		principal: Principal{
+			Kind:    KindPerson,
+			Subject: subject,
+			Client:  client,
+			Method:  MethodOIDC,
+		},
+	}, nil
+}
+
+// isPersonless reports whether the form of a token rules out that a person stands behind it.
+func (is *issuer) isPersonless(c claims, client string) bool {
+	switch is.TokenType {
+	case TokenTypeEntra:
+		return isAppOnly(c)
+	case TokenTypeWorkload:
+		return true
+	case TokenTypeRFC9068, TokenTypeOkta, TokenTypeKeycloak:
+		// The client is the subject of its own tokens (RFC 9068 section 2.2).
+		return client != "" && c.text("sub") == client
+	default:
+		return false
+	}
 }

@@ -2,8 +2,11 @@ package identity
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,30 +41,258 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+var (
+	errNoIssuers   = errors.New("identity: issuers: at least one is required")
+	errNoDirectory = errors.New("identity: directory is required")
+	errNoClock     = errors.New("identity: clock is required")
+	errNoLogger    = errors.New("identity: logger is required")
+	errCacheSize   = errors.New("identity: cache size must not be negative")
+	errTwice       = errors.New("is declared twice")
+	errShared      = errors.New("a connection belongs to one issuer, or to the Entra v1 and v2 issuers of one tenant with one claim")
+)
+
 // Authenticator proves who is calling. It is safe for concurrent use.
-type Authenticator struct{}
+type Authenticator struct {
+	directory    Directory
+	applications func() []Application
+	clock        func() time.Time
+	cache        *cache
+	metrics      *metrics
+	issuers      []*issuer
+	byURL        map[string]*issuer
+}
 
 // New checks cfg, reporting every fault at once, and returns an Authenticator that refuses until [Authenticator.Run] has keys.
 func New(cfg Config) (*Authenticator, error) {
-	if len(cfg.Issuers) == 0 {
-		return nil, errors.New("identity: no issuers")
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-	return &Authenticator{}, nil
+
+	remembered, err := newCache(cfg.CacheSize)
+	if err != nil {
+		return nil, err
+	}
+
+	a := &Authenticator{
+		directory:    cfg.Directory,
+		applications: cfg.Applications,
+		clock:        cfg.Clock,
+		cache:        remembered,
+		metrics:      newMetrics(),
+		byURL:        make(map[string]*issuer, len(cfg.Issuers)),
+	}
+
+	if a.applications == nil {
+		a.applications = func() []Application { return nil }
+	}
+
+	for _, declared := range cfg.Issuers {
+		is := declared.complete()
+		source := newFetcher(is.URL, fetchConfig{client: is.HTTPClient, loopback: cfg.InsecureLoopbackIssuers, clock: cfg.Clock})
+
+		is.keys, err = newKeySet(source, cfg.Logger.With(slog.String("issuer", is.Name)), a.metrics.issuer(is.Name))
+		if err != nil {
+			return nil, err
+		}
+
+		a.issuers = append(a.issuers, is)
+		a.byURL[is.URL] = is
+	}
+
+	return a, nil
+}
+
+func (cfg Config) validate() error {
+	var faults []error
+
+	for _, required := range []struct {
+		missing bool
+		fault   error
+	}{
+		{len(cfg.Issuers) == 0, errNoIssuers},
+		{cfg.Directory == nil, errNoDirectory},
+		{cfg.Clock == nil, errNoClock},
+		{cfg.Logger == nil, errNoLogger},
+		{cfg.CacheSize < 0, errCacheSize},
+	} {
+		if required.missing {
+			faults = append(faults, required.fault)
+		}
+	}
+
+	for i, is := range cfg.Issuers {
+		if err := is.validate(cfg.InsecureLoopbackIssuers); err != nil {
+			faults = append(faults, fmt.Errorf("identity: issuer %q: %w", is.Name, err))
+		}
+
+		for _, earlier := range cfg.Issuers[:i] {
+			if err := is.compatible(earlier); err != nil {
+				faults = append(faults, fmt.Errorf("identity: issuer %q: %w", is.Name, err))
+			}
+		}
+	}
+
+	return errors.Join(faults...)
 }
 
 // Run keeps the issuers' keys fresh until ctx ends. It returns nil then.
 func (a *Authenticator) Run(ctx context.Context) error {
-	<-ctx.Done()
+	var loops sync.WaitGroup
+
+	for _, is := range a.issuers {
+		loops.Go(func() { is.keys.run(ctx) })
+	}
+
+	loops.Wait()
+
 	return nil
 }
 
-// Authenticate returns the principal behind c or an *[Error].
-func (a *Authenticator) Authenticate(_ context.Context, _ Credential) (Principal, error) {
-	return Principal{}, &Error{Unavailable: true, Reason: "no keys"}
+// Authenticate returns the principal behind c or an *[Error]. It waits for the network only while a first or a demanded refresh
+// of the issuer's keys is under way, and no longer than 5 seconds.
+func (a *Authenticator) Authenticate(ctx context.Context, c Credential) (Principal, error) {
+	switch c.Scheme {
+	case SchemeToken:
+	case SchemeMasterKey:
+		return Principal{}, refuse(SubstatusKeysDisabled, "account keys are not accepted")
+	default:
+		return Principal{}, refuse(SubstatusMissing, "no credential")
+	}
+
+	if len(c.Token) > maxTokenBytes {
+		return Principal{}, refuse(SubstatusMalformed, "token is larger than 16 KB")
+	}
+
+	proven, err := a.verdict(ctx, c.Token)
+	if err != nil {
+		return Principal{}, err
+	}
+
+	return a.admit(proven)
 }
 
-// Ready names every issuer whose tokens can't be checked now; nil if there is none.
-func (a *Authenticator) Ready() error { return nil }
+// verdict returns what the token proves, from memory or by checking it.
+func (a *Authenticator) verdict(ctx context.Context, raw string) (*verdict, error) {
+	now := a.clock()
+	declared := a.applications()
+	d := digest(sha256.Sum256([]byte(raw)))
+
+	if known := a.cache.verdict(d, now, declared); known != nil {
+		a.metrics.hits.Inc()
+
+		return known, nil
+	}
+
+	if err := a.cache.refusal(d, now); err != nil {
+		a.metrics.negatives.Inc()
+
+		return nil, err
+	}
+
+	a.metrics.misses.Inc()
+
+	proven, err := a.verify(ctx, raw, declared)
+	if err != nil {
+		a.cache.refuse(d, err, now)
+
+		return nil, err
+	}
+
+	a.cache.accept(d, proven, now)
+
+	return proven, nil
+}
+
+// verify checks a token: shape, issuer, signature, then what the signature covers.
+func (a *Authenticator) verify(ctx context.Context, raw string, declared []Application) (*verdict, error) {
+	t, err := parseToken(raw)
+	if err != nil {
+		return nil, err
+	}
+
+	// Before anything else, because the caller must learn it even if the issuer of Cosmos tokens is none of ours.
+	if forCosmos(t.claims.list("aud")) {
+		return nil, &Error{Substatus: SubstatusAudience, Hint: cosmosHint, Reason: "audience is Azure Cosmos DB itself"}
+	}
+
+	// The unproven iss only selects who checks the signature.
+	is, found := a.byURL[t.claims.text("iss")]
+	if !found {
+		return nil, refuse(SubstatusSignature, "issuer is not trusted")
+	}
+
+	// Read before the keys are: see keySet.publish.
+	generation := is.keys.generation.Load()
+
+	if err := is.prove(ctx, t); err != nil {
+		return nil, err
+	}
+
+	proven, err := is.judge(t, a.clock(), declared)
+	if err != nil {
+		return nil, err
+	}
+
+	proven.generation = generation
+
+	return proven, nil
+}
+
+// admit reads what may have changed since the token was checked: on every call.
+func (a *Authenticator) admit(proven *verdict) (Principal, error) {
+	switch proven.principal.Kind {
+	case KindPerson:
+		return a.admitPerson(proven)
+	case KindApplication:
+		return a.admitApplication(proven)
+	case KindAgent:
+	}
+
+	return Principal{}, refuse(SubstatusScope, "agents are not accepted")
+}
+
+func (a *Authenticator) admitPerson(proven *verdict) (Principal, error) {
+	user, found := a.directory.Lookup(proven.link)
+
+	switch {
+	case !found:
+		return Principal{}, refuse(SubstatusRevoked, "no directory record is linked to the subject")
+	case !user.Active:
+		return Principal{}, refuse(SubstatusRevoked, "directory record is inactive")
+	case user.Lock != nil:
+		return Principal{}, refuse(SubstatusRevoked, "locked: "+user.Lock.Message)
+	}
+
+	p := proven.principal
+	p.Record, p.User = user.ID, user
+
+	return p, nil
+}
+
+func (a *Authenticator) admitApplication(proven *verdict) (Principal, error) {
+	subject := directory.Subject{Kind: directory.SubjectApplication, Name: proven.principal.Application}
+	if lock, locked := a.directory.Locked(subject); locked {
+		return Principal{}, refuse(SubstatusRevoked, "locked: "+lock.Message)
+	}
+
+	return proven.principal, nil
+}
+
+// Ready names every issuer whose tokens can't be checked now; nil if there is none. An issuer in an outage whose keys still
+// serve is ready.
+func (a *Authenticator) Ready() error {
+	var faults []error
+
+	for _, is := range a.issuers {
+		if err := is.keys.ready(); err != nil {
+			faults = append(faults, fmt.Errorf("issuer %s: %w", is.Name, err))
+		}
+	}
+
+	return errors.Join(faults...)
+}
 
 // Collectors returns the metrics to register.
-func (a *Authenticator) Collectors() []prometheus.Collector { return nil }
+func (a *Authenticator) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{a.metrics.lookups, a.metrics.refreshes, newKeyCollector(a.issuers)}
+}

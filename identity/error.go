@@ -34,6 +34,8 @@ type Error struct {
 	Reason string
 	// Err is the cause, if there is one.
 	Err error
+	// passing refusals may be answered otherwise in a moment, so that they are not remembered.
+	passing bool
 }
 
 // Error returns the reason and its cause.
@@ -53,3 +55,23 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// refuse returns a refusal of the caller's credential.
+func refuse(substatus int, reason string) *Error {
+	return &Error{Substatus: substatus, Reason: reason}
+}
+
+// refuseBecause returns a refusal with its cause.
+func refuseBecause(substatus int, reason string, err error) *Error {
+	return &Error{Substatus: substatus, Reason: reason, Err: err}
+}
+
+// refuseForNow returns a refusal that keys on their way, or a changed declaration, may lift at any moment.
+func refuseForNow(substatus int, reason string) *Error {
+	return &Error{Substatus: substatus, Reason: reason, passing: true}
+}
+
+// unavailable is the gate's own trouble: it can't check tokens of an issuer.
+func unavailable(err error) *Error {
+	return &Error{Unavailable: true, Reason: "issuer's keys are not available", Err: err, passing: true}
+}

@@ -1,8 +1,17 @@
 package identity
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/uuid"
 )
 
 // TokenType says how access tokens of an issuer are told from its other tokens.
@@ -21,6 +30,9 @@ const (
 	// TokenTypeWorkload is GitHub Actions or Kubernetes: plain JWTs that never stand for a person.
 	TokenTypeWorkload TokenType = "workload"
 )
+
+// defaultMaxLifetime admits managed identity tokens, which live for a day.
+const defaultMaxLifetime = 25 * time.Hour
 
 // Issuer is one trusted token issuer. Entra v1 and v2 are two issuers.
 type Issuer struct {
@@ -42,6 +54,197 @@ type Issuer struct {
 	Algorithms []string
 	// MaxLifetime is the longest accepted exp-iat; zero means 25 hours.
 	MaxLifetime time.Duration
-	// HTTPClient fetches discovery and keys. Required. Redirects are never followed and bodies are bounded.
+	// HTTPClient fetches discovery and keys; it and its Transport are required. Redirects are not followed, bodies are bounded.
 	HTTPClient *http.Client
+}
+
+// issuer is an Issuer in use.
+type issuer struct {
+	Issuer
+
+	tenant   string // Entra: the tid in URL
+	verifier *oidc.Config
+	keys     *keySet
+}
+
+var (
+	errNoName       = errors.New("name is required")
+	errQuery        = errors.New("url: must have no query")
+	errNoAudience   = errors.New("audiences: at least one is required")
+	errCosmos       = errors.New("is Azure Cosmos DB's own audience, which the gate always refuses")
+	errEmpty        = errors.New("is empty")
+	errTokenType    = errors.New("is not one of at+jwt, entra, okta, keycloak, workload")
+	errAlgorithm    = errors.New("is not one of RS256, ES256, PS256, EdDSA")
+	errLifetime     = errors.New("max lifetime: must not be negative")
+	errClient       = errors.New("http client: one with a transport is required")
+	errLink         = errors.New("connection and claim go together")
+	errMutableClaim = errors.New("can be reassigned to another person")
+	errNoPeople     = errors.New("connection: a workload issuer has no people")
+	errNoClients    = errors.New("front-end clients: at least one is required with a connection")
+	errEntraClaim   = errors.New("claim: Entra's immutable subject is oid; sub differs from application to application")
+	errTenant       = errors.New("url: an Entra issuer needs one tenant's id in its path, never common or organizations")
+)
+
+// validate reports every fault of the declaration at once.
+func (i Issuer) validate(loopback bool) error {
+	faults := []error{i.validateLink()}
+
+	if i.Name == "" {
+		faults = append(faults, errNoName)
+	}
+
+	if err := checkURL(i.URL, loopback); err != nil {
+		faults = append(faults, fmt.Errorf("url %q: %w", i.URL, err))
+	}
+
+	if strings.Contains(i.URL, "?") {
+		faults = append(faults, errQuery)
+	}
+
+	if len(i.Audiences) == 0 {
+		faults = append(faults, errNoAudience)
+	}
+
+	for _, audience := range i.Audiences {
+		if audience == "" {
+			faults = append(faults, fmt.Errorf("audience %q: %w", audience, errEmpty))
+		}
+
+		if isCosmosAudience(audience) {
+			faults = append(faults, fmt.Errorf("audience %q: %w", audience, errCosmos))
+		}
+	}
+
+	switch i.TokenType {
+	case "", TokenTypeRFC9068, TokenTypeOkta, TokenTypeKeycloak, TokenTypeWorkload:
+	case TokenTypeEntra:
+		if entraTenant(i.URL) == "" {
+			faults = append(faults, errTenant)
+		}
+	default:
+		faults = append(faults, fmt.Errorf("token type %q: %w", i.TokenType, errTokenType))
+	}
+
+	for _, algorithm := range i.Algorithms {
+		if !isAsymmetric(algorithm) {
+			faults = append(faults, fmt.Errorf("algorithm %q: %w", algorithm, errAlgorithm))
+		}
+	}
+
+	if i.MaxLifetime < 0 {
+		faults = append(faults, errLifetime)
+	}
+
+	if i.HTTPClient == nil || i.HTTPClient.Transport == nil {
+		faults = append(faults, errClient)
+	}
+
+	return errors.Join(faults...)
+}
+
+// validateLink checks how the issuer's people are found in the directory.
+func (i Issuer) validateLink() error {
+	var faults []error
+
+	if (i.Connection == "") != (i.Claim == "") {
+		faults = append(faults, errLink)
+	}
+
+	switch i.Claim {
+	case "email", "upn", "preferred_username", "unique_name", "username", "userName", "name", "nickname", "phone_number":
+		faults = append(faults, fmt.Errorf("claim %q: %w", i.Claim, errMutableClaim))
+	default:
+	}
+
+	if i.TokenType == TokenTypeEntra && i.Claim != "" && i.Claim != "oid" {
+		faults = append(faults, errEntraClaim)
+	}
+
+	if i.Connection != "" && i.TokenType == TokenTypeWorkload {
+		faults = append(faults, errNoPeople)
+	}
+
+	if i.Connection != "" && len(i.FrontEndClients) == 0 {
+		faults = append(faults, errNoClients)
+	}
+
+	if slices.Contains(i.FrontEndClients, "") {
+		faults = append(faults, fmt.Errorf("front-end client %w", errEmpty))
+	}
+
+	return errors.Join(faults...)
+}
+
+// compatible reports a clash with another issuer. One connection's externalIds are one namespace, so that two issuers could each
+// name the other's people; only Entra's two issuers of a tenant are one authority.
+func (i Issuer) compatible(other Issuer) error {
+	var faults []error
+
+	if i.Name == other.Name {
+		faults = append(faults, fmt.Errorf("name %q: %w", i.Name, errTwice))
+	}
+
+	if i.URL == other.URL {
+		faults = append(faults, fmt.Errorf("url %q: %w", i.URL, errTwice))
+	}
+
+	sameTenant := i.TokenType == TokenTypeEntra && other.TokenType == TokenTypeEntra && i.Claim == other.Claim &&
+		entraTenant(i.URL) == entraTenant(other.URL)
+	if i.Connection != "" && i.Connection == other.Connection && !sameTenant {
+		faults = append(faults, fmt.Errorf("connection %q: %w", i.Connection, errShared))
+	}
+
+	return errors.Join(faults...)
+}
+
+func isAsymmetric(algorithm string) bool {
+	switch jose.SignatureAlgorithm(algorithm) {
+	case jose.RS256, jose.ES256, jose.PS256, jose.EdDSA:
+		return true
+	default:
+		return false
+	}
+}
+
+// entraTenant returns the tenant id in an Entra issuer, https://sts.windows.net/{tid}/ (v1) or
+// https://login.microsoftonline.com/{tid}/v2.0 (v2); "" if there is none.
+func entraTenant(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return ""
+	}
+
+	tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	if id, err := uuid.Parse(tenant); err != nil || id.String() != tenant {
+		return ""
+	}
+
+	return tenant
+}
+
+// complete fills in the defaults of a valid declaration.
+func (i Issuer) complete() *issuer {
+	if i.TokenType == "" {
+		i.TokenType = TokenTypeRFC9068
+	}
+
+	if len(i.Algorithms) == 0 {
+		i.Algorithms = []string{string(jose.RS256), string(jose.ES256)}
+	}
+
+	if i.MaxLifetime == 0 {
+		i.MaxLifetime = defaultMaxLifetime
+	}
+
+	completed := &issuer{
+		Issuer: i,
+		// The library checks signature and issuer. Audiences are several and times have a skew, which it can't express: ours.
+		verifier: &oidc.Config{SupportedSigningAlgs: i.Algorithms, SkipClientIDCheck: true, SkipExpiryCheck: true},
+	}
+
+	if i.TokenType == TokenTypeEntra {
+		completed.tenant = entraTenant(i.URL)
+	}
+
+	return completed
 }

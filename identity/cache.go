@@ -1,0 +1,118 @@
+package identity
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+)
+
+const (
+	defaultCacheSize = 10_000
+	// maxVerdictAge bounds a cached verdict, whatever the token's expiry.
+	maxVerdictAge = 5 * time.Minute
+	// refusalAge and maxRefusals bound the memory of bad tokens: enough to make a client's tight loop cheap.
+	refusalAge  = 5 * time.Second
+	maxRefusals = 1024
+)
+
+// digest stands for a token, which itself is never kept.
+type digest [sha256.Size]byte
+
+// verdict is what a token proved. It holds nothing that may change while the token lives: that is read on every call.
+type verdict struct {
+	issuer    *issuer
+	principal Principal
+	// link finds the person.
+	link directory.LinkKey
+	// declared is the list that an application was matched against.
+	declared []Application
+	// generation is the issuer's when the signature was checked.
+	generation uint64
+	until      time.Time
+}
+
+// refusal is a remembered failure.
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+// cache holds verdicts and, for seconds, refusals.
+type cache struct {
+	verdicts *lru.Cache[digest, *verdict]
+	refusals *lru.Cache[digest, refusal]
+}
+
+func newCache(size int) (*cache, error) {
+	if size == 0 {
+		size = defaultCacheSize
+	}
+
+	verdicts, err := lru.New[digest, *verdict](size)
+	if err != nil {
+		return nil, fmt.Errorf("making the token cache: %w", err)
+	}
+
+	refusals, err := lru.New[digest, refusal](maxRefusals)
+	if err != nil {
+		return nil, fmt.Errorf("making the memory of refusals: %w", err)
+	}
+
+	return &cache{verdicts: verdicts, refusals: refusals}, nil
+}
+
+// verdict returns what is known of a token, if that still holds.
+func (c *cache) verdict(d digest, now time.Time, declared []Application) *verdict {
+	found, ok := c.verdicts.Get(d)
+	if !ok {
+		return nil
+	}
+
+	if !now.Before(found.until) || found.generation != found.issuer.keys.generation.Load() ||
+		(found.principal.Kind == KindApplication && !sameList(found.declared, declared)) {
+		c.verdicts.Remove(d)
+
+		return nil
+	}
+
+	return found
+}
+
+// refusal returns a failure of moments ago, nil if there was none.
+func (c *cache) refusal(d digest, now time.Time) error {
+	found, ok := c.refusals.Get(d)
+	if !ok || !now.Before(found.until) {
+		return nil
+	}
+
+	return found.err
+}
+
+// accept remembers a verdict for minutes, and not past the token's expiry.
+func (c *cache) accept(d digest, v *verdict, now time.Time) {
+	v.until = now.Add(maxVerdictAge)
+	if v.principal.Expiry.Before(v.until) {
+		v.until = v.principal.Expiry
+	}
+
+	c.verdicts.Add(d, v)
+}
+
+// refuse remembers a failure for seconds if nothing but the token decides it. What depends on keys that may be on their way, or
+// on what is declared, is asked again each time.
+func (c *cache) refuse(d digest, err error, now time.Time) {
+	var failure *Error
+	if errors.As(err, &failure) && !failure.passing {
+		c.refusals.Add(d, refusal{err: err, until: now.Add(refusalAge)})
+	}
+}
+
+// sameList reports whether two lists are one and the same, not merely equal.
+func sameList(a, b []Application) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}

@@ -1,0 +1,197 @@
+package identity
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// skew is how far an issuer's clock may be from ours.
+const skew = time.Minute
+
+// proof lets the library verify a token that is parsed already, with the keys of the one issuer that it names. It keeps the
+// reason of a failure, which the library would turn into text.
+type proof struct {
+	token  *token
+	keys   *keySet
+	reason error
+}
+
+// VerifySignature implements oidc.KeySet.
+func (p *proof) VerifySignature(ctx context.Context, _ string) ([]byte, error) {
+	keys, err := p.keys.find(ctx, p.token.kid, p.token.alg)
+	if err != nil {
+		p.reason = err
+
+		return nil, err
+	}
+
+	for _, key := range keys {
+		payload, err := p.token.jws.Verify(key.Key)
+		if err == nil {
+			return payload, nil
+		}
+	}
+
+	p.reason = refuse(SubstatusSignature, "signature is wrong")
+
+	return nil, p.reason
+}
+
+// prove checks the signature under the issuer's own keys and algorithms.
+func (is *issuer) prove(ctx context.Context, t *token) error {
+	if !slices.Contains(is.Algorithms, t.alg) {
+		return refuse(SubstatusSignature, "algorithm is not allowed for the issuer")
+	}
+
+	attempt := &proof{token: t, keys: is.keys}
+
+	_, err := oidc.NewVerifier(is.URL, attempt, is.verifier).Verify(ctx, t.raw)
+	if attempt.reason != nil {
+		return attempt.reason
+	}
+
+	if err != nil {
+		return refuseBecause(SubstatusSignature, "token", err)
+	}
+
+	return nil
+}
+
+// judge decides what a proven token is worth. The order is identity.md's: audience, kind, client, times, binding.
+func (is *issuer) judge(t *token, now time.Time, declared []Application) (*verdict, error) {
+	if err := is.checkAudience(t.claims); err != nil {
+		return nil, err
+	}
+
+	if err := is.checkKind(t); err != nil {
+		return nil, err
+	}
+
+	proven, err := is.identify(t.claims, declared)
+	if err != nil {
+		return nil, err
+	}
+
+	issued, expiry, err := is.checkTimes(t.claims, now)
+	if err != nil {
+		return nil, err
+	}
+
+	if err := checkUnsupported(t.claims); err != nil {
+		return nil, err
+	}
+
+	proven.issuer = is
+	proven.principal.Issuer = is.URL
+	proven.principal.IssuedAt, proven.principal.Expiry = issued, expiry
+	proven.principal.Scopes = t.claims.scopes()
+	proven.principal.TokenID = t.claims.text("jti")
+	proven.principal.Session = t.claims.text("sid")
+	proven.principal.ACR = t.claims.text("acr")
+
+	return proven, nil
+}
+
+// checkAudience wants one of ours among aud.
+func (is *issuer) checkAudience(c claims) error {
+	for _, audience := range c.list("aud") {
+		if slices.Contains(is.Audiences, audience) {
+			return nil
+		}
+	}
+
+	return refuse(SubstatusAudience, "audience is not this resource")
+}
+
+// checkKind wants an access token. What else an issuer signs (ID, logout, event, proof and grant tokens) has another header type
+// or lacks what its access tokens have.
+func (is *issuer) checkKind(t *token) error {
+	if t.claims.has("events") || t.claims.has("at_hash") || t.claims.has("c_hash") {
+		return refuse(SubstatusScope, "an ID or event token, not an access token")
+	}
+
+	accepted := false
+
+	switch is.TokenType {
+	case TokenTypeRFC9068:
+		accepted = t.typ == "at+jwt"
+	case TokenTypeEntra:
+		accepted = t.typ == "jwt" && is.isEntraAccess(t.claims)
+	case TokenTypeOkta:
+		accepted = (t.typ == "" || t.typ == "jwt") && !t.claims.has("nonce") &&
+			strings.HasPrefix(t.claims.text("jti"), "AT.") && t.claims.text("cid") != "" && t.claims.has("scp")
+	case TokenTypeKeycloak:
+		accepted = (t.typ == "jwt" || t.typ == "at+jwt") && t.claims.text("typ") == "Bearer"
+	case TokenTypeWorkload:
+		accepted = (t.typ == "" || t.typ == "jwt") && !t.claims.has("nonce")
+	}
+
+	if !accepted {
+		return refuse(SubstatusScope, "not an access token of this issuer")
+	}
+
+	return nil
+}
+
+// isEntraAccess tells an Entra access token from an ID token of the same application, whose header is the same: it names the
+// client, and either delegates (scp) or is an application's own.
+func (is *issuer) isEntraAccess(c claims) bool {
+	named := c.text("azp") != "" || c.text("appid") != ""
+
+	return c.text("tid") == is.tenant && named && !c.has("nonce") && (c.text("scp") != "" || isAppOnly(c))
+}
+
+// isAppOnly reports whether an Entra token was issued to an application for itself.
+func isAppOnly(c claims) bool {
+	if c.has("idtyp") {
+		return c.text("idtyp") == "app"
+	}
+
+	return !c.has("scp") && c.text("oid") != "" && c.text("sub") == c.text("oid")
+}
+
+// checkTimes wants exp and iat, honours nbf, and bounds what the issuer may grant.
+func (is *issuer) checkTimes(c claims, now time.Time) (time.Time, time.Time, error) {
+	expiry, errExpiry := c.date("exp")
+	issued, errIssued := c.date("iat")
+	notBefore, errNotBefore := c.date("nbf")
+
+	var reason string
+
+	switch {
+	case errExpiry != nil || errIssued != nil || errNotBefore != nil:
+		reason = "exp, iat or nbf is not a date"
+	case expiry.IsZero() || issued.IsZero():
+		reason = "exp or iat is missing"
+	case !now.Before(expiry.Add(skew)):
+		reason = "expired"
+	case issued.After(now.Add(skew)) || notBefore.After(now.Add(skew)):
+		reason = "not valid yet"
+	case expiry.Sub(issued) > is.MaxLifetime:
+		reason = "lives longer than the issuer may grant"
+	default:
+		return issued, expiry, nil
+	}
+
+	return time.Time{}, time.Time{}, refuse(SubstatusExpired, reason)
+}
+
+// checkUnsupported refuses what would change the meaning of a token if it were ignored.
+func checkUnsupported(c claims) error {
+	for _, claim := range []struct{ name, reason string }{
+		{"cnf", "bound to a key (cnf), and no proof was given"},
+		{"act", "delegated (act), which is not accepted"},
+		{"xms_par_app_azp", "issued to an agent, which is not accepted"},
+		{"authorization_details", "narrowed by authorization_details, which are not understood"},
+	} {
+		if c.has(claim.name) {
+			return refuse(SubstatusScope, claim.reason)
+		}
+	}
+
+	return nil
+}
