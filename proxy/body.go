@@ -1,0 +1,188 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cosmosgate/cosmosgate/cosmos"
+)
+
+const (
+	// smallBody is the largest declared body that is read before it is forwarded,
+	// although nothing in it matters to the gate.
+	smallBody  = 64 << 10
+	bufferSize = 32 << 10
+)
+
+var (
+	errBodyTooLarge = errors.New("request body is larger than its limit")
+	errBodyRead     = errors.New("request body could not be read")
+)
+
+// newBuffers pools the buffers that responses are copied through, all of one size.
+func newBuffers() *sync.Pool {
+	return &sync.Pool{New: func() any {
+		buffer := make([]byte, bufferSize)
+		return &buffer
+	}}
+}
+
+// body is the body of a call: held whole, or streamed from the caller.
+type body struct {
+	source io.ReadCloser
+	limit  int64
+	length int64 // as declared; -1 unknown
+	held   []byte
+	stream *upload
+}
+
+// whole says whether the body can be sent once more.
+func (b *body) whole() bool { return b.stream == nil }
+
+// read is how many bytes the caller sent.
+func (b *body) read() int64 {
+	if b.stream != nil {
+		return b.stream.count()
+	}
+	return int64(len(b.held))
+}
+
+// open returns what to send upstream: a reader, and its length.
+func (b *body) open() (io.ReadCloser, int64) {
+	switch {
+	case len(b.held) > 0:
+		return io.NopCloser(bytes.NewReader(b.held)), int64(len(b.held))
+	case b.held != nil, b.length == 0:
+		return http.NoBody, 0
+	default:
+		b.stream = &upload{source: b.source, left: b.limit}
+		return b.stream, b.length
+	}
+}
+
+// again returns the held body once more.
+func (b *body) again() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(b.held)), nil
+}
+
+// readWhole reads the body into memory, as far as its limit allows.
+func (p *Proxy) readWhole(c *call) error {
+	began := p.now()
+	control := http.NewResponseController(c.w)
+	// A server that can't set deadlines, such as a test's, has no slow callers either.
+	_ = control.SetReadDeadline(began.Add(p.limits.TransferTimeout))
+	held, err := readBounded(c.body.source, c.body.length, c.body.limit)
+	// Left in place, the deadline would end the request while upstream works on it.
+	_ = control.SetReadDeadline(time.Time{})
+	c.callerTime += p.now().Sub(began)
+	switch {
+	case err == nil:
+		c.body.held = held
+		return nil
+	case errors.Is(err, errBodyTooLarge):
+		return cosmos.TooLarge(c.body.limit)
+	default:
+		return c.unreadable(err)
+	}
+}
+
+// unreadable is the answer to a body that ended early or came too slowly.
+func (c *call) unreadable(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &cosmos.Error{
+			Status: http.StatusRequestTimeout, Code: "RequestTimeout",
+			Message: "The request body was not received in time.", Reason: err.Error(),
+		}
+	}
+	if c.left() {
+		c.clientGone(err)
+	}
+	refusal := cosmos.Malformed("the request body ended early or is malformed")
+	refusal.Reason = err.Error()
+	return refusal
+}
+
+func readBounded(from io.Reader, length, limit int64) ([]byte, error) {
+	if length > limit {
+		return nil, errBodyTooLarge
+	}
+	if length >= 0 {
+		held := make([]byte, length)
+		if _, err := io.ReadFull(from, held); err != nil {
+			return nil, fmt.Errorf("%w: %w", errBodyRead, err)
+		}
+		return held, nil
+	}
+	held, err := io.ReadAll(io.LimitReader(from, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBodyRead, err)
+	}
+	if int64(len(held)) > limit {
+		return nil, errBodyTooLarge
+	}
+	return held, nil
+}
+
+// upload streams the caller's body upstream. The transport may still be reading it
+// when the answer is there, so everything about it is behind a lock.
+type upload struct {
+	source io.ReadCloser
+
+	mu      sync.Mutex
+	left    int64
+	sent    int64
+	waiting bool // for the caller
+	failed  error
+}
+
+// Read implements [io.Reader]. Reading past the limit fails, which makes the
+// transport give the request up.
+func (u *upload) Read(b []byte) (int, error) {
+	u.await()
+	n, err := u.source.Read(b)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.waiting = false
+	u.sent += int64(n)
+	u.left -= int64(n)
+	switch {
+	case u.left < 0:
+		u.failed = errBodyTooLarge
+		return 0, errBodyTooLarge
+	case err != nil && !errors.Is(err, io.EOF):
+		u.failed = fmt.Errorf("%w: %w", errBodyRead, err)
+	}
+	return n, err //nolint:wrapcheck // io.EOF must arrive as it is.
+}
+
+func (u *upload) await() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.waiting = true
+}
+
+// Close implements [io.Closer]. The server closes the caller's body itself.
+func (*upload) Close() error { return nil }
+
+func (u *upload) count() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.sent
+}
+
+// fault is why the body could not be read to its end; nil if it could. When time has
+// run out, a caller that has yet to send is to blame, not upstream.
+func (u *upload) fault(late bool) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.failed == nil && u.waiting && late {
+		return os.ErrDeadlineExceeded
+	}
+	return u.failed
+}

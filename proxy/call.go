@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/cosmos"
+	"github.com/cosmosgate/cosmosgate/identity"
+	"github.com/cosmosgate/cosmosgate/policy"
+)
+
+// Header names in canonical form, for direct use with [http.Header].
+const (
+	headerActivityID     = "X-Ms-Activity-Id"
+	headerSubstatus      = "X-Ms-Substatus"
+	headerCharge         = "X-Ms-Request-Charge"
+	headerMaxItemCount   = "X-Ms-Max-Item-Count"
+	headerRole           = "X-Cosmosgate-Role"
+	guidLength           = 36
+	statusClientGone     = 499 // nginx's number for a caller that left before an answer
+	substatusTokenOld    = 5006
+	substatusRevoked     = 5013
+	substatusNoRight     = 5300
+	substatusLastNoRight = 5399
+)
+
+//nolint:gochecknoglobals // a constant header value.
+var jsonType = []string{"application/json"}
+
+const outcomeAnswered = audit.Answered
+
+// call is one request on its way through the stages. Each stage reads what the
+// earlier ones left and adds its own.
+type call struct {
+	w *countingWriter
+	r *http.Request
+
+	start      time.Time
+	activityID string
+	decisionID string
+	crowded    bool // beyond the in-flight cap
+
+	account   *account
+	request   *cosmos.Request
+	principal identity.Principal
+	op        *cosmos.Operation
+	decision  policy.Decision
+	minimal   bool // the written item is taken out of the response
+	body      body
+	tokens    TokenSource
+	token     Token
+
+	reservation Reservation
+	verdict     audit.Decision
+	outcome     audit.Outcome
+	reason      string
+	detail      string
+	substatus   int
+	upstream    int // status
+	charge      float64
+	gone        bool // the caller left
+	broken      bool // the response could not be finished
+
+	upstreamTime time.Duration
+	callerTime   time.Duration
+}
+
+// accept takes a request in. From here on it will be recorded.
+func (p *Proxy) accept(w http.ResponseWriter, r *http.Request) *call {
+	c := &call{
+		w: &countingWriter{ResponseWriter: w}, r: r,
+		start: p.now(), decisionID: p.newID(), verdict: audit.Error,
+		crowded: p.inFlight.Add(1) > int64(p.limits.MaxInFlight),
+	}
+	c.activityID = c.decisionID
+	if sent := r.Header[headerActivityID]; len(sent) == 1 && len(sent[0]) == guidLength && uuid.Validate(sent[0]) == nil {
+		c.activityID = sent[0]
+	}
+	return c
+}
+
+// clientGone notes that the caller left, or does not read any more.
+func (c *call) clientGone(err error) {
+	c.gone, c.broken = true, true
+	c.outcome = audit.ClientAbort
+	c.detail = err.Error()
+}
+
+// abortIfBroken breaks the connection, so that the caller does not take a part of a
+// response, or the empty one that the server would send, for the whole.
+func (c *call) abortIfBroken() {
+	if c.broken {
+		panic(http.ErrAbortHandler) // the server's own way; it logs nothing.
+	}
+}
+
+// left says whether the caller has gone away.
+func (c *call) left() bool {
+	return c.gone || errors.Is(c.r.Context().Err(), context.Canceled)
+}
+
+// countingWriter knows what has been sent.
+type countingWriter struct {
+	http.ResponseWriter
+
+	status int
+	bytes  int64
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *countingWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (w *countingWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err //nolint:wrapcheck // the contract of io.Writer.
+}
+
+// Unwrap gives [http.ResponseController] the connection.
+func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

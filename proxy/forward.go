@@ -1,0 +1,209 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/cosmos"
+)
+
+// maxDrain is how much of a response that nobody wants is read to keep its connection.
+const maxDrain = 64 << 10
+
+var (
+	errUpstreamTimeout = errors.New("upstream did not go on in time")
+	errTooSlow         = errors.New("response took longer than its bound")
+)
+
+// writes are the actions whose effect is unknown when the answer is lost.
+const writes = cosmos.CreateItem | cosmos.ReplaceItem | cosmos.UpsertItem | cosmos.DeleteItem |
+	cosmos.ExecuteStoredProcedure | cosmos.ManageConflicts
+
+// forward does what was admitted: it answers from memory, or sends the operation
+// upstream and passes the answer on.
+func (p *Proxy) forward(c *call) {
+	if c.op.Disposition != cosmos.Forward {
+		p.answerAccount(c)
+		return
+	}
+	ctx, cancel := context.WithCancelCause(c.r.Context())
+	defer cancel(nil)
+	patience := time.AfterFunc(p.limits.UpstreamTimeout, func() { cancel(errUpstreamTimeout) })
+	defer patience.Stop()
+
+	response, err := p.ask(ctx, c)
+	if err != nil {
+		p.refuse(c, p.unanswered(ctx, c, err))
+		return
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end, or given up.
+	p.deliver(c, &answer{Response: response, ctx: ctx, patience: patience})
+}
+
+// ask sends the request, and once more if upstream refused the token that signed it,
+// the identity has another one, and the body can be sent again.
+func (p *Proxy) ask(ctx context.Context, c *call) (*http.Response, error) {
+	response, err := p.roundTrip(ctx, c)
+	if err != nil || !tokenRefused(response) || !c.body.whole() {
+		return response, err
+	}
+	began := p.now()
+	renewed, err := c.tokens.Renew(ctx, c.token)
+	c.upstreamTime += p.now().Sub(began)
+	if err != nil {
+		p.logger.WarnContext(ctx, "upstream refused the token and there is no other",
+			"account", c.account.name, "identity", c.decision.Identity, "error", err)
+		return response, nil //nolint:nilerr // the refusal itself is the answer to judge.
+	}
+	discard(response)
+	c.token = renewed
+	return p.roundTrip(ctx, c)
+}
+
+// roundTrip builds the upstream request from the operation and sends it.
+func (p *Proxy) roundTrip(ctx context.Context, c *call) (*http.Response, error) {
+	header, err := p.upstreamHeader(c)
+	if err != nil {
+		return nil, err
+	}
+	source, length := c.body.open()
+	request := (&http.Request{
+		Method: c.op.Method(), URL: c.account.target(c.op.UpstreamPath()), Host: c.account.upstream.Host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header, Body: source, ContentLength: length,
+	}).WithContext(ctx)
+	if len(c.body.held) > 0 {
+		// Lets the transport begin anew on another connection when it knows that
+		// upstream saw nothing.
+		request.GetBody = c.body.again
+	}
+	began := p.now()
+	response, err := c.account.transport.RoundTrip(request)
+	c.upstreamTime += p.now().Sub(began)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // judged by unanswered.
+	}
+	c.upstream = response.StatusCode
+	return response, nil
+}
+
+func (p *Proxy) upstreamHeader(c *call) (http.Header, error) {
+	date := p.now().UTC().Format(http.TimeFormat)
+	header := c.op.UpstreamHeader(cosmos.UpstreamOptions{
+		Authorization:    c.token.sign(c.op.Method(), c.op.ResourceType(), c.op.ResourceLink(), date),
+		Date:             date,
+		ActivityID:       c.activityID,
+		ReturnMinimal:    c.minimal,
+		DedicatedGateway: c.account.dedicated,
+	})
+	if limit := c.decision.Obligations.MaxItems; limit > 0 {
+		boundItems(header, limit)
+	}
+	return header, nil
+}
+
+// boundItems forces the page size down to a limit; -1 and absence mean upstream's own choice.
+func boundItems(header http.Header, limit int) {
+	if sent := header.Get(headerMaxItemCount); sent != "" {
+		if n, err := strconv.Atoi(sent); err == nil && n > 0 && n <= limit {
+			return
+		}
+	}
+	header[headerMaxItemCount] = []string{strconv.Itoa(limit)}
+}
+
+// target is the URL of an escaped path.
+func (a *account) target(escaped string) *url.URL {
+	to := &url.URL{Scheme: a.upstream.Scheme, Host: a.upstream.Host, Path: escaped}
+	if !strings.Contains(escaped, "%") {
+		return to
+	}
+	if path, err := url.PathUnescape(escaped); err == nil {
+		to.Path, to.RawPath = path, escaped
+	}
+	return to
+}
+
+// unanswered is the answer to a request that got none from upstream. A write that
+// may have been carried out is not called failed.
+func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
+	var native *cosmos.Error
+	if errors.As(err, &native) {
+		return native
+	}
+	if c.left() {
+		c.clientGone(err)
+		return err
+	}
+	late := errors.Is(context.Cause(ctx), errUpstreamTimeout)
+	if c.body.stream != nil {
+		switch fault := c.body.stream.fault(late); {
+		case errors.Is(fault, errBodyTooLarge):
+			c.outcome, c.verdict = audit.Refused, audit.Deny
+			return cosmos.TooLarge(c.body.limit)
+		case fault != nil:
+			c.outcome, c.verdict = audit.Refused, audit.Deny
+			return c.unreadable(fault)
+		}
+	}
+	c.outcome = audit.UpstreamFailure
+	if late {
+		c.outcome = audit.UpstreamTimeout
+		err = errUpstreamTimeout
+	}
+	if c.op.Actions&writes != 0 && !neverSent(err) {
+		return cosmos.OutcomeUnknown(err.Error())
+	}
+	return cosmos.Unavailable(err.Error())
+}
+
+// neverSent says whether an error proves that upstream saw nothing of the request.
+func neverSent(err error) bool {
+	var dial *net.OpError
+	return errors.As(err, &dial) && dial.Op == "dial"
+}
+
+// tokenRefused says whether upstream refused the token in a way that another may cure.
+func tokenRefused(response *http.Response) bool {
+	switch response.StatusCode {
+	case http.StatusUnauthorized:
+		substatus := substatusOf(response.Header)
+		return substatus == substatusTokenOld || substatus == substatusRevoked
+	case http.StatusForbidden:
+		return substatusOf(response.Header) == substatusNoRight
+	default:
+		return false
+	}
+}
+
+// identityRefused says whether upstream refused the gate's own identity.
+func identityRefused(status, substatus int) bool {
+	return status == http.StatusUnauthorized ||
+		status == http.StatusForbidden && substatus >= substatusNoRight && substatus <= substatusLastNoRight
+}
+
+func substatusOf(h http.Header) int {
+	sent := h[headerSubstatus]
+	if len(sent) == 0 {
+		return 0
+	}
+	substatus, err := strconv.Atoi(sent[0])
+	if err != nil {
+		return 0
+	}
+	return substatus
+}
+
+// discard reads the rest of a small response, so that its connection can serve again.
+func discard(response *http.Response) {
+	_, _ = io.CopyN(io.Discard, response.Body, maxDrain)
+	_ = response.Body.Close()
+}

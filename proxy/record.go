@@ -1,0 +1,114 @@
+package proxy
+
+import (
+	"net/http"
+
+	"github.com/cosmosgate/cosmosgate/audit"
+)
+
+// record writes down what became of a call. It always runs, also when the handler
+// panics: then nothing has said how the call ended, which is the gate's own failure.
+func (p *Proxy) record(c *call) {
+	p.inFlight.Add(-1)
+	if c.outcome == "" {
+		c.outcome = audit.Internal
+		c.verdict = audit.Error
+	}
+	ended := p.now()
+	total := ended.Sub(c.start)
+	gate := max(total-c.upstreamTime-c.callerTime, 0)
+	status := c.status()
+	p.metrics.count(c, status)
+	p.metrics.gate.Observe(gate.Seconds())
+	if c.upstreamTime > 0 {
+		p.metrics.upstream.Observe(c.upstreamTime.Seconds())
+	}
+	if c.reservation == nil {
+		return // refused with 503 for want of a place in the log, and counted.
+	}
+	r := audit.Record{
+		Time: c.start, DecisionID: c.decisionID, ActivityID: c.activityID,
+		UserAgent: c.r.UserAgent(), Method: c.r.Method,
+		Decision: c.verdict, Reason: c.reason, Detail: c.detail,
+		PolicyHash: p.policyHash(), Status: status, Substatus: c.substatus,
+		UpstreamStatus: c.upstream, RequestCharge: c.charge,
+		BytesIn: c.body.read(), BytesOut: c.w.bytes, Outcome: c.outcome,
+		Duration: total, GateDuration: gate, UpstreamDuration: c.upstreamTime,
+	}
+	if from := c.source(); from.IsValid() {
+		r.Source = from.String()
+	}
+	if c.account != nil {
+		r.Account = c.account.name
+	}
+	c.describeCaller(&r)
+	c.describeOperation(&r)
+	c.reservation.Commit(r)
+}
+
+// status is what the caller got: 499 if it left before anything was sent.
+func (c *call) status() int {
+	switch {
+	case c.w.status != 0:
+		return c.w.status
+	case c.outcome == audit.ClientAbort:
+		return statusClientGone
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+func (c *call) describeCaller(r *audit.Record) {
+	from := &c.principal
+	if from.Kind == 0 {
+		return
+	}
+	r.Principal = audit.Principal{
+		Kind: from.Kind.String(), Issuer: from.Issuer, Subject: from.Subject,
+		Record: string(from.Record), UserName: from.User.UserName, Application: from.Application,
+	}
+	r.Credential = audit.Credential{Method: string(from.Method), TokenID: from.TokenID}
+	r.Client = from.Client
+	for _, actor := range from.Actors {
+		r.Actors = append(r.Actors, audit.Actor{Issuer: actor.Issuer, Subject: actor.Subject, Name: actor.Agent})
+	}
+}
+
+func (c *call) describeOperation(r *audit.Record) {
+	r.Role, r.Identity, r.Policies = c.decision.Role, c.decision.Identity, c.decision.Policies
+	if c.op == nil {
+		return
+	}
+	r.Operation = c.op.Type.String()
+	r.Actions = c.op.Actions.Names()
+	r.Database, r.Container, r.Item = c.op.Database, c.op.Container, c.op.ID
+	if len(c.op.PartitionKeys) > 0 {
+		r.PartitionKeys = make([][]string, len(c.op.PartitionKeys))
+		for i, key := range c.op.PartitionKeys {
+			r.PartitionKeys[i] = key
+		}
+	}
+}
+
+// count counts a call by operation, decision and class of status.
+func (m *metrics) count(c *call, status int) {
+	operation := "unknown"
+	if c.op != nil {
+		operation = c.op.Type.String()
+	}
+	m.requests.WithLabelValues(operation, string(c.verdict), class(status)).Inc()
+}
+
+func class(status int) string {
+	const hundred = 100
+	switch status / hundred {
+	case 2: //nolint:mnd // 2xx.
+		return "2xx"
+	case 3: //nolint:mnd // 3xx.
+		return "3xx"
+	case 4: //nolint:mnd // 4xx.
+		return "4xx"
+	default:
+		return "5xx"
+	}
+}

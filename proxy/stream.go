@@ -1,0 +1,125 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+
+	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/cosmos"
+)
+
+// stream passes a response on as it comes. Nothing is sent before its first bytes are
+// there, so that a response that breaks off at once becomes a clean error.
+func (p *Proxy) stream(c *call, from *answer) {
+	if from.ContentLength > p.limits.MaxResponseBytes {
+		p.refuse(c, c.upstreamFault(errResponseTooLarge))
+		return
+	}
+	pooled, ok := p.buffers.Get().(*[]byte)
+	if !ok {
+		pooled = new(make([]byte, bufferSize))
+	}
+	defer p.buffers.Put(pooled)
+	buffer := *pooled
+
+	n, err := p.next(c, from, buffer)
+	if err != nil && !errors.Is(err, io.EOF) {
+		p.refuse(c, p.brokenOff(c, from, err))
+		return
+	}
+	p.begin(c, from)
+	flusher := http.NewResponseController(c.w)
+	for {
+		if n > 0 && !p.pass(c, buffer[:n]) {
+			return
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			c.outcome = audit.Complete
+			return
+		case err != nil:
+			p.cutShort(c, from, err)
+			return
+		case c.w.bytes > p.limits.MaxResponseBytes:
+			p.cutShort(c, from, errResponseTooLarge)
+			return
+		case p.now().Sub(c.start) > p.limits.UpstreamTimeout+p.limits.TransferTimeout:
+			p.cutShort(c, from, errTooSlow)
+			return
+		case from.ContentLength < 0:
+			// The length is unknown: what has come may be all for a while. A failure
+			// shows in the next write.
+			_ = flusher.Flush()
+		}
+		n, err = p.next(c, from, buffer)
+	}
+}
+
+// next reads what upstream has to say, within its bound. A read that brings both bytes
+// and an end returns both.
+func (p *Proxy) next(c *call, from *answer, buffer []byte) (int, error) {
+	from.patience.Reset(p.limits.UpstreamTimeout)
+	began := p.now()
+	n, err := from.Body.Read(buffer)
+	c.upstreamTime += p.now().Sub(began)
+	from.patience.Stop()
+	return n, err //nolint:wrapcheck // io.EOF must arrive as it is.
+}
+
+// begin sends the status and the headers.
+func (p *Proxy) begin(c *call, from *answer) {
+	h := c.w.Header()
+	cosmos.FilterResponse(h, from.Header)
+	if _, sent := h[headerActivityID]; !sent {
+		h[headerActivityID] = []string{c.activityID}
+	}
+	if from.ContentLength > 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(from.ContentLength, 10)}
+	}
+	p.boundWrite(c)
+	c.w.WriteHeader(from.StatusCode)
+}
+
+// pass sends one piece on; false if the caller takes no more.
+func (p *Proxy) pass(c *call, piece []byte) bool {
+	began := p.now()
+	_, err := c.w.Write(piece)
+	c.callerTime += p.now().Sub(began)
+	if err == nil {
+		return true
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("caller reads too slowly: %w", err)
+	}
+	c.clientGone(err)
+	return false
+}
+
+// brokenOff is the answer to a response of which nothing was passed on.
+func (p *Proxy) brokenOff(c *call, from *answer, err error) error {
+	answered := c.upstreamFault(err)
+	if c.outcome == audit.UpstreamFailure && errors.Is(context.Cause(from.ctx), errUpstreamTimeout) {
+		c.outcome = audit.UpstreamTimeout
+	}
+	return answered
+}
+
+// cutShort ends a response that has begun and can't be finished. The connection is
+// broken, or the caller would take a part for the whole.
+func (p *Proxy) cutShort(c *call, from *answer, err error) {
+	c.broken = true
+	if c.left() {
+		c.clientGone(err)
+		return
+	}
+	c.outcome = audit.Partial
+	c.detail = err.Error()
+	if cause := context.Cause(from.ctx); cause != nil {
+		c.detail = cause.Error()
+	}
+}
