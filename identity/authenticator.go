@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -175,7 +174,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credential) (Princip
 func (a *Authenticator) verdict(ctx context.Context, raw string) (*verdict, error) {
 	now := a.clock()
 	declared := a.applications()
-	d := digest(sha256.Sum256([]byte(raw)))
+	d := digestOf(raw)
 
 	if known := a.cache.verdict(d, now, declared); known != nil {
 		a.metrics.hits.Inc()
