@@ -1,9 +1,5 @@
 package cosmos
 
-import (
-	"net/http"
-)
-
 // OperationType names what a request asks for. The zero value is an unknown operation, which is never forwarded.
 type OperationType uint8
 
@@ -49,6 +45,34 @@ const (
 	OpTelemetry
 )
 
+// operationNames are in the order of the constants.
+//
+//nolint:gochecknoglobals // a table that never changes
+var operationNames = [...]string{
+	"unknown", "account/read",
+	"databases/list", "databases/read", "databases/query",
+	"containers/list", "containers/read", "containers/query",
+	"pkranges/read", "addresses/read",
+	"items/create", "items/upsert", "items/read", "items/replace", "items/delete", "items/patch",
+	"items/query", "items/queryPlan", "items/readFeed",
+	"items/changeFeed", "items/changeFeedAllVersions", "items/changeFeedQuery",
+	"items/batch", "items/bulk",
+	"sprocs/execute",
+	"conflicts/list", "conflicts/read", "conflicts/delete", "conflicts/query",
+	"encryptionKeys/read",
+	"databases/manage", "containers/manage", "scripts/manage", "users/manage", "offers/manage", "encryptionKeys/manage",
+	"maintenance", "telemetry",
+}
+
+// String returns the stable name used in records and metrics, such as "items/query".
+func (t OperationType) String() string {
+	if int(t) >= len(operationNames) {
+		return operationNames[OpUnknown]
+	}
+
+	return operationNames[t]
+}
+
 // Disposition says who acts on an operation. The zero value refuses.
 type Disposition uint8
 
@@ -81,7 +105,7 @@ type Operation struct {
 	// Refusal is the answer of an operation that is not forwarded; nil for Forward and for OpReadAccount.
 	Refusal *Error
 
-	// Actions are all needed for the operation to be forwarded.
+	// Actions are all needed for the operation to be forwarded; never empty for Forward.
 	Actions Actions
 	// ContentActions are needed to see the written item in the response (PATCH returns the whole item). Where they are
 	// not granted the operation may go on with UpstreamOptions.ReturnMinimal, which takes the content away.
@@ -96,7 +120,7 @@ type Operation struct {
 	ID string
 
 	Scope Scope
-	// PartitionKeys are all keys the request can touch; none means that it is not confined to any key.
+	// PartitionKeys are all keys the request can touch; none means that it is not confined to any key. Read-only.
 	PartitionKeys []PartitionKey
 	// NoData marks operations that return no item data (metadata, key ranges, query plans): a partition requirement
 	// does not concern them.
@@ -105,6 +129,12 @@ type Operation struct {
 	Opaque bool
 
 	request *Request
+	// selectors are emitted, and nothing else of the kind.
+	selectors selectors
+	// scoped operations are sent with the caller's partition key and ranges.
+	scoped       bool
+	contentType  string
+	containerRID string
 }
 
 // NeedsResolution says whether the operation is RID-addressed and its names are not known yet.
@@ -119,33 +149,51 @@ func (op *Operation) Resolve(database, container string) {
 
 // Pin makes the upstream refuse the request (400/1024) if the container was deleted and created again since its RID was
 // looked up. It fails with 400/1024 if the caller meant another container.
-func (op *Operation) Pin(containerRID string) error { return Malformed("not built") }
+func (op *Operation) Pin(containerRID string) error {
+	rid, ok := decodeRID(containerRID)
+	if !ok || rid.Kind() != ContainerRID {
+		return Unavailable("the container's resource id cannot be decoded")
+	}
 
-// UpstreamPath returns the canonical escaped path and nothing the caller could have bent.
-func (op *Operation) UpstreamPath() string { return "" }
+	if err := op.request.meansContainer(rid.String()); err != nil {
+		return err
+	}
 
-// UpstreamOptions are what the gate adds to a forwarded request.
-type UpstreamOptions struct {
-	// Authorization is the complete header value of the upstream credential ([TokenAuthorization], or a key signature).
-	Authorization string
-	// Date is x-ms-date in RFC 1123 form, GMT ([net/http.TimeFormat]).
-	Date string
-	// ActivityID correlates the gate's record with Azure's.
-	ActivityID string
-	// ReturnMinimal takes the written item out of the response.
-	ReturnMinimal bool
-	// PriorityLevel ("High", "Low") and ThroughputBucket are set by policy; the caller's own are never sent.
-	PriorityLevel, ThroughputBucket string
-	// DedicatedGateway lets x-ms-dedicatedgateway-* pass; only for an upstream at *.sqlx.cosmos.azure.com.
-	DedicatedGateway bool
+	op.containerRID = rid.String()
+
+	return nil
 }
 
-// UpstreamHeader returns the headers to send: selectors and Content-Type of the decided operation, the allow-listed
-// headers of the caller, and the options. The result is the caller's to change.
-func (op *Operation) UpstreamHeader(o UpstreamOptions) http.Header { return http.Header{} }
+// meansContainer compares the container with those the caller named in headers.
+func (q *Request) meansContainer(rid string) *Error {
+	if q.intendedContainer != "" && q.intendedContainer != rid || q.containerRID != "" && q.containerRID != rid {
+		return ContainerRecreated()
+	}
 
-// TokenAuthorization is the Authorization header for an Entra token, percent-encoded as the service expects it.
-func TokenAuthorization(token string) string { return "" }
+	return nil
+}
+
+// Resource is the path of the database or container, without a leading slash; "" for the account. RIDs stand where
+// names are not known.
+func (op *Operation) Resource() string {
+	database, container := op.Database, op.Container
+	if database == "" {
+		database = op.DatabaseRID
+	}
+
+	if container == "" {
+		container = op.ContainerRID
+	}
+
+	switch {
+	case database == "":
+		return ""
+	case container == "":
+		return keyDatabases + "/" + database
+	default:
+		return keyDatabases + "/" + database + "/" + keyContainers + "/" + container
+	}
+}
 
 // FiltersFeed says whether the response lists databases or containers and must go through [FilterFeed]; identity
 // encoding is forced upstream for such an operation.
@@ -154,16 +202,16 @@ func (op *Operation) FiltersFeed() bool {
 }
 
 // Idempotent says whether the operation may be repeated without a second effect.
-func (op *Operation) Idempotent() bool { return false }
+func (op *Operation) Idempotent() bool {
+	const reads = ReadMetadata | ReadItem | ExecuteQuery | ReadChangeFeed
 
-// ResourceLink is the link that a master key signs: unescaped, without a leading slash, the parent of a feed.
-func (op *Operation) ResourceLink() string { return "" }
+	switch op.Type {
+	case OpListConflicts, OpReadConflict, OpQueryConflicts:
+		return true
+	default:
+		return op.Actions != 0 && op.Actions&^reads == 0 && op.Type != OpBatch && op.Type != OpBulk
+	}
+}
 
-// ResourceType is the resource type that a master key signs, such as "docs"; empty for the account.
-func (op *Operation) ResourceType() string { return "" }
-
-// Method is the HTTP method to send.
-func (op *Operation) Method() string { return "" }
-
-// String returns the stable name used in records and metrics, such as "items/query".
-func (t OperationType) String() string { return "unknown" }
+// Method is the HTTP method of the request.
+func (op *Operation) Method() string { return op.request.method }

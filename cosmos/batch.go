@@ -1,0 +1,383 @@
+package cosmos
+
+const (
+	// maxBatchOperations and maxPatchOperations are the service's limits.
+	maxBatchOperations = 100
+	maxPatchOperations = 10
+	// hybridRowVersion is the first byte of a HybridRow document (.NET batches); JSON cannot begin with it.
+	hybridRowVersion = 0x81
+)
+
+// nameBatch reads the operations of a transactional batch or a bulk request. Every one of them needs its own action.
+func (op *Operation) nameBatch(q *Request, body []byte) *Error {
+	t := OpBulk
+	if q.atomic == flagTrue {
+		t = OpBatch
+	}
+
+	op.forward(t, 0)
+	op.selectors = selectBatch
+	op.confine()
+
+	if len(body) > 0 && body[0] == hybridRowVersion {
+		return op.takeOpaqueBatch(q)
+	}
+
+	op.contentType = contentTypeJSON
+
+	return op.inspectBatch(q, body)
+}
+
+// takeOpaqueBatch gives an undecoded HybridRow batch the union of what it could do, and confines it to nothing.
+func (op *Operation) takeOpaqueBatch(q *Request) *Error {
+	op.Actions |= CreateItem | ReadItem | ReplaceItem | UpsertItem | DeleteItem
+	op.Opaque, op.PartitionKeys = true, nil
+
+	if op.Scope == ScopePartition {
+		op.Scope = ScopeContainer
+	}
+
+	switch q.media {
+	case mediaNone:
+	case mediaJSON:
+		op.contentType = contentTypeJSON
+	case mediaBinary:
+		op.contentType = contentTypeBinary
+	default:
+		return errMedia()
+	}
+
+	return nil
+}
+
+// inspectBatch reads a JSON batch.
+func (op *Operation) inspectBatch(q *Request, body []byte) *Error {
+	scanner, err := newJSONScanner(body)
+	if err != nil {
+		return err
+	}
+
+	batch := batchReader{scanner: scanner, allKeyed: true}
+	if err := scanner.elements(batch.element); err != nil {
+		return err
+	}
+
+	if err := scanner.end(); err != nil {
+		return err
+	}
+
+	if batch.count == 0 {
+		return Malformed("the batch is empty")
+	}
+
+	op.Actions |= batch.actions
+	if batch.patches && !op.Actions.Has(ReadItem) && q.wantsContent() {
+		op.ContentActions = ReadItem
+	}
+
+	op.confineBatch(q, &batch)
+
+	return nil
+}
+
+// confineBatch takes the partitions of a batch: that of the header and those of its operations. In a bulk request the
+// key range in the header is only where the operations are sent, provided that each of them names its key.
+func (op *Operation) confineBatch(q *Request, batch *batchReader) {
+	byHeader := op.Scope == ScopePartition
+	byOperations := batch.allKeyed && (op.Type == OpBulk || len(q.ranges) == 0)
+
+	switch {
+	case batch.unscopable, !byHeader && !byOperations:
+		op.PartitionKeys = nil
+		if byHeader {
+			op.Scope = ScopeContainer
+		}
+	case q.hasKey && len(q.keys[0]) == 0:
+		op.PartitionKeys = nil
+	default:
+		keys := batch.keys
+		if q.hasKey {
+			keys = appendKey(keys, q.keys[0])
+		}
+
+		op.Scope, op.PartitionKeys = ScopePartition, keys
+	}
+}
+
+// batchReader collects what the operations of a batch need.
+type batchReader struct {
+	scanner *jsonScanner
+	count   int
+	actions Actions
+	patches bool
+	keys    []PartitionKey
+	// allKeyed: each operation names its partition key. unscopable: one names the key [].
+	allKeyed, unscopable bool
+}
+
+// batchOperation is one operation of a batch, as far as it matters.
+type batchOperation struct {
+	verb    string
+	body    []byte
+	key     PartitionKey
+	hasKey  bool
+	members uint8
+}
+
+func (b *batchReader) element() *Error {
+	if b.count == maxBatchOperations {
+		return Malformed("the batch has more than 100 operations")
+	}
+
+	b.count++
+
+	var operation batchOperation
+
+	err := b.scanner.members(func(name string) *Error { return operation.member(b.scanner, name) })
+	if err != nil {
+		return err
+	}
+
+	return b.add(&operation)
+}
+
+// member reads a member of an operation. Only exact names are known, and each may occur once: encoding/json would take
+// "OperationType" too, and the last of two.
+func (o *batchOperation) member(scanner *jsonScanner, name string) *Error {
+	const (
+		verb = 1 << iota
+		id
+		body
+		ifMatch
+		ifNoneMatch
+		key
+	)
+
+	var (
+		bit uint8
+		err *Error
+	)
+
+	switch name {
+	case "operationType":
+		bit = verb
+		o.verb, err = scanner.text()
+	case "id":
+		bit = id
+		_, err = scanner.text()
+	case "resourceBody":
+		bit = body
+		o.body, err = scanner.raw()
+	case "ifMatch":
+		bit = ifMatch
+		_, err = scanner.text()
+	case "ifNoneMatch":
+		bit = ifNoneMatch
+		_, err = scanner.text()
+	case "partitionKey":
+		bit = key
+		err = o.readKey(scanner)
+	default:
+		return Malformed("an operation of the batch has an unknown member")
+	}
+
+	if o.members&bit != 0 {
+		return Malformed("an operation of the batch has a member twice")
+	}
+
+	o.members |= bit
+
+	return err
+}
+
+// readKey reads the key of a bulk operation: a JSON array inside a JSON string.
+func (o *batchOperation) readKey(scanner *jsonScanner) *Error {
+	text, err := scanner.text()
+	if err != nil {
+		return err
+	}
+
+	var parts [maxKeyComponents]string
+
+	n, err := parsePartitionKey(text, &parts)
+	o.key, o.hasKey = append(PartitionKey{}, parts[:n]...), true
+
+	return err
+}
+
+func (b *batchReader) add(o *batchOperation) *Error {
+	switch o.verb {
+	case "Create":
+		b.actions |= CreateItem
+	case "Upsert":
+		b.actions |= UpsertItem
+	case "Replace":
+		b.actions |= ReplaceItem
+	case "Read":
+		b.actions |= ReadItem
+	case "Delete":
+		b.actions |= DeleteItem
+	case "Patch":
+		hasCondition, err := inspectPatch(o.body)
+		if err != nil {
+			return err
+		}
+
+		b.patches = true
+		b.actions |= ReplaceItem
+
+		if hasCondition {
+			b.actions |= ReadItem
+		}
+	default:
+		return Malformed("an operation of the batch has no known operationType")
+	}
+
+	switch {
+	case !o.hasKey:
+		b.allKeyed = false
+	case len(o.key) == 0:
+		b.unscopable = true
+	default:
+		b.keys = appendKey(b.keys, o.key)
+	}
+
+	return nil
+}
+
+func appendKey(keys []PartitionKey, key PartitionKey) []PartitionKey {
+	for _, known := range keys {
+		if known.Equal(key) {
+			return keys
+		}
+	}
+
+	return append(keys, key)
+}
+
+// inspectPatch reads the body of a PATCH. The response is the whole item unless the caller asked for none, and the
+// condition is a question about it: both need the right to read.
+func (op *Operation) inspectPatch(body []byte) *Error {
+	hasCondition, err := inspectPatch(body)
+	if err != nil {
+		return err
+	}
+
+	switch {
+	case hasCondition:
+		op.Actions |= ReadItem
+	case op.request.wantsContent():
+		op.ContentActions = ReadItem
+	}
+
+	return nil
+}
+
+// inspectPatch accepts {"operations":[…],"condition":…} and the bare array that JavaScript sends.
+func inspectPatch(body []byte) (hasCondition bool, err *Error) {
+	scanner, err := newJSONScanner(body)
+	if err != nil {
+		return false, err
+	}
+
+	hasOperations := false
+
+	if scanner.peek() == '[' {
+		hasOperations = true
+		err = scanner.patchOperations()
+	} else {
+		err = scanner.members(func(name string) *Error {
+			switch {
+			case name == "operations" && !hasOperations:
+				hasOperations = true
+
+				return scanner.patchOperations()
+			case name == "condition" && !hasCondition:
+				hasCondition = true
+				_, err := scanner.text()
+
+				return err
+			default:
+				return Malformed("the patch has an unknown member, or one twice")
+			}
+		})
+	}
+
+	if err != nil {
+		return false, err
+	}
+
+	if !hasOperations {
+		return false, Malformed("the patch has no operations")
+	}
+
+	return hasCondition, scanner.end()
+}
+
+func (s *jsonScanner) patchOperations() *Error {
+	count := 0
+
+	return s.elements(func() *Error {
+		if count == maxPatchOperations {
+			return Malformed("the patch has more than 10 operations")
+		}
+
+		count++
+
+		return s.patchOperation()
+	})
+}
+
+// patchOperation reads {"op":…,"path":…,"value":…,"from":…}.
+func (s *jsonScanner) patchOperation() *Error {
+	const (
+		op = 1 << iota
+		path
+		from
+		value
+	)
+
+	verb, members := "", 0
+
+	err := s.members(func(name string) *Error {
+		var (
+			bit int
+			err *Error
+		)
+
+		switch name {
+		case "op":
+			bit = op
+			verb, err = s.text()
+		case "path":
+			bit = path
+			_, err = s.text()
+		case "from":
+			bit = from
+			_, err = s.text()
+		case "value":
+			bit = value
+			_, err = s.raw()
+		default:
+			return Malformed("an operation of the patch has an unknown member")
+		}
+
+		if members&bit != 0 {
+			return Malformed("an operation of the patch has a member twice")
+		}
+
+		members |= bit
+
+		return err
+	})
+	if err != nil {
+		return err
+	}
+
+	switch verb {
+	case "add", "set", "replace", "remove", "incr", "move":
+		return nil
+	default:
+		return Malformed("an operation of the patch is not one the service has")
+	}
+}
