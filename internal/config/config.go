@@ -20,6 +20,8 @@ type Config struct {
 	Issuers []Issuer `yaml:"issuers"`
 	// Connections are the identity providers that push people and groups over SCIM.
 	Connections []Connection `yaml:"connections"`
+	// SCIM is how identity providers reach the gate. Required with connections.
+	SCIM SCIM `yaml:"scim"`
 	// Directory is where people, groups and locks are kept.
 	Directory Directory `yaml:"directory"`
 	// Policy is what decides.
@@ -170,6 +172,12 @@ type Connection struct {
 	Rate Rate `yaml:"rate"`
 }
 
+// SCIM is how identity providers reach the gate.
+type SCIM struct {
+	// PublicURL is the base that providers push to, https://host[:port]/; locations of records are built from it.
+	PublicURL string `yaml:"public_url"`
+}
+
 // Token is one bearer token of a connection.
 type Token struct {
 	// Value is the secret itself, by reference.
@@ -206,6 +214,10 @@ type Audit struct {
 	MaxBytes int64 `yaml:"max_bytes"`
 	// Keep is how many rotated files stay. Default 10.
 	Keep int `yaml:"keep"`
+	// SyncEvery is how much of the record a power failure may cost; 0s puts every batch on disk first. Default 1s.
+	SyncEvery time.Duration `yaml:"sync_every"`
+	// HashKey keys the hashes of partition keys and ids, so that they can't be guessed. Recommended.
+	HashKey Secret `yaml:"hash_key"`
 }
 
 // Log is the operations log, on standard error.
@@ -236,7 +248,7 @@ func Default() Config {
 			SCIM:  Listener{Address: ":8444", MaxConnections: defaultConnections},
 			Admin: Listener{Address: "127.0.0.1:9090", MaxConnections: adminConnections},
 		},
-		Audit:  Audit{MaxBytes: 100 << 20, Keep: 10},
+		Audit:  Audit{MaxBytes: 100 << 20, Keep: 10, SyncEvery: time.Second},
 		Log:    Log{Level: "info", Format: "json"},
 		Limits: Limits{MaxInFlight: 1024, UpstreamTimeout: 70 * time.Second, AccountRefresh: 5 * time.Minute, Drain: 30 * time.Second},
 	}

@@ -46,6 +46,9 @@ func (c *Config) problems() problems {
 	c.checkAccounts(&ps)
 	c.checkIssuers(&ps)
 	c.checkConnections(&ps)
+	if len(c.Connections) > 0 {
+		httpsBase(&ps, "scim.public_url", c.SCIM.PublicURL)
+	}
 	ps.require("directory.path", c.Directory.Path, "name the file that people and groups are kept in")
 	ps.require("policy.path", c.Policy.Path, "name the policy file or folder")
 	ps.require("audit.path", c.Audit.Path, "name the file that every request is recorded in")
@@ -55,6 +58,12 @@ func (c *Config) problems() problems {
 	}
 	if c.Audit.Keep < 1 {
 		ps.add("audit.keep", "is %d: keep at least 1 rotated file", c.Audit.Keep)
+	}
+	if c.Audit.SyncEvery < 0 {
+		ps.add("audit.sync_every", "is %s: use 0s or more", c.Audit.SyncEvery)
+	}
+	if c.Audit.HashKey != (Secret{}) {
+		oneReference(&ps, "audit.hash_key", c.Audit.HashKey)
 	}
 	oneOf(&ps, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(&ps, "log.format", c.Log.Format, "json", "text")

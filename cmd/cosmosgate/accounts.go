@@ -1,0 +1,107 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/google/uuid"
+
+	"github.com/cosmosgate/cosmosgate/internal/config"
+	"github.com/cosmosgate/cosmosgate/proxy"
+	"github.com/cosmosgate/cosmosgate/proxy/upstream"
+)
+
+func (g *gate) newProxy() (*proxy.Proxy, error) {
+	bundle, err := g.bundle("upstream", g.cfg.Trust.Upstream)
+	if err != nil {
+		return nil, err
+	}
+	limits := proxy.Limits{
+		MaxInFlight: g.cfg.Limits.MaxInFlight, UpstreamTimeout: g.cfg.Limits.UpstreamTimeout, AccountRefresh: g.cfg.Limits.AccountRefresh,
+	}
+	c := proxy.Config{
+		Authenticator: g.identity, Authorizer: g.policy.engine,
+		PolicyHash: func() string { return g.policy.engine.Set().Hash() },
+		Reserve: func() (proxy.Reservation, error) {
+			r, err := g.audit.Reserve()
+			if err != nil {
+				return nil, err //nolint:wrapcheck // a nil *Reservation must not become a non-nil interface; the proxy names the cause
+			}
+			return r, nil
+		},
+		Logger: g.log, Now: time.Now, NewID: newID, Limits: limits,
+	}
+	for i := range g.cfg.Accounts {
+		a, err := account(&g.cfg.Accounts[i])
+		if err != nil {
+			return nil, fmt.Errorf("accounts[%d]: %w", i, err)
+		}
+		a.Transport = proxy.NewTransport(bundle.Transport(), limits)
+		c.Accounts = append(c.Accounts, a)
+	}
+	p, err := proxy.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the data path: %w", err)
+	}
+	return p, nil
+}
+
+// newID makes the ids of requests and decisions.
+func newID() string {
+	var b uuid.UUID
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return b.String()
+}
+
+func account(c *config.Account) (proxy.Account, error) {
+	a := proxy.Account{
+		Name: c.Name, PublicURL: c.PublicURL, Hosts: c.Hosts, Region: c.Region, Reader: c.Reader,
+		Identities: map[string]azcore.TokenCredential{},
+	}
+	var err error
+	if a.Upstream, err = url.Parse(c.Upstream); err != nil {
+		return a, fmt.Errorf("upstream: %w", err)
+	}
+	if c.InsecureMasterKey.Set() {
+		if a.InsecureMasterKey, err = c.InsecureMasterKey.Resolve(); err != nil {
+			return a, fmt.Errorf("insecure_master_key: %w", err)
+		}
+	}
+	for name := range c.Identities {
+		options, err := identityOptions(c.Identities[name])
+		if err != nil {
+			return a, fmt.Errorf("identities.%s: %w", name, err)
+		}
+		if a.Identities[name], err = upstream.New(options); err != nil {
+			return a, fmt.Errorf("identities.%s: %w", name, err)
+		}
+	}
+	return a, nil
+}
+
+func identityOptions(c config.Identity) (upstream.Options, error) {
+	switch {
+	case c.ManagedIdentity != nil:
+		return upstream.Options{Kind: upstream.ManagedIdentity, ClientID: c.ManagedIdentity.ClientID}, nil
+	case c.WorkloadIdentity != nil:
+		w := c.WorkloadIdentity
+		return upstream.Options{Kind: upstream.WorkloadIdentity, TenantID: w.TenantID, ClientID: w.ClientID, TokenFile: w.TokenFile}, nil
+	case c.ClientCertificate != nil:
+		w := c.ClientCertificate
+		pem, err := os.ReadFile(w.Certificate)
+		if err != nil {
+			return upstream.Options{}, fmt.Errorf("reading certificate: %w", err)
+		}
+		return upstream.Options{Kind: upstream.ClientCertificate, TenantID: w.TenantID, ClientID: w.ClientID, Certificate: pem}, nil
+	case c.InsecureAzureCLI != nil:
+		return upstream.Options{Kind: upstream.AzureCLI, TenantID: c.InsecureAzureCLI.TenantID, AllowAzureCLI: true}, nil
+	default:
+		return upstream.Options{}, upstream.ErrUnknownKind
+	}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cosmosgate/cosmosgate/internal/config"
+)
+
+// resolved is what check prints: what the gate would run with.
+type resolved struct {
+	Config   config.Config `json:"config"`
+	Policy   policySummary `json:"policy"`
+	Warnings []string      `json:"warnings"`
+}
+
+type policySummary struct {
+	Hash         string   `json:"hash"`
+	Roles        []string `json:"roles"`
+	Applications []string `json:"applications"`
+}
+
+func newCheck() *cobra.Command {
+	var path, output string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check configuration and policy without starting anything",
+		Long: `Reads the configuration file and the policy it names, runs the policy's own tests, and prints what the gate would
+run with. Every fault is reported at once with its place. No network connection is opened; secrets stay references.`,
+		Example: "  cosmosgate check --config cosmosgate.yaml\n  cosmosgate check --config cosmosgate.yaml -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := check(path)
+			if err != nil {
+				return badConfig(err, "docs/config.md and docs/policy.md explain every key")
+			}
+			switch output {
+			case "json":
+				return printJSON(cmd.OutOrStdout(), r)
+			case "text":
+				return printResolved(cmd, path, r)
+			default:
+				return unknownOutput(output, "text", "json")
+			}
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return cmd
+}
+
+func check(path string) (*resolved, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // each line begins with its file
+	}
+	p, err := newPolicyFolder(&cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	set := p.engine.Set()
+	r := &resolved{Config: cfg, Warnings: set.Warnings(), Policy: policySummary{Hash: set.Hash(), Roles: set.Roles()}}
+	for _, a := range set.Applications() {
+		r.Policy.Applications = append(r.Policy.Applications, a.Name)
+	}
+	return r, nil
+}
+
+func printResolved(cmd *cobra.Command, path string, r *resolved) error {
+	w := cmd.OutOrStdout()
+	_, err := fmt.Fprintf(w, "%s is valid\n", path)
+	for i := range r.Config.Accounts {
+		a := &r.Config.Accounts[i]
+		_, e := fmt.Fprintf(w, "account     %s: %s -> %s, %d identities\n", a.Name, a.PublicURL, a.Upstream, len(a.Identities))
+		err = errors.Join(err, e)
+	}
+	for i := range r.Config.Issuers {
+		x := &r.Config.Issuers[i]
+		_, e := fmt.Fprintf(w, "issuer      %s: %s\n", x.Name, x.URL)
+		err = errors.Join(err, e)
+	}
+	for i := range r.Config.Connections {
+		x := &r.Config.Connections[i]
+		_, e := fmt.Fprintf(w, "connection  %s: people of issuer %s\n", x.Name, x.Issuer)
+		err = errors.Join(err, e)
+	}
+	_, e := fmt.Fprintf(w, "policy      %s: %d roles, %d applications\n", r.Policy.Hash, len(r.Policy.Roles), len(r.Policy.Applications))
+	err = errors.Join(err, e)
+	for _, warning := range r.Warnings {
+		_, e := fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", warning)
+		err = errors.Join(err, e)
+	}
+	return wrapOutput(err)
+}

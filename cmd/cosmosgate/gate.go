@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/certs"
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/identity"
+	"github.com/cosmosgate/cosmosgate/internal/config"
+	"github.com/cosmosgate/cosmosgate/internal/server"
+	"github.com/cosmosgate/cosmosgate/proxy"
+	"github.com/cosmosgate/cosmosgate/scim"
+)
+
+// gate is every part of a running gate. newGate builds it from a configuration; Run runs it.
+type gate struct {
+	cfg   config.Config
+	log   *slog.Logger
+	level *slog.LevelVar
+	open  opener
+
+	certs     *certs.Store
+	policy    *policyFolder
+	directory *directory.Directory
+	identity  *identity.Authenticator
+	audit     *audit.Log
+	proxy     *proxy.Proxy
+	scim      *scim.Server
+	health    *server.Health
+	metrics   *prometheus.Registry
+
+	data, push, admin *server.Server
+}
+
+// opener opens a listener's address.
+type opener func(address string) (net.Listener, error)
+
+func openTCP(address string) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(context.Background(), "tcp", address) //nolint:wrapcheck // names the address itself
+}
+
+// newGate builds all parts, in the order in which they need one another, and opens what they keep open.
+// Nothing runs and nothing is answered before Run; what was opened is closed again on a fault.
+func newGate(cfg config.Config, log *slog.Logger, level *slog.LevelVar, open opener) (_ *gate, err error) {
+	g := &gate{cfg: cfg, log: log, level: level, open: open, metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			g.close()
+		}
+	}()
+	if g.certs, err = certs.New(certs.Config{Poll: time.Second, Clock: time.Now, Logger: log}); err != nil {
+		return nil, fmt.Errorf("preparing certificates: %w", err)
+	}
+	if g.policy, err = newPolicyFolder(&cfg, log); err != nil {
+		return nil, err
+	}
+	g.directory, err = directory.Open(directory.Config{Path: cfg.Directory.Path, Clock: time.Now, Random: rand.Reader, Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("opening directory: %w", err)
+	}
+	if g.identity, err = g.newAuthenticator(); err != nil {
+		return nil, err
+	}
+	if g.audit, err = g.openAudit(); err != nil {
+		return nil, err
+	}
+	if g.proxy, err = g.newProxy(); err != nil {
+		return nil, err
+	}
+	if err := g.newServers(); err != nil {
+		return nil, err
+	}
+	return g, g.register()
+}
+
+func (g *gate) openAudit() (*audit.Log, error) {
+	a := &g.cfg.Audit
+	c := audit.Config{Path: a.Path, MaxBytes: a.MaxBytes, Keep: a.Keep, SyncEvery: a.SyncEvery, Clock: time.Now, Logger: g.log}
+	if a.HashKey.Set() {
+		key, err := a.HashKey.Resolve()
+		if err != nil {
+			return nil, fmt.Errorf("audit.hash_key: %w", err)
+		}
+		c.HashKey = []byte(key)
+	}
+	l, err := audit.Open(c)
+	if err != nil {
+		return nil, fmt.Errorf("opening audit log: %w", err)
+	}
+	return l, nil
+}
+
+func (g *gate) newAuthenticator() (*identity.Authenticator, error) {
+	bundle, err := g.bundle("issuers", g.cfg.Trust.Issuers)
+	if err != nil {
+		return nil, err
+	}
+	const patience = 10 * time.Second
+	client := &http.Client{Transport: bundle.Transport(), Timeout: patience}
+	c := identity.Config{Directory: g.directory, Applications: g.policy.declaredApplications, Clock: time.Now, Logger: g.log}
+	for i := range g.cfg.Issuers {
+		x := &g.cfg.Issuers[i]
+		c.InsecureLoopbackIssuers = c.InsecureLoopbackIssuers || x.InsecureLoopback
+		c.Issuers = append(c.Issuers, identity.Issuer{
+			Name: x.Name, URL: x.URL, Audiences: x.Audiences, TokenType: identity.TokenType(x.TokenType),
+			Connection: x.Connection, Claim: x.Claim, FrontEndClients: x.FrontEndClients,
+			Algorithms: x.Algorithms, MaxLifetime: x.MaxLifetime, HTTPClient: client,
+		})
+	}
+	a, err := identity.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("preparing authentication: %w", err)
+	}
+	return a, nil
+}
+
+func (g *gate) bundle(name, file string) (*certs.Bundle, error) {
+	var files []string
+	if file != "" {
+		files = append(files, file)
+	}
+	b, err := g.certs.Bundle(name, files...)
+	if err != nil {
+		return nil, fmt.Errorf("loading trust.%s: %w", name, err)
+	}
+	return b, nil
+}
+
+// newServers opens the three listeners and puts the handlers behind them.
+func (g *gate) newServers() error {
+	g.health = server.NewHealth(
+		server.Check{Name: "audit", Probe: g.audit.Healthy},
+		server.Check{Name: "directory", Probe: g.directory.Healthy},
+		server.Check{Name: "issuers", Probe: g.identity.Ready},
+		server.Check{Name: "accounts", Probe: g.proxy.Ready},
+	)
+	admin, err := server.Admin(server.AdminConfig{Gatherer: g.metrics, Health: g.health, Level: g.level})
+	if err != nil {
+		return fmt.Errorf("preparing admin listener: %w", err)
+	}
+	if g.admin, err = g.listen("admin", &g.cfg.Listen.Admin, admin); err != nil {
+		return err
+	}
+	if g.data, err = g.listen("data", &g.cfg.Listen.Data, g.proxy); err != nil {
+		return err
+	}
+	push, err := g.newSCIM()
+	if err != nil {
+		return err
+	}
+	g.push, err = g.listen("scim", &g.cfg.Listen.SCIM, push)
+	return err
+}
+
+func (g *gate) newSCIM() (http.Handler, error) {
+	if len(g.cfg.Connections) == 0 {
+		return http.NotFoundHandler(), nil
+	}
+	tokens, err := newConnectionTokens(&g.cfg, g.directory, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	public, err := url.Parse(g.cfg.SCIM.PublicURL)
+	if err != nil {
+		return nil, fmt.Errorf("scim.public_url: %w", err)
+	}
+	c := scim.Config{Directory: g.directory, Tokens: tokens, PublicURL: public, Clock: time.Now, Logger: g.log}
+	for i := range g.cfg.Connections {
+		x := &g.cfg.Connections[i]
+		c.Connections = append(c.Connections, scim.Connection{Name: x.Name, Dialect: x.Dialect, Rate: x.Rate.RPS, Burst: x.Rate.Burst})
+	}
+	if g.scim, err = scim.New(c); err != nil {
+		return nil, fmt.Errorf("preparing SCIM: %w", err)
+	}
+	return g.scim, nil
+}
+
+func (g *gate) listen(name string, l *config.Listener, h http.Handler) (*server.Server, error) {
+	c := server.Config{
+		Name: name, Handler: h, Logger: g.log, MaxConnections: l.MaxConnections, DrainTimeout: g.cfg.Limits.Drain,
+	}
+	if l.TLS.Certificate != "" {
+		pair, err := g.certs.KeyPair(name, l.TLS.Certificate, l.TLS.Key)
+		if err != nil {
+			return nil, fmt.Errorf("loading certificate of listen.%s: %w", name, err)
+		}
+		c.TLS = certs.ServerConfig(pair, nil)
+	}
+	listener, err := g.open(l.Address)
+	if err != nil {
+		return nil, fmt.Errorf("opening listen.%s: %w", name, err)
+	}
+	c.Listener = listener
+	s, err := server.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("preparing listen.%s: %w", name, errors.Join(err, listener.Close()))
+	}
+	return s, nil
+}
+
+func (g *gate) register() error {
+	all := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	all = append(all, g.policy.collectors()...)
+	all = append(all, g.certs.Collectors()...)
+	all = append(all, g.identity.Collectors()...)
+	all = append(all, g.audit.Collectors()...)
+	all = append(all, g.proxy.Collectors()...)
+	if g.scim != nil {
+		all = append(all, g.scim.Collectors()...)
+	}
+	for _, s := range []*server.Server{g.data, g.push, g.admin} {
+		all = append(all, s.Collectors()...)
+	}
+	for _, c := range all {
+		if err := g.metrics.Register(c); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// close gives back what newGate opened, if Run never ran.
+func (g *gate) close() {
+	if g.audit != nil {
+		_ = g.audit.Close() // nothing was recorded
+	}
+	if g.directory != nil {
+		_ = g.directory.Close() // nothing was written
+	}
+}
+
+// Run serves until ctx ends or a part fails, then stops in the order in which the parts depend on one another: readiness,
+// the listeners, what runs in the background, and the audit log last, so that it holds the record of the last request.
+func (g *gate) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	detached := context.WithoutCancel(ctx)
+
+	audit, stopAudit := start(detached, stop, g.audit.Run)
+	background, stopBackground := start(detached, stop,
+		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.admin.Run)
+	listeners, stopListeners := start(detached, stop, g.data.Run, g.push.Run)
+	g.health.Started()
+	g.log.Info("gate started", "data", g.data.Addr().String(), "scim", g.push.Addr().String(), "admin", g.admin.Addr().String())
+
+	<-ctx.Done()
+	g.health.Drain()
+	g.log.Info("gate draining", "bound", g.cfg.Limits.Drain)
+	err := errors.Join(end(listeners, stopListeners), end(background, stopBackground), end(audit, stopAudit), g.directory.Close())
+	g.log.Info("gate stopped", "error", err)
+	return err
+}
+
+// start runs the parts of one stage until its stop function is called; the first part to end by itself calls ended.
+func start(parent context.Context, ended func(), parts ...func(context.Context) error) (*errgroup.Group, context.CancelFunc) {
+	ctx, stop := context.WithCancel(parent)
+	var stage errgroup.Group
+	for _, run := range parts {
+		stage.Go(func() error {
+			defer ended()
+			return run(ctx)
+		})
+	}
+	return &stage, stop
+}
+
+// end stops a stage and waits for its parts.
+func end(stage *errgroup.Group, stop context.CancelFunc) error {
+	stop()
+	return stage.Wait() //nolint:wrapcheck // each part's error says whose it is
+}
+
+// reload reads everything again that may change while the gate runs.
+func (g *gate) reload() {
+	if err := g.certs.Reload(); err != nil {
+		g.log.Error("certificates not reloaded: the old ones stay in use", "error", err)
+	}
+	g.policy.ask()
+}

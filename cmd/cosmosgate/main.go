@@ -1,0 +1,95 @@
+// Command cosmosgate is an identity-aware reverse proxy in front of the Azure Cosmos DB (NoSQL) data plane.
+//
+// Each command has its file; gate.go is the only place that wires the packages together.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// exitCode is what the process ends with.
+type exitCode int
+
+const (
+	exitOK        exitCode = 0
+	exitFailure   exitCode = 1 // it was asked properly and did not work
+	exitUsage     exitCode = 2 // the command line was wrong
+	exitBadConfig exitCode = 3 // the configuration or the policy was wrong
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(int(code))
+}
+
+// run executes one command line: data goes to stdout, everything else to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) exitCode {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{code: exitUsage, err: err, hint: "run cosmosgate --help for the commands and their flags"}
+	}
+	_, _ = fmt.Fprintln(stderr, "cosmosgate:", indentFollowing(f.err.Error())) // nothing is left to tell a broken stderr
+	if f.hint != "" {
+		_, _ = fmt.Fprintln(stderr, "hint:", f.hint)
+	}
+	return f.code
+}
+
+// failure is an error with the exit code it deserves and what to do next.
+type failure struct {
+	code exitCode
+	err  error
+	hint string
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func failed(err error, hint string) error { return &failure{code: exitFailure, err: err, hint: hint} }
+func badConfig(err error, hint string) error {
+	return &failure{code: exitBadConfig, err: err, hint: hint}
+}
+
+// indentFollowing puts a list of faults on lines of their own below the first.
+func indentFollowing(s string) string {
+	if strings.Contains(s, "\n") {
+		return "several faults\n  " + strings.ReplaceAll(s, "\n", "\n  ")
+	}
+	return s
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cosmosgate",
+		Short: "Identity-aware reverse proxy for Azure Cosmos DB",
+		Long: `cosmosgate stands between Cosmos DB SDKs and an Azure Cosmos DB (NoSQL) account. It proves who calls by OpenID
+Connect, looks them up in a directory fed by SCIM, decides by policy, forwards under the managed identity of the
+deciding role, and records every request.
+
+Start with "cosmosgate dev": a complete gate on this machine, with people, data and a policy to edit.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.AddCommand(newServe(), newCheck(), newDev(), newDemo(), newHealthcheck(), newVersion())
+	return root
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cosmosgate/cosmosgate/internal/config"
+)
+
+func newServe() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gate",
+		Long: `Runs the gate with a configuration file until it is interrupted (SIGINT, SIGTERM), then lets requests in flight
+finish. SIGHUP reads certificates, policy and the log level again; so does a change of their files.`,
+		Example: "  cosmosgate check --config /etc/cosmosgate/cosmosgate.yaml\n  cosmosgate serve --config /etc/cosmosgate/cosmosgate.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), path, cmd.ErrOrStderr())
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command, path *string) {
+	def := os.Getenv("COSMOSGATE_CONFIG")
+	if def == "" {
+		def = "cosmosgate.yaml"
+	}
+	cmd.Flags().StringVarP(path, "config", "c", def, "configuration file; COSMOSGATE_CONFIG sets the default")
+}
+
+func serve(ctx context.Context, path string, stderr io.Writer) error {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return badConfig(err, "docs/config.md explains every key")
+	}
+	level := new(slog.LevelVar)
+	log := newLogger(stderr, &cfg.Log, level)
+	g, err := newGate(cfg, log, level, openTCP)
+	if err != nil {
+		return badConfig(err, "run cosmosgate check --config "+path)
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go reloadOn(ctx, hangups, g, path)
+	if err := g.Run(ctx); err != nil {
+		return failed(err, "")
+	}
+	return nil
+}
+
+// reloadOn obeys SIGHUP, and follows the log level in the configuration file.
+func reloadOn(ctx context.Context, hangups <-chan os.Signal, g *gate, path string) {
+	const poll = 2 * time.Second
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	seen := fingerprint(path)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			g.reload()
+		case <-tick.C:
+			now := fingerprint(path)
+			if now == seen {
+				continue
+			}
+			seen = now
+		}
+		cfg, err := config.Load(path)
+		if err != nil {
+			g.log.Error("configuration not reloaded: the old log level stays", "error", err)
+			continue
+		}
+		setLevel(g.level, cfg.Log.Level)
+	}
+}
+
+// newLogger returns the operations log in the configured form.
+func newLogger(w io.Writer, c *config.Log, level *slog.LevelVar) *slog.Logger {
+	setLevel(level, c.Level)
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// setLevel sets one of the names that the configuration admits; any other leaves the level alone.
+func setLevel(level *slog.LevelVar, name string) {
+	var l slog.Level
+	if l.UnmarshalText([]byte(name)) == nil {
+		level.Set(l)
+	}
+}
