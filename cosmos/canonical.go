@@ -64,27 +64,30 @@ func (a *address) link() string {
 	return link.String()
 }
 
-// signing returns the resource type and the link that a master key signs. A RID-addressed request signs the RID of its
-// leaf alone, in lower case.
-func (a *address) signing() (resourceType, link string) {
-	link = a.link()
-	if a.rids {
-		link = strings.ToLower(a.leafRID())
-	}
-
+// resourceType is the keyword that a master key signs.
+func (a *address) resourceType() string {
 	switch a.resource {
-	case resAccount, resUnknown, resTelemetry, resAddresses:
-		return "", ""
 	case resDatabases, resDatabase:
-		return keyDatabases, link
+		return keyDatabases
 	case resContainers, resContainer:
-		return keyContainers, link
+		return keyContainers
+	case resAccount, resUnknown, resTelemetry, resAddresses:
+		return ""
 	case resItems, resItem, resRanges, resScripts, resStoredProcedure, resConflicts, resConflict, resUsers, resEncryptionKeys,
 		resEncryptionKey, resMaintenance, resOffers:
-		return a.keyword, link
+		return a.keyword
 	default:
-		return "", ""
+		return ""
 	}
+}
+
+// resourceLink is the link that a master key signs.
+func (a *address) resourceLink() string {
+	if a.rids {
+		return strings.ToLower(a.leafRID())
+	}
+
+	return a.link()
 }
 
 func (a *address) leafRID() string {
