@@ -64,30 +64,27 @@ func (a *address) link() string {
 	return link.String()
 }
 
-// resourceType is the keyword that a master key signs.
-func (a *address) resourceType() string {
+// signing returns the resource type and the link that a master key signs. A RID-addressed request signs the RID of its
+// leaf alone, in lower case.
+func (a *address) signing() (resourceType, link string) {
+	link = a.link()
+	if a.rids {
+		link = strings.ToLower(a.leafRID())
+	}
+
 	switch a.resource {
-	case resDatabases, resDatabase:
-		return keyDatabases
-	case resContainers, resContainer:
-		return keyContainers
 	case resAccount, resUnknown, resTelemetry, resAddresses:
-		return ""
+		return "", ""
+	case resDatabases, resDatabase:
+		return keyDatabases, link
+	case resContainers, resContainer:
+		return keyContainers, link
 	case resItems, resItem, resRanges, resScripts, resStoredProcedure, resConflicts, resConflict, resUsers, resEncryptionKeys,
 		resEncryptionKey, resMaintenance, resOffers:
-		return a.keyword
+		return a.keyword, link
 	default:
-		return ""
+		return "", ""
 	}
-}
-
-// resourceLink is the link that a master key signs.
-func (a *address) resourceLink() string {
-	if a.rids {
-		return strings.ToLower(a.leafRID())
-	}
-
-	return a.link()
 }
 
 func (a *address) leafRID() string {

@@ -433,16 +433,10 @@ func (q *Request) BodyLimit() (limit int64, inspect bool) {
 // ActivityID is the caller's x-ms-activity-id if it is a GUID, else "".
 func (q *Request) ActivityID() string { return q.activityID }
 
-// Stripped returns how many headers of the caller were dropped because they are on no list.
-func (q *Request) Stripped() int { return len(q.stripped) }
+// Stripped returns the names of the headers that were dropped because they are on no list. They are the caller's choice:
+// a metric must not be labelled with them.
+func (q *Request) Stripped() []string { return q.stripped }
 
-// StrippedNames returns their names, for a log. They are the caller's choice: a metric must not be labelled with them.
-func (q *Request) StrippedNames() []string { return q.stripped }
-
-// ResourceType returns the resource type that a master key signs, such as "docs": the last keyword of the path; "" for
-// the account.
-func (q *Request) ResourceType() string { return q.address.resourceType() }
-
-// ResourceLink returns the link that a master key signs: the once-decoded path of the resource, or of the parent of a
-// feed, without a leading slash. A RID-addressed request signs the RID of its leaf alone, in lower case.
-func (q *Request) ResourceLink() string { return q.address.resourceLink() }
+// Signing returns the resource type and the link that a master key signs for this request: the last keyword, and the
+// once-decoded path of the resource, or of the parent of a feed.
+func (q *Request) Signing() (resourceType, link string) { return q.address.signing() }

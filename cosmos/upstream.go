@@ -28,11 +28,8 @@ func (op *Operation) UpstreamPath() string {
 	return string(a.appendTo(make([]byte, 0, frame+len(a.database)+len(a.container)+len(a.id))))
 }
 
-// ResourceType is [Request.ResourceType], for the request as it is sent.
-func (op *Operation) ResourceType() string { return op.request.address.resourceType() }
-
-// ResourceLink is [Request.ResourceLink], for the request as it is sent.
-func (op *Operation) ResourceLink() string { return op.request.address.resourceLink() }
+// Signing returns the resource type and the link that a master key signs for the request as it is sent.
+func (op *Operation) Signing() (resourceType, link string) { return op.request.address.signing() }
 
 // headerBuilder fills a header from one block of values: a request has about twenty of them.
 type headerBuilder struct {
