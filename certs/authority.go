@@ -27,7 +27,6 @@ const (
 
 	serialBits = 128
 
-	keyMode    fs.FileMode = 0o600
 	folderMode fs.FileMode = 0o700
 	anyoneElse fs.FileMode = 0o077
 )

@@ -1,10 +1,9 @@
 package server
 
 import (
-	"log/slog"
+	"encoding/json"
 	"net/http"
-
-	"github.com/prometheus/client_golang/prometheus"
+	"sync/atomic"
 )
 
 // Check is one condition for taking traffic. Probe returns nil while it holds, and must neither block nor do I/O.
@@ -13,25 +12,78 @@ type Check struct {
 	Probe func() error
 }
 
-// Health answers three different questions: has the process finished starting, may it be given traffic now, and is it alive.
-type Health struct{}
-
-// NewHealth returns a Health that is not started yet. Checks decide readiness only: a process that waits for its surroundings must
-// not be restarted for it.
-func NewHealth(checks ...Check) *Health { return &Health{} }
-
-// Started says that the process has finished starting.
-func (*Health) Started() {}
-
-// Drain says that the process is about to stop: it is not ready from now on, whatever its checks say.
-func (*Health) Drain() {}
-
-// AdminConfig configures the admin listener's handler.
-type AdminConfig struct {
-	Gatherer prometheus.Gatherer // required
-	Health   *Health             // required
-	Level    *slog.LevelVar      // nil: the level cannot be read or changed here
+// Health answers three different questions: is the process alive, has it finished starting, and may it be given traffic now.
+type Health struct {
+	checks   []Check
+	started  atomic.Bool
+	draining atomic.Bool
 }
 
-// Admin returns the handler of the admin listener: /metrics, /healthz, /readyz, /startupz, and /loglevel (GET; PUT with a level as text).
-func Admin(AdminConfig) (http.Handler, error) { return nil, errNotReady }
+// NewHealth returns a Health that has not started. Checks decide readiness only: a process that waits for its surroundings must not
+// be restarted for it.
+func NewHealth(checks ...Check) *Health { return &Health{checks: checks} }
+
+// Started says that the process has finished starting.
+func (h *Health) Started() { h.started.Store(true) }
+
+// Drain says that the process is about to stop: from now on it is not ready, whatever its checks say.
+func (h *Health) Drain() { h.draining.Store(true) }
+
+// The answers of the probes.
+const (
+	statusAlive    = "alive"
+	statusStarting = "starting"
+	statusStarted  = "started"
+	statusReady    = "ready"
+	statusNotReady = "not ready"
+	statusDraining = "draining"
+)
+
+// report is the body of a probe's answer.
+type report struct {
+	Status string            `json:"status"`
+	Checks map[string]string `json:"checks,omitempty"`
+}
+
+// live answers /healthz: the process can answer, which is all that a restart could mend.
+func (*Health) live(w http.ResponseWriter, _ *http.Request) {
+	writeReport(w, http.StatusOK, report{Status: statusAlive})
+}
+
+// startup answers /startupz: until it is 200, the other probes are not worth asking.
+func (h *Health) startup(w http.ResponseWriter, _ *http.Request) {
+	if h.started.Load() {
+		writeReport(w, http.StatusOK, report{Status: statusStarted})
+		return
+	}
+	writeReport(w, http.StatusServiceUnavailable, report{Status: statusStarting})
+}
+
+// ready answers /readyz, with the state of each check.
+func (h *Health) ready(w http.ResponseWriter, _ *http.Request) {
+	code, status := http.StatusServiceUnavailable, statusReady
+	checks := make(map[string]string, len(h.checks))
+	for _, c := range h.checks {
+		checks[c.Name] = "ok"
+		if err := c.Probe(); err != nil {
+			checks[c.Name] = err.Error()
+			status = statusNotReady
+		}
+	}
+	switch {
+	case h.draining.Load():
+		status = statusDraining
+	case !h.started.Load():
+		status = statusStarting
+	case status == statusReady:
+		code = http.StatusOK
+	}
+	writeReport(w, code, report{Status: status, Checks: checks})
+}
+
+func writeReport(w http.ResponseWriter, code int, r report) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(r) // the prober that left needs no answer
+}

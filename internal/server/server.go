@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,7 +13,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-var errNotReady = errors.New("server: not ready")
+const (
+	defaultMaxConnections    = 16384
+	defaultMaxHeaderBytes    = 256 << 10
+	defaultReadHeaderTimeout = 10 * time.Second
+	defaultIdleTimeout       = 2 * time.Minute
+	defaultStallTimeout      = 30 * time.Second
+	defaultDrainTimeout      = 25 * time.Second
+
+	// maxStreams bounds the requests in flight on one HTTP/2 connection.
+	maxStreams = 250
+	// pingAfter is the silence after which an HTTP/2 connection is asked whether anybody is there.
+	pingAfter = 45 * time.Second
+)
 
 // Config configures a Server. Zero limits mean the defaults named at each field.
 type Config struct {
@@ -24,24 +37,115 @@ type Config struct {
 
 	MaxConnections    int           // further ones are closed at once; 0 means 16384
 	MaxHeaderBytes    int           // hard limit, answered by net/http itself; the handler should refuse earlier. 0 means 256 KiB
-	ReadHeaderTimeout time.Duration // 0 means 10 s
+	ReadHeaderTimeout time.Duration // also bounds the TLS handshake; 0 means 10 s
 	IdleTimeout       time.Duration // between requests on a connection; 0 means 2 min
-	StallTimeout      time.Duration // longest wait for one read of a request body or one write of a response; 0 means 30 s
+	StallTimeout      time.Duration // longest wait for a piece of a request's body, or for a client to take a piece of a response; 0 means 30 s
 	DrainTimeout      time.Duration // for requests in flight when Run's context ends; 0 means 25 s
 }
 
-// Server serves HTTP on one listener.
-type Server struct{}
+func (c Config) validate() error {
+	var errs []error
+	if c.Name == "" || c.Listener == nil || c.Handler == nil || c.Logger == nil {
+		errs = append(errs, errors.New("name, listener, handler and logger are required"))
+	}
+	if c.MaxConnections < 0 || c.MaxHeaderBytes < 0 || min(c.ReadHeaderTimeout, c.IdleTimeout, c.StallTimeout, c.DrainTimeout) < 0 {
+		errs = append(errs, errors.New("limits must not be negative"))
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("configuring server %q: %w", c.Name, errors.Join(errs...))
+	}
+	return nil
+}
+
+// Server serves HTTP/1.1 and, over TLS that offers it, HTTP/2 on one listener.
+type Server struct {
+	config   Config
+	listener *limitedListener
+	http     *http.Server
+	metrics  *metrics
+}
 
 // New checks the configuration and returns a server that does not accept yet.
-func New(Config) (*Server, error) { return nil, errNotReady }
+func New(config Config) (*Server, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	config.MaxConnections = orElse(config.MaxConnections, defaultMaxConnections)
+	config.MaxHeaderBytes = orElse(config.MaxHeaderBytes, defaultMaxHeaderBytes)
+	config.ReadHeaderTimeout = orElse(config.ReadHeaderTimeout, defaultReadHeaderTimeout)
+	config.IdleTimeout = orElse(config.IdleTimeout, defaultIdleTimeout)
+	config.StallTimeout = orElse(config.StallTimeout, defaultStallTimeout)
+	config.DrainTimeout = orElse(config.DrainTimeout, defaultDrainTimeout)
+
+	m := newMetrics(config.Name)
+	return &Server{
+		config:   config,
+		listener: &limitedListener{Listener: config.Listener, limit: int64(config.MaxConnections), metrics: m},
+		metrics:  m,
+		http: &http.Server{
+			Handler:           &patience{next: config.Handler, stall: config.StallTimeout},
+			TLSConfig:         config.TLS,
+			MaxHeaderBytes:    config.MaxHeaderBytes,
+			ReadHeaderTimeout: config.ReadHeaderTimeout,
+			IdleTimeout:       config.IdleTimeout,
+			// Handshakes that fail and clients that speak nonsense are everyday on an open port.
+			ErrorLog: slog.NewLogLogger(config.Logger.With("listener", config.Name).Handler(), slog.LevelDebug),
+			HTTP2: &http.HTTP2Config{
+				MaxConcurrentStreams: maxStreams,
+				SendPingTimeout:      pingAfter,
+				WriteByteTimeout:     config.StallTimeout,
+			},
+		},
+	}, nil
+}
 
 // Addr returns the address that the server listens on.
-func (*Server) Addr() net.Addr { return nil }
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Run serves until ctx is done, then stops accepting, lets requests in flight finish within DrainTimeout, and cuts the rest.
-// The error is nil after an orderly end, also if requests had to be cut (which is logged and counted).
-func (*Server) Run(context.Context) error { return errNotReady }
+// The error is nil after an orderly end, also if requests had to be cut (which is logged and counted). A server runs once.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.serve() }()
+	s.config.Logger.Info("listening", "listener", s.config.Name, "address", s.Addr().String(), "tls", s.config.TLS != nil)
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving %s: %w", s.config.Name, err)
+	case <-ctx.Done():
+	}
+	s.drain(context.WithoutCancel(ctx))
+	<-failed
+	return nil
+}
+
+func (s *Server) serve() error {
+	if s.config.TLS != nil {
+		return s.http.ServeTLS(s.listener, "", "")
+	}
+	return s.http.Serve(s.listener)
+}
+
+func (s *Server) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.DrainTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err == nil {
+		return
+	}
+	cut := s.listener.open.Load()
+	s.metrics.cut.Add(float64(cut))
+	s.config.Logger.Warn("connections cut at the end of the drain time", "listener", s.config.Name, "connections", cut)
+	if err := s.http.Close(); err != nil {
+		s.config.Logger.Warn("closing connections", "listener", s.config.Name, "error", err)
+	}
+}
 
 // Collectors returns the server's metrics.
-func (*Server) Collectors() []prometheus.Collector { return nil }
+func (s *Server) Collectors() []prometheus.Collector { return s.metrics.collectors() }
+
+func orElse[T comparable](value, other T) T {
+	var zero T
+	if value == zero {
+		return other
+	}
+	return value
+}

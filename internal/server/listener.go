@@ -1,0 +1,50 @@
+package server
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// limitedListener closes connections beyond a limit as soon as they come. Leaving them in the kernel's queue instead would let clients wait
+// for a turn that idle connections may never give up; a refusal sends them to another replica.
+type limitedListener struct {
+	net.Listener
+
+	limit   int64
+	open    atomic.Int64
+	metrics *metrics
+}
+
+// Accept returns the next connection within the limit.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // net/http compares it.
+		}
+		if l.open.Add(1) <= l.limit {
+			l.metrics.open.Inc()
+			return &countedConn{Conn: conn, listener: l}, nil
+		}
+		l.open.Add(-1)
+		l.metrics.refused.Inc()
+		_ = conn.Close() // refused: there is nobody to tell
+	}
+}
+
+type countedConn struct {
+	net.Conn
+
+	listener *limitedListener
+	closed   sync.Once
+}
+
+// Close closes the connection and gives its place to another.
+func (c *countedConn) Close() error {
+	c.closed.Do(func() {
+		c.listener.open.Add(-1)
+		c.listener.metrics.open.Dec()
+	})
+	return c.Conn.Close() //nolint:wrapcheck // A plain decorator.
+}
