@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// marks are the cells of the printed matrix.
+func mark(v Verdict) string {
+	switch v {
+	case Equal:
+		return "equal"
+	case Differs:
+		return "**DIFFERS**"
+	case Unexpected:
+		return "**FAILS**"
+	case Unsupported:
+		return "–"
+	case Skipped:
+		return "skipped"
+	}
+	return "**FAILS**"
+}
+
+// markdown prints the matrix: cases × SDKs, then what needs words.
+func (r *Report) markdown() string {
+	var b strings.Builder
+	b.WriteString("# SDKs through the gate\n\n`equal`: the SDK's caller sees what the case expects, directly and through the gate. `–`: the SDK has no such call.\n\n| case |")
+	for _, c := range r.Columns {
+		fmt.Fprintf(&b, " %s |", c.Version)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(r.Columns)) + "\n")
+	for _, row := range r.Rows {
+		fmt.Fprintf(&b, "| %s |", row.Case)
+		for _, c := range r.Columns {
+			cell := mark(row.Cells[c.Name].Verdict)
+			family, _, _ := strings.Cut(c.Name, "-")
+			if row.Limit[family] != "" && row.Cells[c.Name].Verdict == Equal {
+				cell += " (refused)"
+			}
+			fmt.Fprintf(&b, " %s |", cell)
+		}
+		b.WriteString("\n")
+	}
+	r.totals(&b)
+	r.reasons(&b)
+	r.denials(&b)
+	return b.String()
+}
+
+// totals prints one line per SDK; a skipped one is never counted as passed.
+func (r *Report) totals(b *strings.Builder) {
+	b.WriteString("\n")
+	for _, c := range r.Columns {
+		count := map[Verdict]int{}
+		for _, row := range r.Rows {
+			count[row.Cells[c.Name].Verdict]++
+		}
+		fmt.Fprintf(b, "- %s: %d equal, %d unsupported, %d failed", c.Version, count[Equal], count[Unsupported], count[Differs]+count[Unexpected])
+		if c.Skipped != "" {
+			fmt.Fprintf(b, ", SKIPPED (%s)", c.Skipped)
+		}
+		if c.Failed != "" {
+			fmt.Fprintf(b, ", BROKE OFF: %s", c.Failed)
+		}
+		b.WriteString("\n")
+	}
+}
+
+// reasons prints why cells are not equal.
+func (r *Report) reasons(b *strings.Builder) {
+	var lines []string
+	for _, row := range r.Rows {
+		for _, c := range r.Columns {
+			cell := row.Cells[c.Name]
+			switch cell.Verdict {
+			case Differs:
+				lines = append(lines, fmt.Sprintf("- %s, %s: differs (- direct, + gate)\n\n```\n%s```\n", c.Name, row.Case, cell.Reason))
+			case Unexpected, Unsupported:
+				if strings.HasSuffix(cell.Reason, brokenOff) {
+					continue // told once, with the totals
+				}
+				lines = append(lines, fmt.Sprintf("- %s, %s: %s\n", c.Name, row.Case, cell.Reason))
+			case Equal, Skipped:
+			}
+		}
+		for family, limit := range row.Limit {
+			lines = append(lines, fmt.Sprintf("- %s, %s: %s\n", family, row.Case, limit))
+		}
+	}
+	if len(lines) > 0 {
+		b.WriteString("\n## Not equal, and why\n\n" + strings.Join(slices.Compact(lines), ""))
+	}
+}
+
+// denials prints what each SDK's own error says to its caller.
+func (r *Report) denials(b *strings.Builder) {
+	b.WriteString("\n## What a refused caller sees\n\n| case | SDK | error | status/substatus | message |\n|---|---|---|---|---|\n")
+	for _, row := range r.Rows {
+		for _, c := range r.Columns {
+			for _, step := range row.Cells[c.Name].Gate {
+				result, ok := step.(map[string]any)
+				status, _ := result["status"].(float64)
+				if !ok || (status != 401 && status != 403) {
+					continue
+				}
+				message := strings.NewReplacer("\r", "", "\n", " ", "|", "\\|").Replace(fmt.Sprint(result["message"]))
+				fmt.Fprintf(b, "| %s | %s | `%v` | %v/%v | %s |\n", row.Case, c.Name, result["type"], status, orNone(result["substatus"]), message)
+				break
+			}
+		}
+	}
+}
+
+func orNone(value any) any {
+	if value == nil {
+		return "–"
+	}
+	return value
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// recorded is one request as the SDK sent it, without what is secret or
+// changes from run to run.
+type recorded struct {
+	Case     string      `json:"case"`
+	Method   string      `json:"method"`
+	Target   string      `json:"target"`
+	Protocol string      `json:"protocol"`
+	Header   http.Header `json:"header"`
+	Body     string      `json:"body,omitempty"`
+	// Letters is the length of a body too long to be kept.
+	Letters int `json:"letters,omitempty"`
+}
+
+// Values that stand for those that change: each still has the form that the
+// header asks for.
+const (
+	someIdentifier   = "00000000-0000-0000-0000-000000000000"
+	someDate         = "Tue, 01 Dec 2026 12:00:00 GMT"
+	someSession      = "0:-1#1"
+	someContainer    = "AAAAAIAAAAA="
+	someToken        = "TOKEN"
+	someContinuation = "CONTINUATION"
+	longestBody      = 4096
+)
+
+// record runs one SDK through the gate with a recorder before it and writes
+// what it sent to folder/NAME.json.
+func record(ctx context.Context, s sdk, folder string, t *target, cases []testCase, out string) error {
+	run := "conf-" + s.name + "-gate"
+	p, err := t.plan(ctx, cases, run, "gate")
+	if err != nil {
+		return err
+	}
+	spy, err := newSpy(t, p, run)
+	if err != nil {
+		return err
+	}
+	defer spy.close()
+	p.Endpoint, p.CA, p.CaseURL = spy.endpoint, spy.authority, spy.caseURL
+	if _, err := s.run(ctx, folder, p); err != nil {
+		return err
+	}
+	spy.mu.Lock()
+	defer spy.mu.Unlock()
+	return writeRecorded(filepath.Join(out, s.name+".json"), spy.requests)
+}
+
+// writeRecorded writes one request a line, so that a change is one line.
+func writeRecorded(file string, requests []recorded) error {
+	var text bytes.Buffer
+	text.WriteString("[\n")
+	for i, one := range requests {
+		var line bytes.Buffer
+		encoder := json.NewEncoder(&line)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(one); err != nil {
+			return fmt.Errorf("writing %s: %w", file, err)
+		}
+		text.Write(bytes.TrimSpace(line.Bytes()))
+		if i < len(requests)-1 {
+			text.WriteByte(',')
+		}
+		text.WriteByte('\n')
+	}
+	text.WriteString("]\n")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("writing %s: %w", file, err)
+	}
+	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w", file, err)
+	}
+	return nil
+}
+
+// notebook keeps the requests in the order of their arrival.
+type notebook struct {
+	mu       sync.Mutex
+	current  string
+	requests []recorded
+	names    *strings.Replacer
+}
+
+// begin says which case the next requests belong to.
+func (n *notebook) begin(w http.ResponseWriter, r *http.Request) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.current = r.URL.Query().Get("case")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// note keeps one request and gives its body back to whoever forwards it.
+func (n *notebook) note(r *http.Request) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return fmt.Errorf("reading a request: %w", err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	one := recorded{Method: r.Method, Target: n.names.Replace(r.RequestURI), Protocol: r.Proto, Header: n.header(r.Header)}
+	if len(body) > longestBody {
+		one.Letters = len(body)
+	} else {
+		one.Body = regexp.MustCompile(identifierPattern).ReplaceAllString(n.names.Replace(string(body)), someIdentifier)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	one.Case = n.current
+	n.requests = append(n.requests, one)
+	return nil
+}
+
+// header returns the headers with stand-ins for secrets and changing values.
+func (n *notebook) header(sent http.Header) http.Header {
+	kept := http.Header{}
+	for name, values := range sent {
+		for _, value := range values {
+			kept.Add(name, n.headerValue(name, value))
+		}
+	}
+	return kept
+}
+
+func (n *notebook) headerValue(name, value string) string {
+	switch name {
+	case "Authorization":
+		return withoutToken(value)
+	case "X-Ms-Date":
+		return someDate
+	case "X-Ms-Session-Token":
+		return someSession
+	case "X-Ms-Continuation":
+		return someContinuation
+	case "X-Ms-Cosmos-Intended-Collection-Rid", "X-Ms-Documentdb-Collection-Rid":
+		return someContainer
+	case "User-Agent", "X-Ms-Useragent", "X-Ms-User-Agent":
+		product, _, _ := strings.Cut(value, " ")
+		return product
+	}
+	return regexp.MustCompile(identifierPattern).ReplaceAllString(n.names.Replace(value), someIdentifier)
+}
+
+// withoutToken keeps the form of the credential: its type, version and
+// encoding.
+func withoutToken(value string) string {
+	for _, marker := range []string{"sig=", "sig%3D", "sig%3d"} {
+		if before, token, found := strings.Cut(value, marker); found {
+			if token == "" {
+				return before + marker
+			}
+			return before + marker + someToken
+		}
+	}
+	return someToken
+}
+
+// replacerFor turns the names of a run's own containers into their logical
+// names, in paths and in bodies.
+func replacerFor(containers map[string]place, run string) *strings.Replacer {
+	var pairs []string
+	for logical, p := range containers {
+		if p.own {
+			pairs = append(pairs, url.PathEscape(p.Container), logical)
+		}
+	}
+	return strings.NewReplacer(append(pairs, run, "run")...)
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// spy is a reverse proxy before the gate that notes every request. It changes
+// nothing but the account document, so that SDKs keep coming to it.
+type spy struct {
+	notebook
+	endpoint  string
+	authority string
+	caseURL   string
+	servers   []*http.Server
+	folder    string
+}
+
+// newSpy starts the recorder with a certificate of its own authority.
+func newSpy(t *target, p plan, run string) (*spy, error) {
+	folder, err := os.MkdirTemp("", "cosmosgate-recorder-")
+	if err != nil {
+		return nil, fmt.Errorf("making the recorder's folder: %w", err)
+	}
+	s := &spy{notebook: notebook{names: replacerFor(p.Containers, run)}, folder: folder}
+	certificate, authority, err := selfSigned()
+	if err != nil {
+		return nil, err
+	}
+	known, err := os.ReadFile(t.CA)
+	if err != nil {
+		return nil, fmt.Errorf("reading the gate's authority: %w", err)
+	}
+	s.authority = filepath.Join(folder, "ca.pem")
+	if err := os.WriteFile(s.authority, append(authority, known...), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the recorder's authority: %w", err)
+	}
+	upstream, err := url.Parse(t.Gate.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("reading the gate's endpoint: %w", err)
+	}
+	port, err := s.serve(s.proxy(upstream, known), &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	if err != nil {
+		return nil, err
+	}
+	s.endpoint = "https://localhost:" + strconv.Itoa(port) + "/"
+	if port, err = s.serve(http.HandlerFunc(s.begin), nil); err != nil {
+		return nil, err
+	}
+	s.caseURL = "http://127.0.0.1:" + strconv.Itoa(port) + "/?case="
+	return s, nil
+}
+
+// serve starts one server on loopback and returns its port.
+func (s *spy) serve(handler http.Handler, config *tls.Config) (int, error) {
+	var listen net.ListenConfig
+	listener, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("listening: %w", err)
+	}
+	server := &http.Server{Handler: handler, TLSConfig: config, ReadHeaderTimeout: time.Minute}
+	s.servers = append(s.servers, server)
+	go func() {
+		if config != nil {
+			_ = server.ServeTLS(listener, "", "") // ends with close
+			return
+		}
+		_ = server.Serve(listener)
+	}()
+	address, _ := listener.Addr().(*net.TCPAddr)
+	return address.Port, nil
+}
+
+func (s *spy) close() {
+	for _, server := range s.servers {
+		_ = server.Close()
+	}
+	_ = os.RemoveAll(s.folder)
+}
+
+// proxy notes a request, then forwards it as it came.
+func (s *spy) proxy(upstream *url.URL, authority []byte) http.Handler {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	forward := &httputil.ReverseProxy{
+		Transport: &http.Transport{
+			TLSClientConfig:    &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+			DisableCompression: true,
+			ForceAttemptHTTP2:  true,
+		},
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = upstream.Scheme, upstream.Host, upstream.Host
+		},
+		ModifyResponse: func(response *http.Response) error { return s.stay(response, upstream) },
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.note(r); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		forward.ServeHTTP(w, r)
+	})
+}
+
+// stay rewrites the account document so that it names the recorder.
+func (s *spy) stay(response *http.Response, upstream *url.URL) error {
+	if response.Request.URL.Path != "/" && response.Request.URL.Path != "" {
+		return nil
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("reading the account document: %w", err)
+	}
+	own, err := url.Parse(s.endpoint)
+	if err != nil {
+		return fmt.Errorf("reading the recorder's endpoint: %w", err)
+	}
+	body = bytes.ReplaceAll(body, []byte(upstream.Host), []byte(own.Host))
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	response.ContentLength = int64(len(body))
+	response.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	return nil
+}
+
+// selfSigned makes a certificate for localhost that is its own authority.
+func selfSigned() (certificate tls.Certificate, authority []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, nil, fmt.Errorf("making a key: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "cosmosgate conformance recorder"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(24 * time.Hour),
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:              []string{"localhost"},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return tls.Certificate{}, nil, fmt.Errorf("making a certificate: %w", err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
+}
