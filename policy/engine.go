@@ -1,11 +1,27 @@
 package policy
 
-import "sync/atomic"
+import (
+	"maps"
+	"net/netip"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+// remembered is how many decisions an engine keeps.
+const remembered = 16_384
 
 // Engine decides requests by the set it currently holds. It is safe for
 // concurrent use. The zero Engine denies everything.
 type Engine struct {
-	current atomic.Pointer[Set]
+	current atomic.Pointer[snapshot]
+}
+
+// snapshot is a set together with the decisions made by it, so that no decision
+// outlives its policy.
+type snapshot struct {
+	set       *Set
+	decisions *lru.Cache[question, answer]
 }
 
 // NewEngine returns an engine that decides by set. With a nil set it denies
@@ -18,10 +34,106 @@ func NewEngine(set *Set) *Engine {
 
 // Swap replaces the set; requests that are being decided finish under the old
 // one.
-func (e *Engine) Swap(set *Set) { e.current.Store(set) }
+func (e *Engine) Swap(set *Set) {
+	decisions, _ := lru.New[question, answer](remembered) // fails for sizes below 1 only
+	e.current.Store(&snapshot{set: set, decisions: decisions})
+}
 
-// Set returns the set that currently decides; nil before the first.
-func (e *Engine) Set() *Set { return e.current.Load() }
+// Set returns the set that currently decides; nil if there is none.
+func (e *Engine) Set() *Set {
+	if s := e.current.Load(); s != nil {
+		return s.set
+	}
+	return nil
+}
 
-// Decide answers one request.
-func (e *Engine) Decide(Request) Decision { return Decision{} }
+// Decide answers one request. It never blocks and has no effect but to remember
+// the answer.
+func (e *Engine) Decide(q Request) Decision {
+	s := e.current.Load()
+	if s == nil {
+		s = &snapshot{}
+	}
+	if d := refuseEarly(s.set, &q); d.Reason != ReasonAllowed {
+		return d
+	}
+	key, ok := s.set.question(&q)
+	if !ok {
+		d, _ := s.set.judge(&q, (*index).find)
+		return d
+	}
+	if known, found := s.decisions.Get(key); found && known.answers(&q) {
+		return known.decision
+	}
+	d, v := s.set.judge(&q, (*index).find)
+	if !v.never {
+		known := answer{decision: d, validity: v}
+		if q.Principal.Kind == KindApplication {
+			known.attributes = q.Principal.Attributes
+		}
+		s.decisions.Add(key, known)
+	}
+	return d
+}
+
+// question is everything about a request that a decision can depend on, except
+// time and what Generation stands for.
+type question struct {
+	id         string
+	kind       Kind
+	ranged     bool
+	noData     bool
+	isAgent    bool
+	keyParts   int // 0: no key; else one more than its parts
+	actions    Actions
+	generation [2]uint64
+	resource   Resource
+	key        [maxKeyParts]string
+	role       string
+	onBehalfOf string
+	strength   string
+	sourceIP   netip.Addr
+}
+
+// answer is a decision and how long it holds.
+type answer struct {
+	decision   Decision
+	validity   validity
+	attributes map[string]string
+}
+
+// question returns the key under which the decision is remembered; false if it
+// must not be.
+func (s *Set) question(q *Request) (question, bool) {
+	p := &q.Principal
+	switch {
+	case len(q.PartitionKeys) > 1:
+		return question{}, false
+	case p.Generation == [2]uint64{} && (p.Kind != KindApplication || len(p.Groups) > 0):
+		return question{}, false
+	}
+	key := question{
+		id: p.ID, kind: p.Kind, generation: p.Generation,
+		actions: q.Actions, resource: q.Resource, role: q.Role,
+		ranged: q.Ranged, noData: q.NoData,
+		isAgent: q.Context.IsAgent, onBehalfOf: q.Context.OnBehalfOf, strength: q.Context.AuthenticationStrength,
+	}
+	if s.readsNetwork {
+		key.sourceIP = q.Context.SourceIP
+	}
+	if len(q.PartitionKeys) == 1 {
+		if len(q.PartitionKeys[0]) > maxKeyParts {
+			return question{}, false
+		}
+		key.keyParts = 1 + len(q.PartitionKeys[0])
+		copy(key.key[:], q.PartitionKeys[0])
+	}
+	return key, true
+}
+
+// answers reports whether the remembered answer still holds. An application has
+// no generation: its attributes are compared instead.
+func (a *answer) answers(q *Request) bool {
+	return a.validity.holds(q.Context.Time) &&
+		(q.Principal.Kind != KindApplication || maps.Equal(a.attributes, q.Principal.Attributes))
+}

@@ -1,6 +1,11 @@
 package policy
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Application is a caller without a person, as an Application document
 // declares it: a token of Issuer whose Claims all hold is that application.
@@ -31,19 +36,53 @@ type Options struct {
 // Set is a loaded, checked and compiled policy. It is immutable. A nil Set
 // denies everything.
 type Set struct {
-	hash string
+	compiler
+
+	hash     string
+	docs     *documents
+	warnings Faults
 }
 
 // Hash identifies the text of the policy, as `sha256:` and hexadecimal digits.
-// It depends neither on file names nor on their order.
-func (s *Set) Hash() string { return s.hash }
+// It depends neither on file names nor on their order. A nil set has no hash.
+func (s *Set) Hash() string {
+	if s == nil {
+		return ""
+	}
+	return s.hash
+}
 
-// Warnings lists what is allowed but probably not meant, as `file:line:col:
-// what`, in the order of the text.
-func (s *Set) Warnings() []string { return nil }
+// Warnings lists what is allowed but probably not meant, in the order of the
+// text.
+func (s *Set) Warnings() []Fault {
+	if s == nil {
+		return nil
+	}
+	return slices.Clone(s.warnings)
+}
 
 // Roles returns the names of the roles, sorted.
-func (s *Set) Roles() []string { return nil }
+func (s *Set) Roles() []string {
+	if s == nil {
+		return nil
+	}
+	names := make([]string, len(s.docs.roles))
+	for i, r := range s.docs.roles {
+		names[i] = r.name
+	}
+	slices.Sort(names)
+	return names
+}
 
 // Applications returns the declared applications, sorted by name.
-func (s *Set) Applications() []Application { return nil }
+func (s *Set) Applications() []Application {
+	if s == nil {
+		return nil
+	}
+	list := make([]Application, len(s.docs.applications))
+	for i, a := range s.docs.applications {
+		list[i] = Application{Name: a.Name, Issuer: a.Issuer, Claims: maps.Clone(a.Claims), Attributes: maps.Clone(a.Attributes)}
+	}
+	slices.SortFunc(list, func(a, b Application) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}

@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // TestResult is the outcome of one case of a PolicyTest document.
 type TestResult struct {
@@ -15,6 +19,73 @@ type TestResult struct {
 	Failure string
 }
 
-// Test runs the PolicyTest documents of the set against the set itself. Cases
-// that name no time are decided at now.
-func (s *Set) Test(_ time.Time) []TestResult { return nil }
+// Test runs the PolicyTest documents of the set against the set itself, in the
+// order of the text. Cases that give no time are decided at now.
+func (s *Set) Test(now time.Time) []TestResult {
+	if s == nil {
+		return nil
+	}
+	var results []TestResult
+	for _, t := range s.docs.tests {
+		for i, c := range t.cases {
+			q := c.request
+			if q.Context.Time.IsZero() {
+				q.Context.Time = now
+			}
+			differences := c.expect.differences(s.decide(&q))
+			results = append(results, TestResult{
+				Test: t.name, Case: i + 1, Position: c.pos,
+				Passed: len(differences) == 0, Failure: strings.Join(differences, "; "),
+			})
+		}
+	}
+	return results
+}
+
+// differences says how a decision is not the expected one.
+func (e expectation) differences(d Decision) []string {
+	var out []string
+	if e.allow != d.Allow {
+		got := fmt.Sprintf("denied because %s: %s", d.Reason, d.Detail)
+		if d.Allow {
+			got = "allowed by role " + d.Role
+		}
+		return []string{fmt.Sprintf("want %s, got %s", verdict(e.allow), got)}
+	}
+	differ := func(what, want, got string) {
+		if want != "" && want != got {
+			out = append(out, fmt.Sprintf("want %s %s, got %s", what, want, got))
+		}
+	}
+	differ(keyRole, e.role, d.Role)
+	differ(keyIdentity, e.identity, d.Identity)
+	if e.because != ReasonNoPolicy && e.because != d.Reason {
+		out = append(out, fmt.Sprintf("want because %s, got %s: %s", e.because, d.Reason, d.Detail))
+	}
+	if e.policy != "" && !namesPolicy(d.Policies, e.policy) {
+		out = append(out, fmt.Sprintf("want policy %s, got %s", e.policy, strings.Join(d.Policies, ", ")))
+	}
+	if e.maxItems != 0 && e.maxItems != d.Obligations.MaxItems {
+		out = append(out, fmt.Sprintf("want maxItems %d, got %d", e.maxItems, d.Obligations.MaxItems))
+	}
+	return out
+}
+
+func verdict(allow bool) string {
+	if allow {
+		return "allow"
+	}
+	return effectDeny
+}
+
+// namesPolicy reports whether one of the documents, written `Kind/name`, has
+// the name, with or without its kind.
+func namesPolicy(documents []string, name string) bool {
+	for _, d := range documents {
+		_, short, _ := strings.Cut(d, "/")
+		if d == name || short == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,253 @@
+package policy
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/ast"
+)
+
+// maxStatements bounds what a policy may grow to once every role is spread over
+// its bindings, subjects and resources.
+const maxStatements = 200_000
+
+var errTooLarge = errors.New("the policy has more than 200000 combinations of rule, resource and subject: bind groups instead of people, or use *")
+
+// statement is one Cedar policy together with what the gate must know about it.
+// Each rule of a role becomes one for every resource and subject.
+type statement struct {
+	policy *cedar.Policy
+	// scope and subject are where the index files it.
+	scope   scope
+	subject reference
+	actions Actions
+	// role is set if the statement permits, guardrail if it does not.
+	role      *role
+	guardrail *guardrail
+	key       *keyGrant
+	// origin names the document, such as `RoleBinding/support-reads-orders`.
+	origin string
+	// readsContext says that the policy reads `context`, readsTime that its
+	// answer may change with the clock at any time.
+	readsContext, readsTime bool
+	// starts and expires are when the binding begins and ceases to count.
+	starts, expires time.Time
+}
+
+// compiler turns checked documents into statements.
+type compiler struct {
+	statements map[cedar.PolicyID]*statement
+	deciding   *index
+	obliging   *index
+	subjects   *subjects
+	// readsNetwork says that some condition reads the address of the caller.
+	readsNetwork bool
+}
+
+func newCompiler() *compiler {
+	return &compiler{
+		statements: make(map[cedar.PolicyID]*statement),
+		deciding:   newIndex(),
+		obliging:   newIndex(),
+		subjects:   newSubjects(),
+	}
+}
+
+func (c *compiler) compile(docs *documents) error {
+	roles := make(map[string]*role, len(docs.roles))
+	for _, r := range docs.roles {
+		roles[r.name] = r
+	}
+	for _, b := range docs.bindings {
+		for _, rule := range roles[b.role].rules {
+			if err := c.bind(b, roles[b.role], rule); err != nil {
+				return err
+			}
+		}
+	}
+	for _, g := range docs.guardrails {
+		if err := c.guard(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bind compiles one rule of a role for every subject of a binding. Besides the
+// containers, the account and the databases above them become visible.
+func (c *compiler) bind(b *binding, r *role, rule *rule) error {
+	for _, to := range b.subjects {
+		seen := make(map[scope]bool, len(rule.scopes))
+		for _, at := range rule.scopes {
+			for _, s := range []scope{at, {at.account, at.database, ""}, {at.account, "", ""}} {
+				if seen[s] {
+					continue
+				}
+				seen[s] = true
+				actions := ReadMetadata
+				if s.container != "" {
+					actions |= rule.actions
+				}
+				err := c.add(c.deciding, rule.when, &statement{
+					scope: s, subject: to.reference, actions: actions,
+					role: r, key: rule.key, origin: "RoleBinding/" + b.name,
+					starts: b.starts, expires: b.expires,
+				})
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// guard compiles a guardrail. One that denies readMetadata on everything in a
+// database or account denies it on the database or account too.
+func (c *compiler) guard(g *guardrail) error {
+	subjects := g.subjects
+	if len(subjects) == 0 {
+		subjects = []subject{{reference: reference{kind: everybody}}}
+	}
+	into := c.deciding
+	if !g.deny {
+		into = c.obliging
+	}
+	for _, to := range subjects {
+		seen := make(map[scope]bool, len(g.scopes))
+		for _, at := range g.scopes {
+			for _, s := range g.levels(at) {
+				if seen[s] {
+					continue
+				}
+				seen[s] = true
+				actions := g.actions
+				if s.container == "" {
+					actions = ReadMetadata
+				}
+				err := c.add(into, g.when, &statement{
+					scope: s, subject: to.reference, actions: actions,
+					guardrail: g, key: g.key, origin: "Guardrail/" + g.name,
+				})
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// levels returns the scope and what above it the guardrail concerns.
+func (g *guardrail) levels(at scope) []scope {
+	levels := []scope{at}
+	if !g.deny || !g.actions.Has(ReadMetadata) || at.container != wildcard {
+		return levels
+	}
+	levels = append(levels, scope{at.account, at.database, ""})
+	if at.database == wildcard {
+		levels = append(levels, scope{at.account, "", ""})
+	}
+	return levels
+}
+
+// add builds the Cedar policy of the statement and files it. Cedar evaluates
+// the parts in this order, so that a condition is not evaluated, and cannot
+// fail, for a request that the statement does not concern.
+func (c *compiler) add(into *index, when *condition, s *statement) error {
+	if len(c.statements) >= maxStatements {
+		return errTooLarge
+	}
+	p := ast.Permit()
+	if s.guardrail != nil && s.guardrail.deny {
+		p = ast.Forbid()
+	}
+	scopeSubject(p, s.subject)
+	scopeActions(p, s.actions)
+	scopeResource(p, s.scope)
+	if !s.starts.IsZero() {
+		p.When(ast.Context().Access("time").GreaterThanOrEqual(ast.Datetime(s.starts)))
+	}
+	if !s.expires.IsZero() {
+		p.When(ast.Context().Access("time").LessThan(ast.Datetime(s.expires)))
+	}
+	s.readsContext = !s.starts.IsZero() || !s.expires.IsZero()
+	if when != nil {
+		p.Conditions = append(p.Conditions, when.alone.AST().Conditions...)
+		s.readsContext, s.readsTime = true, when.readsTime
+		c.readsNetwork = c.readsNetwork || when.readsNetwork
+		for _, group := range when.groups {
+			c.subjects.intern(groupReference(group))
+		}
+	}
+	s.policy = cedar.NewPolicyFromAST(p)
+	id := cedar.PolicyID(strconv.Itoa(len(c.statements)))
+	c.statements[id] = s
+	into.add(filed{statement: s, id: id}, c.subjects.intern(s.subject))
+	return nil
+}
+
+func scopeSubject(p *ast.Policy, to reference) {
+	switch to.kind {
+	case everybody:
+	case userReference, applicationReference:
+		p.PrincipalEq(to.uid())
+	case groupIDReference, groupExternalReference, groupNameReference:
+		p.PrincipalIsIn(userType, to.uid())
+	case agentReference:
+		p.PrincipalEq(cedar.EntityUID{}) // nobody: agents are refused before
+	default:
+		p.PrincipalEq(cedar.EntityUID{})
+	}
+}
+
+func scopeActions(p *ast.Policy, actions Actions) {
+	names := actions.Names()
+	uids := make([]cedar.EntityUID, len(names))
+	for i, name := range names {
+		uids[i] = cedar.NewEntityUID(actionType, cedar.String(name))
+	}
+	if len(uids) == 1 {
+		p.ActionEq(uids[0])
+		return
+	}
+	p.ActionInSet(uids...)
+}
+
+// scopeResource confines the policy to the scope: by hierarchy if the names
+// come before the wildcards, else by comparing names.
+func scopeResource(p *ast.Policy, s scope) {
+	level := levelOf(s)
+	switch {
+	case s.account != wildcard && s.database != wildcard && s.container != wildcard:
+		p.ResourceEq(resourceUID(Resource{s.account, s.database, s.container}))
+	case s.account != wildcard && s.database == wildcard && (s.container == wildcard || s.container == ""):
+		p.ResourceIsIn(level, resourceUID(Resource{Account: s.account}))
+	case s.account != wildcard && s.database != wildcard:
+		p.ResourceIsIn(level, resourceUID(Resource{Account: s.account, Database: s.database}))
+	default:
+		p.ResourceIs(level)
+		sameName(p, "account", s.account)
+		sameName(p, "database", s.database)
+		sameName(p, "container", s.container)
+	}
+}
+
+func levelOf(s scope) cedar.EntityType {
+	switch {
+	case s.database == "":
+		return accountType
+	case s.container == "":
+		return databaseType
+	default:
+		return containerType
+	}
+}
+
+func sameName(p *ast.Policy, attribute cedar.String, name string) {
+	if name != wildcard && name != "" {
+		p.When(ast.Resource().Access(attribute).Equal(ast.String(name)))
+	}
+}

@@ -1,0 +1,421 @@
+package policy
+
+import (
+	"cmp"
+	"iter"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+)
+
+// decide answers one request without remembering the answer.
+func (s *Set) decide(q *Request) Decision {
+	if d := refuseEarly(s, q); d.Reason != ReasonAllowed {
+		return d
+	}
+	d, _ := s.judge(q, (*index).find)
+	return d
+}
+
+// refuseEarly denies what needs no policy to be denied. A decision with
+// ReasonAllowed means: go on.
+func refuseEarly(s *Set, q *Request) Decision {
+	if s == nil {
+		return Decision{Reason: ReasonNoPolicy, Missing: q.Actions, Detail: "no policy is loaded"}
+	}
+	if what := malformed(q); what != "" {
+		return Decision{Reason: ReasonMalformed, Missing: q.Actions, Detail: what}
+	}
+	if q.Principal.Kind == KindAgent {
+		return Decision{Reason: ReasonAgent, Missing: q.Actions, Detail: "agents need delegated tokens, which are not supported yet"}
+	}
+	return Decision{Reason: ReasonAllowed}
+}
+
+// malformed says what a request lacks, or "".
+func malformed(q *Request) string {
+	r := q.Resource
+	switch {
+	case q.Principal.Kind < KindPerson || q.Principal.Kind > KindAgent:
+		return "the principal has no kind"
+	case q.Principal.ID == "":
+		return "the principal has no id"
+	case q.Actions == 0:
+		return "the request names no action"
+	case q.Actions&^AllActions != 0:
+		return "the request names an unknown action"
+	case q.Context.Time.IsZero():
+		return "the request has no time"
+	case r.Account == "":
+		return "the request names no account"
+	case r.Database == "" && r.Container != "":
+		return "the request names a container without a database"
+	case strings.Contains(r.Account, "/") || strings.Contains(r.Database, "/") || strings.Contains(r.Container, "/"):
+		return "the request names a resource with a slash"
+	case r.Container == "" && q.Actions != ReadMetadata:
+		return "the request names no container"
+	default:
+		return ""
+	}
+}
+
+// finder returns the statements of an index that may concern a request.
+type finder func(*index, Resource, Actions, []subjectID) []filed
+
+// judgement collects what Cedar says about the actions of one request.
+type judgement struct {
+	set      *Set
+	request  *Request
+	required Actions // what a role must allow
+	guarded  Actions // what no guardrail may deny
+
+	cedar    cedar.Request
+	entities entities
+	validity validity
+
+	failure   string
+	forbidden Actions
+	denials   []*statement
+	tallies   []tally
+}
+
+// tally is how far one role goes towards the request.
+type tally struct {
+	role     *role
+	granted  Actions
+	blocked  []blocked
+	policies []string
+}
+
+// blocked is an action that a role allows under another partition key only.
+type blocked struct {
+	action  Actions
+	outcome keyOutcome
+	detail  string
+}
+
+// judge decides a well-formed request by the statements that find returns, and
+// says how long the decision holds.
+func (s *Set) judge(q *Request, find finder) (Decision, validity) {
+	j := judgement{set: s, request: q, required: q.Actions, guarded: q.Actions}
+	if q.Actions.Has(ExecuteStoredProcedure) {
+		j.required |= writeActions
+		j.guarded |= writeActions | scriptActions
+	}
+	who := s.subjects.of(&q.Principal)
+	deciding := find(s.deciding, q.Resource, j.guarded, who)
+	obliging := find(s.obliging, q.Resource, j.guarded, who)
+	j.prepare(who, deciding, obliging)
+	for action := range each(j.guarded) {
+		j.weigh(deciding, action)
+	}
+	if j.failure != "" || j.forbidden != 0 {
+		return j.denied(), j.validity
+	}
+	chosen := j.choose()
+	if chosen == nil {
+		return j.unmatched(), j.validity
+	}
+	return j.oblige(chosen, obliging), j.validity
+}
+
+// prepare builds the parts of the Cedar request that the statements read.
+func (j *judgement) prepare(who []subjectID, found ...[]filed) {
+	q := j.request
+	j.entities = entities{
+		who: &q.Principal, whoUID: principalUID(&q.Principal),
+		what: q.Resource, whatUID: resourceUID(q.Resource),
+		groups: make([]cedar.EntityUID, 0, len(who)),
+	}
+	for _, id := range who {
+		if uid := j.set.subjects.uids[id]; uid.Type != userType && uid.Type != applicationType {
+			j.entities.groups = append(j.entities.groups, uid)
+		}
+	}
+	j.cedar = cedar.Request{Principal: j.entities.whoUID, Resource: j.entities.whatUID}
+	readsContext := false
+	for _, part := range found {
+		for _, f := range part {
+			readsContext = readsContext || f.readsContext
+			j.validity.narrow(f.statement, q.Context.Time)
+		}
+	}
+	if readsContext {
+		j.cedar.Context = contextRecord(q.Context)
+	}
+}
+
+// each yields the single actions of a set in bit order.
+func each(set Actions) iter.Seq[Actions] {
+	return func(yield func(Actions) bool) {
+		for rest := set; rest != 0; rest &= rest - 1 {
+			if !yield(1 << bits.TrailingZeros16(uint16(rest))) {
+				return
+			}
+		}
+	}
+}
+
+// acting is the part of the statements that concerns one action, for Cedar.
+type acting struct {
+	statements []filed
+	action     Actions
+}
+
+// All implements [cedar.PolicyIterator].
+func (a acting) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
+	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) {
+		for _, f := range a.statements {
+			if f.actions&a.action != 0 && !yield(f.id, f.policy) {
+				return
+			}
+		}
+	}
+}
+
+// ask lets Cedar decide one action.
+func (j *judgement) ask(found []filed, action Actions) (cedar.Decision, cedar.Diagnostic) {
+	name := actionNames[bits.TrailingZeros16(uint16(action))]
+	j.cedar.Action = cedar.NewEntityUID(actionType, cedar.String(name))
+	decision, diagnostic := cedar.Authorize(acting{found, action}, &j.entities, j.cedar)
+	for _, e := range diagnostic.Errors {
+		if j.failure == "" {
+			j.failure = j.set.statements[e.PolicyID].origin + ": " + e.Message
+		}
+	}
+	return decision, diagnostic
+}
+
+// weigh asks about one action and books the answer.
+func (j *judgement) weigh(found []filed, action Actions) {
+	decision, diagnostic := j.ask(found, action)
+	for _, reason := range diagnostic.Reasons {
+		s := j.set.statements[reason.PolicyID]
+		if decision == cedar.Deny {
+			j.forbidden |= action
+			j.denials = append(j.denials, s)
+			continue
+		}
+		if j.required.Has(action) {
+			j.book(s, action)
+		}
+	}
+}
+
+// book adds one permitted action to the tally of its role.
+func (j *judgement) book(s *statement, action Actions) {
+	i := slices.IndexFunc(j.tallies, func(t tally) bool { return t.role == s.role })
+	if i < 0 {
+		i = len(j.tallies)
+		j.tallies = append(j.tallies, tally{role: s.role})
+	}
+	t := &j.tallies[i]
+	if outcome, detail := j.fits(s.key, action); outcome != keyFits {
+		t.blocked = append(t.blocked, blocked{action, outcome, detail})
+		return
+	}
+	t.granted |= action
+	if !slices.Contains(t.policies, s.origin) {
+		t.policies = append(t.policies, s.origin)
+	}
+}
+
+// fits checks a partition key, where the action needs one.
+func (j *judgement) fits(key *keyGrant, action Actions) (keyOutcome, string) {
+	if key == nil || action == ReadMetadata || j.request.NoData {
+		return keyFits, ""
+	}
+	outcome, missing := key.check(j.request)
+	return outcome, key.explain(outcome, missing)
+}
+
+// denied returns the denial that no role can outweigh.
+func (j *judgement) denied() Decision {
+	if j.failure != "" {
+		return Decision{Reason: ReasonEvaluation, Missing: j.request.Actions, Detail: j.failure}
+	}
+	d := Decision{Reason: ReasonGuardrail, Missing: j.forbidden}
+	details := make([]string, 0, len(j.denials))
+	for _, s := range j.denials {
+		d.Policies = append(d.Policies, s.origin)
+		details = append(details, s.guardrail.name+": "+s.guardrail.reason)
+	}
+	d.Policies = sortedOnce(d.Policies)
+	d.Detail = strings.Join(sortedOnce(details), "; ")
+	return d
+}
+
+func sortedOnce(s []string) []string {
+	slices.Sort(s)
+	return slices.Compact(s)
+}
+
+// choose returns the effective role: the one asked for if it allows everything,
+// else the first by rank that does. Nil if none does.
+func (j *judgement) choose() *tally {
+	var best *tally
+	for i := range j.tallies {
+		t := &j.tallies[i]
+		if t.granted != j.required {
+			continue
+		}
+		if t.role.name == j.request.Role {
+			return t
+		}
+		if best == nil || t.role.rank < best.role.rank {
+			best = t
+		}
+	}
+	return best
+}
+
+// unmatched explains why no role allows the request.
+func (j *judgement) unmatched() Decision {
+	var reachable Actions
+	var near Decision
+	var nearest obstacle
+	for i := range j.tallies {
+		t := &j.tallies[i]
+		within := t.within()
+		reachable |= within
+		if within != j.required {
+			continue
+		}
+		o := t.obstacle()
+		if near.Reason != ReasonNoPolicy && o.compare(nearest) >= 0 {
+			continue
+		}
+		nearest = o
+		near = Decision{Reason: o.reason(), Missing: j.required &^ t.granted, Detail: "role " + t.role.name + " " + o.detail}
+	}
+	if near.Reason != ReasonNoPolicy {
+		return near
+	}
+	if missing := j.required &^ reachable; missing != 0 {
+		return Decision{Reason: ReasonNoRole, Missing: missing, Detail: "no role allows " + missing.String() + " on " + j.request.Resource.String()}
+	}
+	return Decision{Reason: ReasonNoRole, Missing: j.required, Detail: "no single role allows all of " + j.required.String()}
+}
+
+// within returns the actions that the role allows under some partition key.
+func (t *tally) within() Actions {
+	actions := t.granted
+	for _, b := range t.blocked {
+		actions |= b.action
+	}
+	return actions
+}
+
+// obstacle is what keeps a role, that otherwise would, from allowing a request.
+type obstacle struct {
+	outcome keyOutcome
+	rank    int
+	detail  string
+}
+
+// obstacle returns the first reason why an action is blocked. What the caller
+// can change comes before what only the directory can.
+func (t *tally) obstacle() obstacle {
+	first := obstacle{outcome: keyAttributeMissing + 1}
+	for _, b := range t.blocked {
+		o := obstacle{outcome: b.outcome, rank: t.role.rank, detail: b.detail}
+		if t.granted&b.action == 0 && o.compare(first) < 0 {
+			first = o
+		}
+	}
+	return first
+}
+
+func (o obstacle) compare(p obstacle) int {
+	return cmp.Or(cmp.Compare(o.outcome, p.outcome), cmp.Compare(o.rank, p.rank), strings.Compare(o.detail, p.detail))
+}
+
+func (o obstacle) reason() Reason {
+	if o.outcome == keyAttributeMissing {
+		return ReasonMissingAttribute
+	}
+	return ReasonPartitionKey
+}
+
+// oblige allows the request under the role, with what guardrails add.
+func (j *judgement) oblige(chosen *tally, obliging []filed) Decision {
+	d := Decision{
+		Allow: true, Role: chosen.role.name, Identity: chosen.role.identity,
+		Obligations: chosen.role.obligations, Policies: chosen.policies, Reason: ReasonAllowed,
+	}
+	first := obstacle{outcome: keyAttributeMissing + 1}
+	var against Actions
+	for action := range each(j.guarded) {
+		if !slices.ContainsFunc(obliging, func(f filed) bool { return f.actions&action != 0 }) {
+			continue
+		}
+		_, diagnostic := j.ask(obliging, action)
+		for _, reason := range diagnostic.Reasons {
+			s := j.set.statements[reason.PolicyID]
+			d.Obligations = d.Obligations.strictest(s.guardrail.obligations)
+			d.Policies = append(d.Policies, s.origin)
+			if outcome, detail := j.fits(s.key, action); outcome != keyFits {
+				against |= action
+				if o := (obstacle{outcome: outcome, detail: "guardrail " + s.guardrail.name + " " + detail}); o.compare(first) < 0 {
+					first = o
+				}
+			}
+		}
+	}
+	d.Policies = sortedOnce(d.Policies)
+	switch {
+	case j.failure != "":
+		return j.denied()
+	case against != 0:
+		return Decision{Policies: d.Policies, Reason: first.reason(), Missing: against, Detail: first.detail}
+	default:
+		return d
+	}
+}
+
+// strictest merges two sets of obligations.
+func (o Obligations) strictest(p Obligations) Obligations {
+	if o.MaxItems == 0 || (p.MaxItems != 0 && p.MaxItems < o.MaxItems) {
+		o.MaxItems = p.MaxItems
+	}
+	return o
+}
+
+// count returns how many obligations there are.
+func (o Obligations) count() int {
+	if o.MaxItems != 0 {
+		return 1
+	}
+	return 0
+}
+
+// validity is how long a decision may be remembered: from the last moment at
+// which a binding that concerns it began or ended until the next. Never, if a
+// condition reads the clock.
+type validity struct {
+	from, until time.Time
+	never       bool
+}
+
+func (v *validity) narrow(s *statement, now time.Time) {
+	v.never = v.never || s.readsTime
+	for _, boundary := range [...]time.Time{s.starts, s.expires} {
+		switch {
+		case boundary.IsZero():
+		case boundary.After(now):
+			if v.until.IsZero() || boundary.Before(v.until) {
+				v.until = boundary
+			}
+		case boundary.After(v.from):
+			v.from = boundary
+		}
+	}
+}
+
+// holds reports whether the decision may be used at the given time.
+func (v validity) holds(at time.Time) bool {
+	return !v.never && !at.Before(v.from) && (v.until.IsZero() || at.Before(v.until))
+}

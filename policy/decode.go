@@ -1,0 +1,418 @@
+package policy
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The kinds of document.
+const (
+	kindRole         = "Role"
+	kindRoleBinding  = "RoleBinding"
+	kindApplication  = "Application"
+	kindAgentGrant   = "AgentGrant"
+	kindGuardrail    = "Guardrail"
+	kindPolicyTest   = "PolicyTest"
+	keyName          = "name"
+	keyRole          = "role"
+	keyIdentity      = "identity"
+	keyGroup         = "group"
+	keyUser          = "user"
+	keyAgent         = "agent"
+	keyApplication   = "application"
+	keyConnection    = "connection"
+	keyDataActions   = "dataActions"
+	keyResources     = "resources"
+	keyPartitionKey  = "partitionKey"
+	keyObligations   = "obligations"
+	keySubjects      = "subjects"
+	keyReason        = "reason"
+	keyWhen          = "when"
+	keyMaxItems      = "maxItems"
+	effectDeny       = "deny"
+	effectObligation = "obligations"
+)
+
+// document reads one YAML document by its kind.
+func (r *reader) document(n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		r.fault(n, "a document must be a mapping with kind and name, not %s", shape(n))
+		return
+	}
+	kinds := map[string]func(*yaml.Node){
+		kindRole:        r.role,
+		kindRoleBinding: r.binding,
+		kindApplication: r.application,
+		kindAgentGrant:  r.agentGrant,
+		kindGuardrail:   r.guardrail,
+		kindPolicyTest:  r.policyTest,
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value != "kind" {
+			continue
+		}
+		kind, ok := r.scalar(n.Content[i+1], "kind")
+		if !ok {
+			return
+		}
+		read, known := kinds[kind]
+		if !known {
+			names := []string{kindRole, kindRoleBinding, kindApplication, kindAgentGrant, kindGuardrail, kindPolicyTest}
+			r.fault(n.Content[i+1], "unknown kind %q (%s)", kind, suggest(kind, names))
+			return
+		}
+		read(n)
+		return
+	}
+	r.fault(n, "a document needs %q", "kind")
+}
+
+// header reads what every document has.
+func (m mapping) header(kind string) header {
+	h := header{pos: m.at(m.node)}
+	n, ok := m.need(keyName, kind)
+	if !ok {
+		return h
+	}
+	h.pos = m.at(n)
+	name, ok := m.scalar(n, keyName)
+	if ok && !validName(name) {
+		m.fault(n, "the name %q must be letters, digits, '.', '_' or '-', at most 128, and begin with a letter or digit", name)
+		return h
+	}
+	h.name = name
+	return h
+}
+
+func validName(s string) bool {
+	const longest = 128
+	if s == "" || len(s) > longest || strings.IndexByte("._-", s[0]) >= 0 {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(c rune) bool {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		return !letter && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-'
+	})
+}
+
+func (r *reader) role(n *yaml.Node) {
+	m, _ := r.mapping(n, kindRole, "kind", keyName, keyIdentity, "rules", keyObligations)
+	out := &role{header: m.header(kindRole), obligations: m.obligations()}
+	if n, ok := m.need(keyIdentity, kindRole); ok {
+		out.identity, _ = r.scalar(n, keyIdentity)
+		out.identityPos = r.at(n)
+	}
+	if _, ok := m.need("rules", kindRole); ok {
+		for _, item := range m.items("rules") {
+			out.rules = append(out.rules, r.rule(item))
+		}
+	}
+	r.docs.roles = append(r.docs.roles, out)
+}
+
+func (r *reader) rule(n *yaml.Node) *rule {
+	const what = "a rule"
+	m, _ := r.mapping(n, what, keyDataActions, keyResources, keyPartitionKey, keyWhen)
+	return &rule{
+		pos:     r.at(n),
+		actions: m.actions(what),
+		scopes:  m.scopes(what),
+		key:     m.partitionKey(),
+		when:    m.condition(),
+	}
+}
+
+func (m mapping) actions(what string) Actions {
+	m.need(keyDataActions, what)
+	var set Actions
+	for _, item := range m.items(keyDataActions) {
+		set |= m.action(item)
+	}
+	return set
+}
+
+func (r *reader) action(n *yaml.Node) Actions {
+	name, ok := r.scalar(n, "a data action")
+	if !ok {
+		return 0
+	}
+	action, err := ParseActions(name)
+	if err != nil {
+		r.fault(n, "%v", err)
+	}
+	return action
+}
+
+func (m mapping) scopes(what string) []scope {
+	m.need(keyResources, what)
+	var scopes []scope
+	for _, item := range m.items(keyResources) {
+		text, ok := m.scalar(item, "a resource")
+		if !ok {
+			continue
+		}
+		s, err := parseScope(text)
+		if err != nil {
+			m.fault(item, "%v", err)
+			continue
+		}
+		m.docs.scopes = append(m.docs.scopes, placedScope{s, m.at(item)})
+		scopes = append(scopes, s)
+	}
+	return scopes
+}
+
+func (m mapping) condition() *condition {
+	n, ok := m.fields[keyWhen]
+	if !ok {
+		return nil
+	}
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
+		m.fault(n, "when must be a Cedar expression, not %s", shape(n))
+		return nil
+	}
+	c, err := m.conditions.parse(n.Value)
+	if err != nil {
+		m.fault(n, "when: %v", err)
+		return nil
+	}
+	return c
+}
+
+func (m mapping) partitionKey() *keyGrant {
+	n, ok := m.fields[keyPartitionKey]
+	if !ok {
+		return nil
+	}
+	const what = "partitionKey"
+	k, ok := m.mapping(n, what, "equals", "mode")
+	if !ok {
+		return nil
+	}
+	switch mode := k.text("mode"); mode {
+	case "", "require":
+	case "inject":
+		m.fault(k.fields["mode"], "partitionKey mode inject is not supported yet (use require)")
+	default:
+		m.fault(k.fields["mode"], "unknown partitionKey mode %q (use require)", mode)
+	}
+	list, _ := k.need("equals", what)
+	items := k.items("equals")
+	if len(items) > maxKeyParts {
+		m.fault(list, "a partition key has at most %d parts", maxKeyParts)
+		return nil
+	}
+	grant := &keyGrant{}
+	texts := make([]string, 0, len(items))
+	for _, item := range items {
+		part, ok := m.keyPart(item)
+		if !ok {
+			continue
+		}
+		grant.parts = append(grant.parts, part)
+		texts = append(texts, part.text(item.Value))
+	}
+	if len(items) == 0 || len(grant.parts) != len(items) {
+		return nil
+	}
+	grant.text = "[" + strings.Join(texts, ", ") + "]"
+	for _, name := range grant.attributes() {
+		m.docs.attributes = append(m.docs.attributes, placedName{name, m.at(list)})
+	}
+	return grant
+}
+
+// text is how explanations write the component.
+func (p keyPart) text(written string) string {
+	if p.template == nil {
+		return p.fixed
+	}
+	return written
+}
+
+// keyPart reads one component of a granted key.
+func (r *reader) keyPart(n *yaml.Node) (keyPart, bool) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+		part, err := parseKeyText(n.Value)
+		if err != nil {
+			r.fault(n, "partitionKey: %v", err)
+		}
+		return part, err == nil
+	}
+	fixed, ok := r.component(n)
+	return keyPart{fixed: fixed}, ok
+}
+
+// component reads a scalar as one component of a partition key, in canonical
+// JSON.
+func (r *reader) component(n *yaml.Node) (string, bool) {
+	if n.Kind == yaml.ScalarNode {
+		switch n.Tag {
+		case "!!str":
+			return canonicalText(n.Value), true
+		case "!!bool":
+			return strings.ToLower(n.Value), true
+		case "!!null":
+			return "null", true
+		case "!!int", "!!float":
+			if text, ok := canonicalNumber(n.Value); ok {
+				return text, true
+			}
+		}
+	}
+	r.fault(n, "a partition key part must be text, a number, true, false or null, not %s (quote text)", shape(n))
+	return "", false
+}
+
+// canonicalNumber returns a JSON number as the cosmos package writes it.
+func canonicalNumber(text string) (string, bool) {
+	var number float64
+	if err := json.Unmarshal([]byte(text), &number); err != nil {
+		return "", false
+	}
+	canonical, err := json.Marshal(number)
+	return string(canonical), err == nil
+}
+
+// futureObligations are part of the policy language, but nothing enforces them
+// yet: to accept them would be to ignore them.
+//
+//nolint:gochecknoglobals // a table that never changes
+var futureObligations = []string{"redact", "inject", "maxRUPerSecond", "priority", "throughputBucket", "maxBodyBytes"}
+
+func (m mapping) obligations() Obligations {
+	n, ok := m.fields[keyObligations]
+	if !ok {
+		return Obligations{}
+	}
+	o, _ := m.mapping(n, keyObligations, append([]string{keyMaxItems}, futureObligations...)...)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if key := n.Content[i]; slices.Contains(futureObligations, key.Value) {
+			m.fault(key, "obligation %q is not supported yet (remove it; the role would not be limited by it)", key.Value)
+		}
+	}
+	return Obligations{MaxItems: o.wholeNumber(keyMaxItems)}
+}
+
+func (r *reader) binding(n *yaml.Node) {
+	m, _ := r.mapping(n, kindRoleBinding, "kind", keyName, keyRole, keySubjects, "starts", "expires")
+	out := &binding{header: m.header(kindRoleBinding)}
+	if n, ok := m.need(keyRole, kindRoleBinding); ok {
+		out.role, _ = r.scalar(n, keyRole)
+		out.rolePos = r.at(n)
+	}
+	if _, ok := m.need(keySubjects, kindRoleBinding); ok {
+		out.subjects = m.subjects(keySubjects, keyGroup, keyUser, keyApplication)
+	}
+	out.starts, out.expires = m.time("starts"), m.time("expires")
+	if !out.expires.IsZero() && !out.starts.Before(out.expires) {
+		m.fault(m.fields["expires"], "the binding expires before it starts")
+	}
+	r.docs.bindings = append(r.docs.bindings, out)
+}
+
+// time reads a field as a date, which means midnight UTC, or as an RFC 3339
+// time; the zero time if it is absent.
+func (m mapping) time(key string) time.Time {
+	n, ok := m.fields[key]
+	if !ok {
+		return time.Time{}
+	}
+	if n.Kind == yaml.ScalarNode && (n.Tag == "!!timestamp" || n.Tag == "!!str") {
+		for _, layout := range []string{time.DateOnly, time.RFC3339} {
+			if t, err := time.Parse(layout, n.Value); err == nil && t.Year() > 1 {
+				return t.UTC().Truncate(time.Second)
+			}
+		}
+	}
+	m.fault(n, "%s must be a date such as 2027-03-31 or a time such as 2027-03-31T18:00:00Z, not %s", key, shape(n))
+	return time.Time{}
+}
+
+// subjects reads a list of subjects of the given kinds.
+func (m mapping) subjects(key string, kinds ...string) []subject {
+	var out []subject
+	for _, item := range m.items(key) {
+		if s, ok := m.subject(item, kinds); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (r *reader) subject(n *yaml.Node, kinds []string) (subject, bool) {
+	m, ok := r.mapping(n, "a subject", keyGroup, keyUser, keyApplication, keyAgent, "byName", keyConnection)
+	if !ok {
+		return subject{}, false
+	}
+	var kind string
+	for _, candidate := range []string{keyGroup, keyUser, keyApplication, keyAgent} {
+		if m.fields[candidate] == nil {
+			continue
+		}
+		if kind != "" {
+			r.fault(n, "a subject is either %s or %s (write two)", kind, candidate)
+			return subject{}, false
+		}
+		kind = candidate
+	}
+	if !slices.Contains(kinds, kind) {
+		r.fault(n, "a subject here needs %s%s", strings.Join(kinds, " or "), agentHint(kind))
+		return subject{}, false
+	}
+	text, ok := r.scalar(m.fields[kind], kind)
+	if !ok {
+		return subject{}, false
+	}
+	ref, ok := m.reference(kind, text)
+	return subject{reference: ref, pos: r.at(m.fields[kind])}, ok
+}
+
+func agentHint(kind string) string {
+	if kind == keyAgent {
+		return " (an agent gets its role from an AgentGrant)"
+	}
+	return ""
+}
+
+func (m mapping) reference(kind, text string) (reference, bool) {
+	byName, connection := m.boolean("byName"), m.text(keyConnection)
+	if kind != keyGroup && (byName || connection != "") {
+		m.fault(m.node, "byName and connection go with group only")
+		return reference{}, false
+	}
+	switch kind {
+	case keyUser:
+		return reference{kind: userReference, text: text}, true
+	case keyApplication:
+		return reference{kind: applicationReference, text: text}, true
+	case keyAgent:
+		return reference{kind: agentReference, text: text}, true
+	}
+	ref := groupReference(text)
+	switch {
+	case byName:
+		ref = reference{kind: groupNameReference, text: text}
+		m.warn(m.fields[keyGroup], "group %s is named by display name, which anybody who may rename groups can take (use its id)", strconv.Quote(text))
+	case ref.kind == groupIDReference && connection != "":
+		m.fault(m.fields[keyConnection], "a group id belongs to one connection already (remove connection)")
+		return reference{}, false
+	}
+	ref.connection = connection
+	if connection != "" && !validName(connection) {
+		m.fault(m.fields[keyConnection], "%q is not the name of a connection", connection)
+		return reference{}, false
+	}
+	if connection != "" {
+		m.docs.connections = append(m.docs.connections, placedName{connection, m.at(m.fields[keyConnection])})
+	}
+	if ref.kind == groupExternalReference && connection == "" {
+		m.docs.unconfined = append(m.docs.unconfined, placedName{text, m.at(m.fields[keyGroup])})
+	}
+	return ref, true
+}

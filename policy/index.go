@@ -1,0 +1,188 @@
+package policy
+
+import (
+	"iter"
+
+	"github.com/cedar-policy/cedar-go"
+)
+
+// subjectID stands for a reference that the policy names.
+type subjectID int
+
+// index finds the statements that may concern a request without looking at the
+// others: first by the scopes that cover the resource, then by the groups that
+// the principal is in. What it finds is still decided by Cedar; it must only
+// never leave out a statement that Cedar would apply.
+type index struct {
+	buckets map[scope]*bucket
+}
+
+// bucket holds the statements of one scope.
+type bucket struct {
+	everybody []filed
+	bySubject map[subjectID][]filed
+}
+
+// filed is a statement with its Cedar id.
+type filed struct {
+	*statement
+
+	id cedar.PolicyID
+}
+
+// subjects holds every reference that statements and conditions name. Only
+// these are looked for in a principal, and only these groups reach Cedar.
+type subjects struct {
+	ids map[reference]subjectID
+	// The references to groups that are not confined to a connection, by text,
+	// because they are looked up for every group of every request.
+	byID, byExternalID, byName map[string]subjectID
+	confined                   bool
+	uids                       []cedar.EntityUID
+}
+
+func newIndex() *index {
+	return &index{buckets: make(map[scope]*bucket)}
+}
+
+func newSubjects() *subjects {
+	return &subjects{
+		ids:          make(map[reference]subjectID),
+		byID:         make(map[string]subjectID),
+		byExternalID: make(map[string]subjectID),
+		byName:       make(map[string]subjectID),
+	}
+}
+
+// add files a statement; subject is the id of its subject, unless that is
+// everybody.
+func (x *index) add(f filed, subject subjectID) {
+	b, ok := x.buckets[f.scope]
+	if !ok {
+		b = &bucket{bySubject: make(map[subjectID][]filed)}
+		x.buckets[f.scope] = b
+	}
+	if f.subject.kind == everybody {
+		b.everybody = append(b.everybody, f)
+		return
+	}
+	b.bySubject[subject] = append(b.bySubject[subject], f)
+}
+
+func (s *subjects) intern(r reference) subjectID {
+	if id, ok := s.ids[r]; ok {
+		return id
+	}
+	id := subjectID(len(s.uids))
+	s.ids[r] = id
+	s.uids = append(s.uids, r.uid())
+	s.confined = s.confined || r.connection != ""
+	if r.connection != "" {
+		return id
+	}
+	switch r.kind {
+	case groupIDReference:
+		s.byID[r.text] = id
+	case groupExternalReference:
+		s.byExternalID[r.text] = id
+	case groupNameReference:
+		s.byName[r.text] = id
+	case everybody, userReference, applicationReference, agentReference:
+	default:
+	}
+	return id
+}
+
+// of returns the references that mean the principal or one of its groups.
+func (s *subjects) of(p *Principal) []subjectID {
+	if p.Kind == KindApplication {
+		if id, ok := s.ids[reference{kind: applicationReference, text: p.ID}]; ok {
+			return []subjectID{id}
+		}
+		return nil
+	}
+	found := make([]subjectID, 0, min(len(p.Groups)+1, len(s.uids)))
+	if id, ok := s.ids[reference{kind: userReference, text: p.ID}]; ok {
+		found = append(found, id)
+	}
+	for i := range p.Groups {
+		found = s.ofGroup(found, &p.Groups[i])
+	}
+	return found
+}
+
+func (s *subjects) ofGroup(found []subjectID, g *Group) []subjectID {
+	if id, ok := s.byID[g.ID]; ok {
+		found = append(found, id)
+	}
+	if id, ok := s.byExternalID[g.ExternalID]; ok {
+		found = append(found, id)
+	}
+	if len(s.byName) > 0 {
+		if id, ok := s.byName[g.Name]; ok {
+			found = append(found, id)
+		}
+	}
+	if !s.confined {
+		return found
+	}
+	if id, ok := s.ids[reference{groupExternalReference, g.Connection, g.ExternalID}]; ok && g.Connection != "" {
+		found = append(found, id)
+	}
+	if id, ok := s.ids[reference{groupNameReference, g.Connection, g.Name}]; ok && g.Connection != "" {
+		found = append(found, id)
+	}
+	return found
+}
+
+// find returns the statements that may concern actions on the resource by a
+// principal that is all of subjects.
+func (x *index) find(r Resource, actions Actions, who []subjectID) []filed {
+	var found []filed
+	for at := range coveringScopes(r) {
+		b, ok := x.buckets[at]
+		if !ok {
+			continue
+		}
+		found = appendActing(found, b.everybody, actions)
+		if len(b.bySubject) == 0 {
+			continue
+		}
+		for _, id := range who {
+			found = appendActing(found, b.bySubject[id], actions)
+		}
+	}
+	return found
+}
+
+func appendActing(found, from []filed, actions Actions) []filed {
+	for _, f := range from {
+		if f.actions&actions != 0 {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// coveringScopes yields every scope that covers the resource, once.
+func coveringScopes(r Resource) iter.Seq[scope] {
+	return func(yield func(scope) bool) {
+		for _, account := range alternatives(r.Account) {
+			for _, database := range alternatives(r.Database) {
+				for _, container := range alternatives(r.Container) {
+					if !yield(scope{account, database, container}) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// alternatives returns what a segment of a scope may be to cover the name.
+func alternatives(name string) []string {
+	if name == "" || name == wildcard {
+		return []string{name}
+	}
+	return []string{name, wildcard}
+}
