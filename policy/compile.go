@@ -29,9 +29,8 @@ type statement struct {
 	key       *keyGrant
 	// origin names the document, such as `RoleBinding/support-reads-orders`.
 	origin string
-	// readsContext says that the policy reads `context`, readsTime that its
-	// answer may change with the clock at any time.
-	readsContext, readsTime bool
+	// when is the condition as written, if there is one.
+	when *condition
 	// starts and expires are when the binding begins and ceases to count.
 	starts, expires time.Time
 }
@@ -90,9 +89,9 @@ func (c *compiler) bind(b *binding, r *role, rule *rule) error {
 				if s.container != "" {
 					actions |= rule.actions
 				}
-				err := c.add(c.deciding, rule.when, &statement{
+				err := c.add(c.deciding, &statement{
 					scope: s, subject: to.reference, actions: actions,
-					role: r, key: rule.key, origin: "RoleBinding/" + b.name,
+					role: r, key: rule.key, when: rule.when, origin: b.origin(),
 					starts: b.starts, expires: b.expires,
 				})
 				if err != nil {
@@ -127,9 +126,9 @@ func (c *compiler) guard(g *guardrail) error {
 				if s.container == "" {
 					actions = ReadMetadata
 				}
-				err := c.add(into, g.when, &statement{
+				err := c.add(into, &statement{
 					scope: s, subject: to.reference, actions: actions,
-					guardrail: g, key: g.key, origin: "Guardrail/" + g.name,
+					guardrail: g, key: g.key, when: g.when, origin: g.origin(),
 				})
 				if err != nil {
 					return err
@@ -139,6 +138,9 @@ func (c *compiler) guard(g *guardrail) error {
 	}
 	return nil
 }
+
+func (b *binding) origin() string   { return kindRoleBinding + "/" + b.name }
+func (g *guardrail) origin() string { return kindGuardrail + "/" + g.name }
 
 // levels returns the scope and what above it the guardrail concerns.
 func (g *guardrail) levels(at scope) []scope {
@@ -153,10 +155,15 @@ func (g *guardrail) levels(at scope) []scope {
 	return levels
 }
 
+// readsContext reports whether the Cedar policy reads `context`.
+func (s *statement) readsContext() bool {
+	return s.when != nil || !s.starts.IsZero() || !s.expires.IsZero()
+}
+
 // add builds the Cedar policy of the statement and files it. Cedar evaluates
 // the parts in this order, so that a condition is not evaluated, and cannot
 // fail, for a request that the statement does not concern.
-func (c *compiler) add(into *index, when *condition, s *statement) error {
+func (c *compiler) add(into *index, s *statement) error {
 	if len(c.statements) >= maxStatements {
 		return errTooLarge
 	}
@@ -173,19 +180,17 @@ func (c *compiler) add(into *index, when *condition, s *statement) error {
 	if !s.expires.IsZero() {
 		p.When(ast.Context().Access("time").LessThan(ast.Datetime(s.expires)))
 	}
-	s.readsContext = !s.starts.IsZero() || !s.expires.IsZero()
-	if when != nil {
+	if when := s.when; when != nil {
 		p.Conditions = append(p.Conditions, when.alone.AST().Conditions...)
-		s.readsContext, s.readsTime = true, when.readsTime
 		c.readsNetwork = c.readsNetwork || when.readsNetwork
 		for _, group := range when.groups {
-			c.subjects.intern(groupReference(group))
+			c.subjects.needed[c.subjects.intern(groupReference(group))] = true
 		}
 	}
 	s.policy = cedar.NewPolicyFromAST(p)
 	id := cedar.PolicyID(strconv.Itoa(len(c.statements)))
 	c.statements[id] = s
-	into.add(filed{statement: s, id: id}, c.subjects.intern(s.subject))
+	into.add(filed{statement: s, id: id, who: c.subjects.intern(s.subject)})
 	return nil
 }
 
@@ -213,7 +218,13 @@ func scopeActions(p *ast.Policy, actions Actions) {
 		p.ActionEq(uids[0])
 		return
 	}
-	p.ActionInSet(uids...)
+	// `action in […]` would mean the same; Cedar evaluates it by building a set
+	// for every request.
+	set := make([]cedar.Value, len(uids))
+	for i, uid := range uids {
+		set[i] = uid
+	}
+	p.When(ast.Value(cedar.NewSet(set...)).Contains(ast.Action()))
 }
 
 // scopeResource confines the policy to the scope: by hierarchy if the names

@@ -128,18 +128,14 @@ func (j *judgement) prepare(who []subjectID, found ...[]filed) {
 	j.entities = entities{
 		who: &q.Principal, whoUID: principalUID(&q.Principal),
 		what: q.Resource, whatUID: resourceUID(q.Resource),
-		groups: make([]cedar.EntityUID, 0, len(who)),
-	}
-	for _, id := range who {
-		if uid := j.set.subjects.uids[id]; uid.Type != userType && uid.Type != applicationType {
-			j.entities.groups = append(j.entities.groups, uid)
-		}
+		groups: j.set.subjects.groups(who, found...),
 	}
 	j.cedar = cedar.Request{Principal: j.entities.whoUID, Resource: j.entities.whatUID}
 	readsContext := false
 	for _, part := range found {
 		for _, f := range part {
-			readsContext = readsContext || f.readsContext
+			readsContext = readsContext || f.readsContext()
+			j.entities.described = j.entities.described || f.when != nil
 			j.validity.narrow(f.statement, q.Context.Time)
 		}
 	}
@@ -401,7 +397,7 @@ type validity struct {
 }
 
 func (v *validity) narrow(s *statement, now time.Time) {
-	v.never = v.never || s.readsTime
+	v.never = v.never || (s.when != nil && s.when.readsTime)
 	for _, boundary := range [...]time.Time{s.starts, s.expires} {
 		switch {
 		case boundary.IsZero():

@@ -58,15 +58,14 @@ func (e *Engine) Decide(q Request) Decision {
 		return d
 	}
 	key, ok := s.set.question(&q)
-	if !ok {
-		d, _ := s.set.judge(&q, (*index).find)
-		return d
+	if ok {
+		if known, found := s.decisions.Get(key); found && known.answers(&q) {
+			return known.decision
+		}
 	}
-	if known, found := s.decisions.Get(key); found && known.answers(&q) {
-		return known.decision
-	}
-	d, v := s.set.judge(&q, (*index).find)
-	if !v.never {
+	own := q // so that q itself need not be allocated when the answer is known
+	d, v := s.set.judge(&own, (*index).find)
+	if ok && !v.never {
 		known := answer{decision: d, validity: v}
 		if q.Principal.Kind == KindApplication {
 			known.attributes = q.Principal.Attributes

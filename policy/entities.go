@@ -60,6 +60,9 @@ type entities struct {
 	what    Resource
 	whatUID cedar.EntityUID
 
+	// described says that a condition may read the principal's attributes.
+	described bool
+
 	whoEntity, whatEntity cedar.Entity
 	whoBuilt, whatBuilt   bool
 }
@@ -85,6 +88,9 @@ func (e *entities) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
 var _ types.EntityGetter = (*entities)(nil)
 
 func (e *entities) principal() cedar.Entity {
+	if !e.described {
+		return cedar.Entity{UID: e.whoUID, Parents: cedar.NewEntityUIDSet(e.groups...)}
+	}
 	tags := make(cedar.RecordMap, len(e.who.Attributes))
 	attributes := make(cedar.RecordMap, len(e.who.Attributes))
 	for name, value := range e.who.Attributes {

@@ -1,11 +1,21 @@
 package policy
 
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+)
+
 // Explanation says how a decision came about: every role and guardrail that
 // was considered, and where each of them failed.
 type Explanation struct {
 	Decision Decision
-	// Considered are the roles and guardrails that concern the request, those
-	// that decided first, then those that missed by least.
+	// Considered are all rules of bound roles and all guardrails: those that
+	// match first, then those that miss by least.
 	Considered []Considered
 }
 
@@ -17,14 +27,148 @@ type Considered struct {
 	Role string
 	// Position is where the rule or guardrail is written.
 	Position Position
-	// Matched is whether it applies to the request.
+	// Matched is whether it applies to any action of the request. A guardrail
+	// that matches denies or obliges, a rule that matches allows.
 	Matched bool
 	// Failed says, in the words of the policy file, what did not fit.
 	Failed []string
 }
 
-// Explain answers like [Engine.Decide], and says why. It is for operators and
-// is too slow and too frank for callers.
+// Explain answers like [Engine.Decide], and says why. It looks at everything
+// in the policy and tells all of it: it is for operators, never for callers.
 func (e *Engine) Explain(q Request) Explanation {
-	return Explanation{Decision: e.Decide(q)}
+	set := e.Set()
+	explanation := Explanation{Decision: set.decide(&q)}
+	if set == nil || explanation.Decision.Reason == ReasonMalformed {
+		return explanation
+	}
+	x := explainer{set: set, request: &q}
+	for _, b := range set.docs.bindings {
+		x.binding(b)
+	}
+	for _, g := range set.docs.guardrails {
+		x.guardrail(g)
+	}
+	slices.SortStableFunc(x.considered, func(a, b Considered) int {
+		return cmp.Compare(len(a.Failed), len(b.Failed))
+	})
+	explanation.Considered = x.considered
+	return explanation
+}
+
+// explainer goes through the documents as written, not as compiled: what it
+// says can be found in the policy file.
+type explainer struct {
+	set        *Set
+	request    *Request
+	considered []Considered
+}
+
+func (x *explainer) binding(b *binding) {
+	var role *role
+	for _, r := range x.set.docs.roles {
+		if r.name == b.role {
+			role = r
+		}
+	}
+	for _, rule := range role.rules {
+		failed := x.subjects(b.subjects)
+		failed = append(failed, x.period(b.starts, b.expires)...)
+		failed = append(failed, x.actions(rule.actions|ReadMetadata)...)
+		failed = append(failed, x.resource(rule.scopes, scope.reaches)...)
+		failed = append(failed, x.condition(rule.when)...)
+		failed = append(failed, x.key(rule.key, rule.actions)...)
+		x.add(b.origin(), b.role, rule.pos, failed)
+	}
+}
+
+func (x *explainer) guardrail(g *guardrail) {
+	failed := x.subjects(g.subjects)
+	failed = append(failed, x.actions(g.actions)...)
+	failed = append(failed, x.resource(g.scopes, scope.swallows)...)
+	failed = append(failed, x.condition(g.when)...)
+	x.add(g.origin(), "", g.pos, failed)
+}
+
+func (x *explainer) add(policy, role string, at Position, failed []string) {
+	x.considered = append(x.considered, Considered{
+		Policy: policy, Role: role, Position: at, Matched: len(failed) == 0, Failed: failed,
+	})
+}
+
+func (x *explainer) subjects(list []subject) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	names := make([]string, 0, len(list))
+	for _, s := range list {
+		if s.means(x.request.Principal) {
+			return nil
+		}
+		names = append(names, s.String())
+	}
+	return []string{fmt.Sprintf("%s %s is none of: %s", x.request.Principal.Kind, x.request.Principal.ID, strings.Join(names, ", "))}
+}
+
+func (x *explainer) period(starts, expires time.Time) []string {
+	now := x.request.Context.Time
+	switch {
+	case !starts.IsZero() && now.Before(starts):
+		return []string{"starts " + starts.Format(time.RFC3339)}
+	case !expires.IsZero() && !now.Before(expires):
+		return []string{"expired " + expires.Format(time.RFC3339)}
+	default:
+		return nil
+	}
+}
+
+func (x *explainer) actions(has Actions) []string {
+	if x.request.Actions&has != 0 {
+		return nil
+	}
+	return []string{"dataActions do not include " + x.request.Actions.String()}
+}
+
+func (x *explainer) resource(scopes []scope, fits func(scope, Resource) bool) []string {
+	names := make([]string, 0, len(scopes))
+	for _, s := range scopes {
+		if fits(s, x.request.Resource) {
+			return nil
+		}
+		names = append(names, s.String())
+	}
+	return []string{fmt.Sprintf("resources do not include %s: %s", x.request.Resource, strings.Join(names, ", "))}
+}
+
+// condition evaluates a condition by itself.
+func (x *explainer) condition(c *condition) []string {
+	if c == nil {
+		return nil
+	}
+	who := x.set.subjects.of(&x.request.Principal)
+	e := entities{
+		who: &x.request.Principal, whoUID: principalUID(&x.request.Principal), groups: x.set.subjects.groups(who),
+		what: x.request.Resource, whatUID: resourceUID(x.request.Resource), described: true,
+	}
+	decision, diagnostic := cedar.Authorize(cedar.PolicyMap{"when": c.alone}, &e, cedar.Request{
+		Principal: e.whoUID, Resource: e.whatUID, Context: contextRecord(x.request.Context),
+	})
+	switch {
+	case len(diagnostic.Errors) > 0:
+		return []string{fmt.Sprintf("when cannot be evaluated (%s): %s", diagnostic.Errors[0].Message, c.text)}
+	case decision == cedar.Deny:
+		return []string{"when does not hold: " + c.text}
+	default:
+		return nil
+	}
+}
+
+func (x *explainer) key(k *keyGrant, actions Actions) []string {
+	if k == nil || x.request.NoData || x.request.Actions&(actions&^ReadMetadata) == 0 {
+		return nil
+	}
+	if outcome, missing := k.check(x.request); outcome != keyFits {
+		return []string{k.explain(outcome, missing)}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/cedar-policy/cedar-go"
 )
@@ -23,15 +24,16 @@ type bucket struct {
 	bySubject map[subjectID][]filed
 }
 
-// filed is a statement with its Cedar id.
+// filed is a statement with its Cedar id and the id of its subject.
 type filed struct {
 	*statement
 
-	id cedar.PolicyID
+	id  cedar.PolicyID
+	who subjectID
 }
 
 // subjects holds every reference that statements and conditions name. Only
-// these are looked for in a principal, and only these groups reach Cedar.
+// these are looked for in a principal.
 type subjects struct {
 	ids map[reference]subjectID
 	// The references to groups that are not confined to a connection, by text,
@@ -39,6 +41,8 @@ type subjects struct {
 	byID, byExternalID, byName map[string]subjectID
 	confined                   bool
 	uids                       []cedar.EntityUID
+	// needed are the groups that conditions name.
+	needed map[subjectID]bool
 }
 
 func newIndex() *index {
@@ -51,12 +55,12 @@ func newSubjects() *subjects {
 		byID:         make(map[string]subjectID),
 		byExternalID: make(map[string]subjectID),
 		byName:       make(map[string]subjectID),
+		needed:       make(map[subjectID]bool),
 	}
 }
 
-// add files a statement; subject is the id of its subject, unless that is
-// everybody.
-func (x *index) add(f filed, subject subjectID) {
+// add files a statement.
+func (x *index) add(f filed) {
 	b, ok := x.buckets[f.scope]
 	if !ok {
 		b = &bucket{bySubject: make(map[subjectID][]filed)}
@@ -66,7 +70,7 @@ func (x *index) add(f filed, subject subjectID) {
 		b.everybody = append(b.everybody, f)
 		return
 	}
-	b.bySubject[subject] = append(b.bySubject[subject], f)
+	b.bySubject[f.who] = append(b.bySubject[f.who], f)
 }
 
 func (s *subjects) intern(r reference) subjectID {
@@ -185,4 +189,29 @@ func alternatives(name string) []string {
 		return []string{name}
 	}
 	return []string{name, wildcard}
+}
+
+// groups returns what Cedar must know of the groups among who: those that the
+// statements or any condition ask about. Cedar would copy every other group for
+// nothing.
+func (s *subjects) groups(who []subjectID, found ...[]filed) []cedar.EntityUID {
+	var asked []subjectID
+	for id := range s.needed {
+		asked = append(asked, id)
+	}
+	for _, part := range found {
+		for _, f := range part {
+			if !slices.Contains(asked, f.who) {
+				asked = append(asked, f.who)
+			}
+		}
+	}
+	var groups []cedar.EntityUID
+	for _, id := range asked {
+		uid := s.uids[id]
+		if uid.Type != userType && uid.Type != applicationType && slices.Contains(who, id) {
+			groups = append(groups, uid)
+		}
+	}
+	return groups
 }
