@@ -153,9 +153,8 @@ func (c Column) cell(test testCase) Cell {
 }
 
 func (c Column) judge(test testCase, cell Cell) (Verdict, string) {
-	family, _, _ := strings.Cut(c.Name, "-")
 	if !test.GateOnly {
-		if reason := against(test, family, cell.Direct); reason != "" {
+		if reason := against(test, family(c.Name), cell.Direct); reason != "" {
 			return Unexpected, "directly: " + reason
 		}
 	}
@@ -164,7 +163,7 @@ func (c Column) judge(test testCase, cell Cell) (Verdict, string) {
 			return Differs, diff
 		}
 	}
-	if reason := against(test, family, cell.Gate); reason != "" {
+	if reason := against(test, family(c.Name), cell.Gate); reason != "" {
 		return Unexpected, "through the gate: " + reason
 	}
 	return Equal, ""
@@ -185,13 +184,13 @@ func unsupported(steps []any) string {
 const brokenOff = "the run broke off before this case ended"
 
 // against compares the steps of one side with what the case expects.
-func against(test testCase, family string, steps []any) string {
+func against(test testCase, sdk string, steps []any) string {
 	if len(steps) != len(test.Steps) {
 		return brokenOff
 	}
 	n := normaliser{strings.NewReplacer("$run", "<run>")}
 	for i, step := range test.Steps {
-		expected := n.value(expand(expectation(step, family), "$run"))
+		expected := n.value(expand(expectation(step, sdk), "$run"))
 		if reason := mismatch(fmt.Sprintf("step %d %v", i+1, step["op"]), expected, steps[i]); reason != "" {
 			return reason
 		}

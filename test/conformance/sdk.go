@@ -23,25 +23,30 @@ type sdk struct {
 	version string
 	tools   []string
 	install func(ctx context.Context, folder string) error
-	command func(folder string) []string
+	command func(ctx context.Context, folder string, p plan) ([]string, error)
+}
+
+// fixed is the command of a runner that needs nothing but its folder.
+func fixed(line func(folder string) []string) func(context.Context, string, plan) ([]string, error) {
+	return func(_ context.Context, folder string, _ plan) ([]string, error) { return line(folder), nil }
 }
 
 // sdks lists every SDK of the matrix in the order of its columns.
 func sdks() []sdk {
-	python := func(more ...string) func(string) []string {
-		return func(folder string) []string {
+	python := func(more ...string) func(context.Context, string, plan) ([]string, error) {
+		return fixed(func(folder string) []string {
 			return append([]string{filepath.Join(folder, "venv", "bin", "python"), source("python", "run.py")}, more...)
-		}
+		})
 	}
 	return []sdk{
 		{
 			name: "go", version: "azcosmos " + locked("go.mod", "azcosmos v"), tools: []string{"go"}, install: installGo,
-			command: func(folder string) []string { return []string{filepath.Join(folder, "golang")} },
+			command: fixed(func(folder string) []string { return []string{filepath.Join(folder, "golang")} }),
 		},
 		{
 			name: "node", version: "@azure/cosmos " + locked("sdk/node/package.json", `"@azure/cosmos": "`),
 			tools: []string{"node", "npm"}, install: installNode,
-			command: func(folder string) []string { return []string{"node", filepath.Join(folder, "run.js")} },
+			command: fixed(func(folder string) []string { return []string{"node", filepath.Join(folder, "run.js")} }),
 		},
 		{
 			name: "python", version: "azure-cosmos " + locked("sdk/python/requirements.txt", "azure-cosmos=="),
@@ -50,6 +55,10 @@ func sdks() []sdk {
 		{
 			name: "python-aio", version: "azure-cosmos " + locked("sdk/python/requirements.txt", "azure-cosmos==") + " (aio)",
 			tools: []string{"python3"}, install: installPython, command: python("--aio"),
+		},
+		{
+			name: "java", version: "azure-cosmos for Java " + locked("sdk/java/pom.xml", "<artifactId>azure-cosmos</artifactId>\n      <version>"),
+			tools: []string{"java", "keytool", "mvn"}, install: installJava, command: runJava,
 		},
 	}
 }
@@ -85,8 +94,7 @@ func (s sdk) prepare(ctx context.Context) (folder string, err error) {
 	if err != nil {
 		return "", err
 	}
-	family, _, _ := strings.Cut(s.name, "-")
-	folder = filepath.Join(cache, family)
+	folder = filepath.Join(cache, family(s.name))
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", fmt.Errorf("making %s: %w", folder, err)
 	}
@@ -116,6 +124,43 @@ func installPython(ctx context.Context, folder string) error {
 		}
 		return tool(ctx, ".", filepath.Join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--requirement", lock)
 	})
+}
+
+func installJava(ctx context.Context, folder string) error {
+	files := []string{source("java", "pom.xml"), source("java", "src", "Main.java"), source("java", "src", "Steps.java")}
+	if err := os.MkdirAll(filepath.Join(folder, "src"), 0o755); err != nil {
+		return fmt.Errorf("making the source folder: %w", err)
+	}
+	for _, file := range files {
+		relative, err := filepath.Rel(source("java"), file)
+		if err != nil {
+			return fmt.Errorf("copying: %w", err)
+		}
+		if err := copyFile(file, filepath.Join(folder, relative)); err != nil {
+			return err
+		}
+	}
+	return once(folder, files, func() error {
+		return tool(ctx, folder, "mvn", "-q", "-B", "compile", "dependency:copy-dependencies", "-DoutputDirectory=target/dependency")
+	})
+}
+
+// runJava puts the authority into a trust store of the machine's own form.
+func runJava(ctx context.Context, folder string, p plan) ([]string, error) {
+	const password = "changeit" // protects public certificates only
+	store := filepath.Join(folder, "trust.p12")
+	if err := os.RemoveAll(store); err != nil {
+		return nil, fmt.Errorf("removing the old trust store: %w", err)
+	}
+	if err := tool(ctx, folder, "keytool", "-importcert", "-noprompt", "-alias", "gate", "-file", p.CA,
+		"-keystore", store, "-storetype", "PKCS12", "-storepass", password); err != nil {
+		return nil, err
+	}
+	classes := filepath.Join(folder, "target", "classes") + string(os.PathListSeparator) + filepath.Join(folder, "target", "dependency", "*")
+	return []string{
+		"java", "-Djavax.net.ssl.trustStore=" + store, "-Djavax.net.ssl.trustStorePassword=" + password,
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "-cp", classes, "Main",
+	}, nil
 }
 
 // once runs the installation unless it was done for these very lock files.
@@ -177,7 +222,10 @@ func (s sdk) run(ctx context.Context, folder string, p plan) (results, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
-	line := s.command(folder)
+	line, err := s.command(ctx, folder, p)
+	if err != nil {
+		return nil, err
+	}
 	command := exec.CommandContext(ctx, line[0], line[1:]...)
 	command.Env = append(os.Environ(),
 		"SSL_CERT_FILE="+p.CA, "NODE_EXTRA_CA_CERTS="+p.CA, "PYTHONWARNINGS=ignore", "NODE_NO_WARNINGS=1",
