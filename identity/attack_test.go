@@ -140,8 +140,12 @@ func TestTokensWithAForgedHeaderAreRefused(t *testing.T) {
 	t.Parallel()
 	runAttacks(t, []attack{
 		{"honest", headed(nil), "accepted"},
-		{"alg none", spelled(func(_, p, _ string) string { return encode(`{"alg":"none","kid":"k1","typ":"at+jwt"}`) + "." + p + ".AA" }), 5004},
-		{"alg in odd case", spelled(func(_, p, s string) string { return encode(`{"alg":"es256","kid":"k1","typ":"at+jwt"}`) + "." + p + "." + s }), 5004},
+		{"alg none", spelled(func(_, p, _ string) string {
+			return encode(`{"alg":"none","kid":"k1","typ":"at+jwt"}`) + "." + p + ".AA"
+		}), 5004},
+		{"alg in odd case", spelled(func(_, p, s string) string {
+			return encode(`{"alg":"es256","kid":"k1","typ":"at+jwt"}`) + "." + p + "." + s
+		}), 5004},
 		{"duplicate alg", spelled(func(_, p, s string) string {
 			return encode(`{"alg":"none","alg":"ES256","kid":"k1","typ":"at+jwt"}`) + "." + p + "." + s
 		}), 5004},

@@ -1,7 +1,12 @@
 package devidp
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
+	"net/url"
+	"strings"
 	"time"
 )
 
@@ -53,4 +58,114 @@ type ManagedIdentity struct {
 	ClientID string
 	// ObjectID is the oid of its tokens.
 	ObjectID string
+}
+
+const defaultLifetime = time.Hour
+
+var (
+	errIssuer         = errors.New("must be an http or https URL without user, query, fragment or trailing slash")
+	errRedirect       = errors.New("redirect URI is not registered")
+	errUnknownClient  = errors.New("client_id is unknown")
+	errNotLoopback    = errors.New("must be on loopback: this provider signs in everybody")
+	errNotDev         = errors.New(`must contain "dev", so that nobody mistakes it for a real one`)
+	errRequired       = errors.New("is required")
+	errTwice          = errors.New("is declared twice")
+	errNegative       = errors.New("must not be negative")
+	errIdentityHeader = errors.New("identity header: is required with identities")
+)
+
+// validate reports every fault at once.
+func (c Config) validate() error {
+	var faults []error
+
+	if err := checkIssuer(c.Issuer); err != nil {
+		faults = append(faults, fmt.Errorf("issuer %q: %w", c.Issuer, err))
+	}
+
+	for _, required := range []struct {
+		name    string
+		missing bool
+	}{
+		{"audience", c.Audience == ""},
+		{"clock", c.Clock == nil},
+		{"logger", c.Logger == nil},
+	} {
+		if required.missing {
+			faults = append(faults, fmt.Errorf("%s: %w", required.name, errRequired))
+		}
+	}
+
+	if c.TokenLifetime < 0 {
+		faults = append(faults, fmt.Errorf("token lifetime: %w", errNegative))
+	}
+
+	if len(c.Identities) > 0 && c.IdentityHeader == "" {
+		faults = append(faults, errIdentityHeader)
+	}
+
+	return errors.Join(append(faults, c.validateNames())...)
+}
+
+// validateNames checks that everybody and everything has a name of its own.
+func (c Config) validateNames() error {
+	var faults []error
+
+	seen := map[string]bool{}
+	check := func(kind, name string, emptyAllowed bool) {
+		if name == "" && !emptyAllowed {
+			faults = append(faults, fmt.Errorf("%s: %w", kind, errRequired))
+		}
+
+		key := kind + "\x00" + name
+		if seen[key] {
+			faults = append(faults, fmt.Errorf("%s %q: %w", kind, name, errTwice))
+		}
+
+		seen[key] = true
+	}
+
+	for _, person := range c.People {
+		check("person's name", person.Name, false)
+		check("person's id", person.ID, false)
+	}
+
+	for _, client := range c.Clients {
+		check("client's id", client.ID, false)
+	}
+
+	for _, identity := range c.Identities {
+		check("identity's client id", identity.ClientID, true)
+		check("identity's object id", identity.ObjectID, false)
+	}
+
+	return errors.Join(faults...)
+}
+
+func checkIssuer(issuer string) error {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return fmt.Errorf("parsing: %w", err)
+	}
+
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https", u.User != nil, u.RawQuery != "" || u.Fragment != "", strings.HasSuffix(issuer, "/"):
+		return errIssuer
+	case !isLoopback(u.Hostname()):
+		return errNotLoopback
+	case !strings.Contains(u.Host+u.Path, "dev"):
+		return errNotDev
+	default:
+		return nil
+	}
+}
+
+// isLoopback reports whether host can only mean this machine.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+
+	address, err := netip.ParseAddr(host)
+
+	return err == nil && address.Unmap().IsLoopback()
 }
