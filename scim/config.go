@@ -2,13 +2,13 @@ package scim
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/directory"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config says what a server serves and with what.
@@ -21,7 +21,8 @@ type Config struct {
 	// Connections are the identity providers that may push. At least one.
 	Connections []Connection
 	// PublicURL is the base that providers reach, for instance
-	// https://gate.example; resource locations are built from it. Required.
+	// https://gate.example; resource locations are built from it, never from a
+	// request. Required.
 	PublicURL *url.URL
 	// Clock tells the time. Required.
 	Clock func() time.Time
@@ -38,29 +39,130 @@ type TokenVerifier interface {
 type Connection struct {
 	// Name is the path segment: lower-case letters, digits and dashes.
 	Name string
-	// Dialect hints at the provider: entra, okta, ping, … or empty.
+	// Dialect hints at the provider: entra, okta, onelogin, jumpcloud, ping,
+	// google, sailpoint, or empty.
 	Dialect string
 	// Strict refuses what the interoperability profiles forbid.
 	Strict bool
 	// Rate is the sustained number of requests per second; zero means 50,
 	// values under 25 are refused.
 	Rate float64
-	// Burst is the number of requests above the rate taken at once; zero means 200.
+	// Burst is the number of requests above the rate that are taken at once;
+	// zero means 200.
 	Burst int
+	// Extensions are the administrator's own schemas for users.
+	Extensions []Schema
 }
 
-// Server is the SCIM service provider, an [http.Handler] for /scim/v2/.
-type Server struct{ config Config }
+// Limits of a connection's rate.
+const (
+	defaultRate  = 50
+	leastRate    = 25
+	defaultBurst = 200
+)
 
-var errNotYet = errors.New("scim is being built")
+// dialects are the known hints.
+var dialects = []string{"", "entra", "okta", "onelogin", "jumpcloud", "ping", "google", "sailpoint"}
 
-// New checks the configuration and returns a server.
-func New(config Config) (*Server, error) { return nil, errNotYet }
+var errConfig = errors.New("invalid SCIM configuration")
 
-// ServeHTTP implements [http.Handler].
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	http.Error(w, "unavailable", http.StatusServiceUnavailable)
+// validate reports every fault at once.
+func (c Config) validate() error {
+	var faults []error
+	fault := func(format string, arguments ...any) {
+		faults = append(faults, fmt.Errorf("%w: "+format, append([]any{errConfig}, arguments...)...))
+	}
+	if c.Directory == nil || c.Tokens == nil || c.Clock == nil || c.Logger == nil {
+		fault("Directory, Tokens, Clock and Logger are required")
+	}
+	if c.PublicURL == nil || c.PublicURL.Host == "" {
+		fault("PublicURL is required")
+	}
+	if len(c.Connections) == 0 {
+		fault("no connection")
+	}
+	seen := map[string]bool{}
+	for i, connection := range c.Connections {
+		if seen[connection.Name] {
+			fault("connections[%d]: name %q is taken", i, connection.Name)
+		}
+		seen[connection.Name] = true
+		for _, err := range connection.faults() {
+			fault("connections[%d]: %w", i, err)
+		}
+	}
+	return errors.Join(faults...)
 }
 
-// Collectors returns the server's metrics.
-func (s *Server) Collectors() []prometheus.Collector { return nil }
+// Faults of a connection's configuration.
+var (
+	errName      = errors.New("name needs lower-case letters, digits and dashes")
+	errDialect   = errors.New("unknown dialect")
+	errRate      = fmt.Errorf("rate must be at least %d requests per second", leastRate)
+	errBurst     = errors.New("burst must not be negative")
+	errExtension = errors.New("an extension needs a URN of its own and named attributes")
+)
+
+func (c Connection) faults() []error {
+	var faults []error
+	if c.Name == "" || strings.Trim(c.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		faults = append(faults, errName)
+	}
+	known := false
+	for _, d := range dialects {
+		known = known || d == c.Dialect
+	}
+	if !known {
+		faults = append(faults, errDialect)
+	}
+	if c.Rate != 0 && c.Rate < leastRate {
+		faults = append(faults, errRate)
+	}
+	if c.Burst < 0 {
+		faults = append(faults, errBurst)
+	}
+	for _, schema := range c.Extensions {
+		if !schema.sound() {
+			faults = append(faults, errExtension)
+		}
+	}
+	return faults
+}
+
+// sound reports whether an own schema can be told apart from the RFC's.
+func (s Schema) sound() bool {
+	if !strings.HasPrefix(s.ID, "urn:") || strings.EqualFold(s.ID, urnUser) ||
+		strings.EqualFold(s.ID, urnEnterprise) || strings.EqualFold(s.ID, urnGroup) || len(s.Attributes) == 0 {
+		return false
+	}
+	for _, a := range s.Attributes {
+		if a == nil || a.Name == "" || strings.Trim(strings.ToLower(a.Name), "abcdefghijklmnopqrstuvwxyz0123456789-_$") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// completed returns a copy of an own schema with the RFC's defaults filled in.
+func (s Schema) completed() Schema {
+	s.Attributes = completedAttributes(s.Attributes)
+	if s.Name == "" {
+		s.Name = s.ID[strings.LastIndexByte(s.ID, ':')+1:]
+	}
+	return s
+}
+
+func completedAttributes(attributes []*Attribute) []*Attribute {
+	var done []*Attribute
+	for _, a := range attributes {
+		c := *a
+		if c.Type == "" {
+			c.Type = TypeString
+		}
+		c.Mutability, c.Returned, c.Uniqueness = readWrite, returnedDefault, uniqueNone
+		c.Required = false
+		c.SubAttributes = completedAttributes(c.SubAttributes)
+		done = append(done, &c)
+	}
+	return done
+}

@@ -1,0 +1,108 @@
+package scim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+)
+
+// Kind is a scimType of RFC 7644 §3.12 and RFC 9865 §2.1.
+type Kind string
+
+// The error kinds that this server answers.
+const (
+	KindInvalidFilter Kind = "invalidFilter"
+	KindTooMany       Kind = "tooMany"
+	KindUniqueness    Kind = "uniqueness"
+	KindMutability    Kind = "mutability"
+	KindInvalidSyntax Kind = "invalidSyntax"
+	KindInvalidPath   Kind = "invalidPath"
+	KindNoTarget      Kind = "noTarget"
+	KindInvalidValue  Kind = "invalidValue"
+	KindSensitive     Kind = "sensitive"
+	KindInvalidCursor Kind = "invalidCursor"
+	KindExpiredCursor Kind = "expiredCursor"
+	KindInvalidCount  Kind = "invalidCount"
+)
+
+// Error is a refusal in the words of RFC 7644 §3.12.
+type Error struct {
+	// Status is the HTTP status.
+	Status int
+	// Kind is the scimType, empty where the RFC names none.
+	Kind Kind
+	// Detail is for the person who runs the identity provider; it repeats
+	// nothing that the request didn't hold.
+	Detail string
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Kind == "" {
+		return e.Detail
+	}
+	return string(e.Kind) + ": " + e.Detail
+}
+
+// refusal makes a 400 of a kind.
+func refusal(kind Kind, format string, arguments ...any) *Error {
+	return &Error{Status: http.StatusBadRequest, Kind: kind, Detail: fmt.Sprintf(format, arguments...)}
+}
+
+func notFound() *Error {
+	return &Error{Status: http.StatusNotFound, Detail: "resource not found"}
+}
+
+// errorBody is the resource of RFC 7644 §3.12; status is a string there.
+type errorBody struct {
+	Schemas []string `json:"schemas"`
+	Status  string   `json:"status"`
+	Kind    Kind     `json:"scimType,omitempty"`
+	Detail  string   `json:"detail,omitempty"`
+}
+
+// body returns the error as a resource.
+func (e *Error) body() errorBody {
+	return errorBody{Schemas: []string{urnError}, Status: strconv.Itoa(e.Status), Kind: e.Kind, Detail: e.Detail}
+}
+
+// write sends the error.
+func (e *Error) write(w http.ResponseWriter) {
+	body, err := json.Marshal(e.body())
+	if err != nil {
+		body = []byte(`{"schemas":["` + urnError + `"],"status":"500"}`)
+	}
+	w.Header().Set("Content-Type", mediaType)
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(body) // a client that went away needs no answer
+}
+
+// explain is the only translation of the directory's errors into SCIM's.
+func explain(err error) *Error {
+	var (
+		given    *Error
+		conflict *directory.ConflictError
+		unknown  *directory.UnknownMemberError
+	)
+	switch {
+	case errors.As(err, &given):
+		return given
+	case errors.As(err, &conflict):
+		return &Error{
+			Status: http.StatusConflict, Kind: KindUniqueness,
+			Detail: fmt.Sprintf("another resource has this %s", conflict.Attribute),
+		}
+	case errors.As(err, &unknown):
+		return refusal(KindInvalidValue, "member %q does not exist", unknown.Member)
+	case errors.Is(err, directory.ErrNotFound):
+		return notFound()
+	case errors.Is(err, directory.ErrRevision):
+		return &Error{Status: http.StatusPreconditionFailed, Detail: "resource has changed"}
+	default:
+		return &Error{Status: http.StatusServiceUnavailable, Detail: "directory can't write; try again later"}
+	}
+}

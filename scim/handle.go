@@ -1,0 +1,322 @@
+package scim
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+)
+
+// handle finds what a call is for. It is the same for requests and for the
+// operations of a Bulk request.
+func (c *connection) handle(ctx context.Context, k call) (answer, error) {
+	if len(k.path) == 0 {
+		return answer{}, notFound()
+	}
+	switch k.path[0] {
+	case "Users":
+		return c.handleKind(ctx, k, c.kinds.user)
+	case "Groups":
+		return c.handleKind(ctx, k, c.kinds.group)
+	case "ServiceProviderConfig", "ResourceTypes", "Schemas":
+		return c.discover(k)
+	case ".search":
+		return c.handleSearch(k, c.kinds.user, c.kinds.group)
+	case "Bulk":
+		return c.handleBulk(ctx, k)
+	case "Me":
+		return answer{}, &Error{Status: http.StatusNotImplemented, Detail: "/Me is not supported"}
+	default:
+		return answer{}, notFound()
+	}
+}
+
+// handleKind serves /Users or /Groups and what is below.
+func (c *connection) handleKind(ctx context.Context, k call, kind *resourceType) (answer, error) {
+	switch {
+	case len(k.path) == 1 && k.method == http.MethodGet:
+		return c.list(k.query, kind)
+	case len(k.path) == 1 && k.method == http.MethodPost:
+		return c.create(ctx, k, kind)
+	case len(k.path) == 2 && k.path[1] == ".search":
+		return c.handleSearch(k, kind)
+	case len(k.path) != 2:
+		return answer{}, pathOrMethod(len(k.path) == 1)
+	}
+	id := directory.ID(k.path[1])
+	switch k.method {
+	case http.MethodGet:
+		return c.read(k, kind, id)
+	case http.MethodPut:
+		return c.replace(ctx, k, kind, id)
+	case http.MethodPatch:
+		return c.patch(ctx, k, kind, id)
+	case http.MethodDelete:
+		return c.remove(ctx, k, kind, id)
+	default:
+		return answer{}, pathOrMethod(true)
+	}
+}
+
+// pathOrMethod is 405 for a path that exists and 404 for any other.
+func pathOrMethod(exists bool) *Error {
+	if exists {
+		return &Error{Status: http.StatusMethodNotAllowed, Detail: "method not allowed here"}
+	}
+	return notFound()
+}
+
+// handleSearch serves .search: a list whose query is the body.
+func (c *connection) handleSearch(k call, of ...*resourceType) (answer, error) {
+	if k.method != http.MethodPost {
+		return answer{}, pathOrMethod(true)
+	}
+	q, err := parseSearch(k.body)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.list(q, of...)
+}
+
+// create serves POST.
+func (c *connection) create(ctx context.Context, k call, kind *resourceType) (answer, error) {
+	document, err := c.document(kind, k.body)
+	if err != nil {
+		return answer{}, err
+	}
+	var changes []directory.Change
+	if kind == c.kinds.user {
+		create := directory.CreateUser{}
+		if err := fillUser(&create.User, kind, document); err != nil {
+			return answer{}, err
+		}
+		changes = append(changes, create)
+	} else {
+		members, err := takeMembers(document)
+		if err != nil {
+			return answer{}, err
+		}
+		create := directory.CreateGroup{}
+		if err := fillGroup(&create.Group, document); err != nil {
+			return answer{}, err
+		}
+		changes = append(changes, create)
+		if len(members) > 0 {
+			changes = append(changes, directory.AddMembers{Members: members})
+		}
+	}
+	results, err := c.directory.Apply(ctx, c.Name, changes...)
+	if err != nil {
+		return answer{}, err
+	}
+	c.contact.wrote(c.clock())
+	return c.show(kind, results[0].ID, http.StatusCreated, k.query)
+}
+
+// takeMembers removes the members from a normalised group and returns their ids.
+func takeMembers(document map[string]any) ([]directory.ID, error) {
+	ids, err := memberIDs(document["members"])
+	delete(document, "members")
+	return ids, err
+}
+
+// show answers with a resource as it is now.
+func (c *connection) show(kind *resourceType, id directory.ID, status int, q query) (answer, error) {
+	a := answer{status: status, location: c.location(kind, id)}
+	p := q.projection(kind)
+	if kind == c.kinds.user {
+		u, ok := c.directory.User(c.Name, id)
+		if !ok {
+			return answer{}, notFound()
+		}
+		a.version = u.Revision
+		body, err := c.renderUser(u, p)
+		a.body = body
+		return a, err
+	}
+	g, ok := c.directory.Group(c.Name, id)
+	if !ok {
+		return answer{}, notFound()
+	}
+	a.version = g.Revision
+	body, err := c.renderGroup(g, p)
+	a.body = body
+	return a, err
+}
+
+// revision returns a resource's current version.
+func (c *connection) revision(kind *resourceType, id directory.ID) (uint64, error) {
+	if kind == c.kinds.user {
+		if u, ok := c.directory.User(c.Name, id); ok {
+			return u.Revision, nil
+		}
+	} else if g, ok := c.directory.Group(c.Name, id); ok {
+		return g.Revision, nil
+	}
+	return 0, notFound()
+}
+
+// read serves GET of one resource.
+func (c *connection) read(k call, kind *resourceType, id directory.ID) (answer, error) {
+	version, err := c.revision(kind, id)
+	if err != nil {
+		return answer{}, err
+	}
+	if k.ifNoneMatch != "" && matchesTag(k.ifNoneMatch, version) {
+		return answer{status: http.StatusNotModified, version: version}, nil
+	}
+	return c.show(kind, id, http.StatusOK, k.query)
+}
+
+// replace serves PUT: what the body doesn't hold is cleared.
+func (c *connection) replace(ctx context.Context, k call, kind *resourceType, id directory.ID) (answer, error) {
+	current, err := c.revision(kind, id)
+	if err != nil {
+		return answer{}, err
+	}
+	revision, err := expected(k.ifMatch, current)
+	if err != nil {
+		return answer{}, err
+	}
+	document, err := c.document(kind, k.body)
+	if err != nil {
+		return answer{}, err
+	}
+	var changes []directory.Change
+	if kind == c.kinds.user {
+		var filled directory.User
+		if err := fillUser(&filled, kind, document); err != nil {
+			return answer{}, err
+		}
+		changes = append(changes, directory.EditUser{ID: id, IfRevision: revision, Edit: replaceUser(filled)})
+	} else {
+		members, err := takeMembers(document)
+		if err != nil {
+			return answer{}, err
+		}
+		var filled directory.GroupRecord
+		if err := fillGroup(&filled, document); err != nil {
+			return answer{}, err
+		}
+		changes = append(changes,
+			directory.EditGroup{ID: id, IfRevision: revision, Edit: replaceGroup(filled)},
+			directory.SetMembers{Group: id, Members: members})
+	}
+	if err := c.commit(ctx, changes); err != nil {
+		return answer{}, err
+	}
+	return c.show(kind, id, http.StatusOK, k.query)
+}
+
+func replaceUser(filled directory.User) func(directory.User) (directory.User, error) {
+	return func(directory.User) (directory.User, error) { return filled, nil }
+}
+
+func replaceGroup(filled directory.GroupRecord) func(directory.GroupRecord) (directory.GroupRecord, error) {
+	return func(directory.GroupRecord) (directory.GroupRecord, error) { return filled, nil }
+}
+
+// patch serves PATCH.
+func (c *connection) patch(ctx context.Context, k call, kind *resourceType, id directory.ID) (answer, error) {
+	current, err := c.revision(kind, id)
+	if err != nil {
+		return answer{}, err
+	}
+	revision, err := expected(k.ifMatch, current)
+	if err != nil {
+		return answer{}, err
+	}
+	operations, err := parsePatch(kind, k.body, c.normalizer)
+	if err != nil {
+		return answer{}, err
+	}
+	e := editor{kind: kind, normalizer: c.normalizer}
+	if kind == c.kinds.user {
+		if len(operations) > maxUserOperations {
+			return answer{}, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "too many operations"}
+		}
+		change := directory.EditUser{ID: id, IfRevision: revision, Edit: e.user(operations)}
+		if err := c.commit(ctx, []directory.Change{change}); err != nil {
+			return answer{}, err
+		}
+		return c.show(kind, id, http.StatusOK, k.query)
+	}
+	plan := groupPlan{editor: e, id: id, current: c.members(id)}
+	if revision != 0 {
+		plan.changes = append(plan.changes, directory.EditGroup{ID: id, IfRevision: revision, Edit: sameGroup})
+	}
+	for _, op := range operations {
+		if err := plan.plan(op); err != nil {
+			return answer{}, err
+		}
+	}
+	plan.flush()
+	if err := c.commit(ctx, plan.changes); err != nil {
+		return answer{}, err
+	}
+	if k.query.hasAttributes {
+		return c.show(kind, id, http.StatusOK, k.query)
+	}
+	version, err := c.revision(kind, id)
+	return answer{status: http.StatusNoContent, version: version}, err
+}
+
+// maxUserOperations bounds the operations of a user's PATCH, each of which the
+// writer applies to a document.
+const maxUserOperations = 1000
+
+func sameGroup(g directory.GroupRecord) (directory.GroupRecord, error) { return g, nil }
+
+// members reads a group's members when a filter asks for them.
+func (c *connection) members(id directory.ID) func() []directory.Member {
+	return func() []directory.Member {
+		var members []directory.Member
+		for m := range c.directory.Members(c.Name, id) {
+			members = append(members, m)
+		}
+		return members
+	}
+}
+
+// user returns the edit that applies operations to whatever the user's
+// document is when the writer gets to it.
+func (e editor) user(operations []operation) func(directory.User) (directory.User, error) {
+	return func(u directory.User) (directory.User, error) {
+		document, err := decodeDocument(u.Document)
+		if err != nil {
+			return u, err
+		}
+		for _, op := range operations {
+			if err := e.apply(document, op); err != nil {
+				return u, err
+			}
+		}
+		return u, fillUser(&u, e.kind, document)
+	}
+}
+
+// remove serves DELETE.
+func (c *connection) remove(ctx context.Context, k call, kind *resourceType, id directory.ID) (answer, error) {
+	current, err := c.revision(kind, id)
+	if err != nil {
+		return answer{}, err
+	}
+	revision, err := expected(k.ifMatch, current)
+	if err != nil {
+		return answer{}, err
+	}
+	var change directory.Change = directory.DeleteUser{ID: id, IfRevision: revision}
+	if kind == c.kinds.group {
+		change = directory.DeleteGroup{ID: id, IfRevision: revision}
+	}
+	return answer{status: http.StatusNoContent}, c.commit(ctx, []directory.Change{change})
+}
+
+// commit makes changes durable and visible.
+func (c *connection) commit(ctx context.Context, changes []directory.Change) error {
+	if _, err := c.directory.Apply(ctx, c.Name, changes...); err != nil {
+		return err //nolint:wrapcheck // explain translates the directory's own words
+	}
+	c.contact.wrote(c.clock())
+	return nil
+}

@@ -1,0 +1,337 @@
+package scim
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+)
+
+const (
+	// maxScanned is how many rows a scan without an index may yield.
+	maxScanned = 200
+	// maxSorted is how many rows are sorted for one answer.
+	maxSorted = 10_000
+)
+
+// row is one candidate of a list.
+type row struct {
+	c        *connection
+	kind     *resourceType
+	user     directory.User
+	group    directory.GroupRecord
+	document map[string]any // decoded when a filter or a sort asks for it
+}
+
+func (r *row) id() directory.ID {
+	if r.user.ID != "" {
+		return r.user.ID
+	}
+	return r.group.ID
+}
+
+func (r *row) render(q query) (map[string]any, error) {
+	p := q.projection(r.kind)
+	if r.user.ID != "" {
+		return r.c.renderUser(r.user, p)
+	}
+	return r.c.renderGroup(r.group, p)
+}
+
+// contains implements source.
+func (r *row) contains(member string) (bool, bool) {
+	if r.group.ID == "" {
+		return false, false
+	}
+	return r.c.directory.IsMember(r.group.ID, directory.ID(member)), true
+}
+
+// values implements source.
+func (r *row) values(path attrPath) any {
+	if path.extension == nil {
+		switch path.attribute.Name {
+		case "id":
+			return string(r.id())
+		case "userName":
+			return r.user.UserName
+		case "active":
+			return r.user.Active
+		case "members":
+			return r.c.membersOf(r.group.ID)
+		case "groups":
+			return r.c.groupsOf(r.user.ID)
+		case "meta":
+			if r.user.ID != "" {
+				return r.c.meta(r.kind, r.id(), r.user.Created, r.user.Modified, r.user.Revision)
+			}
+			return r.c.meta(r.kind, r.id(), r.group.Created, r.group.Modified, r.group.Revision)
+		case "schemas":
+			resource, err := r.render(query{attributes: "schemas"})
+			if err != nil {
+				return nil
+			}
+			return resource["schemas"]
+		}
+	}
+	document := r.decoded()
+	if path.extension != nil {
+		document, _ = document[path.extension.ID].(map[string]any)
+	}
+	return document[path.attribute.Name]
+}
+
+func (r *row) decoded() map[string]any {
+	if r.document == nil {
+		text := r.user.Document
+		if r.user.ID == "" {
+			text = r.group.Document
+		}
+		document, err := decodeDocument(text)
+		if err != nil {
+			document = map[string]any{}
+		}
+		r.document = document
+	}
+	return r.document
+}
+
+// list answers a query over one or more kinds.
+func (c *connection) list(q query, of ...*resourceType) (answer, error) {
+	w := &window{query: q}
+	if q.hasCursor {
+		after, err := c.openCursor(q, of)
+		if err != nil {
+			return answer{}, err
+		}
+		if len(of) > 1 {
+			return answer{}, refusal(KindInvalidCursor, "a cursor needs one resource type")
+		}
+		w.after, w.query.startIndex = after, 1
+	}
+	var refused error
+	parsed := 0
+	for _, kind := range of {
+		var f *filter
+		if strings.TrimSpace(q.filter) != "" {
+			var err error
+			if f, err = parseFilter(kind, q.filter); err != nil {
+				refused = err
+				continue
+			}
+		}
+		parsed++
+		if err := c.collect(w, kind, f); err != nil {
+			return answer{}, err
+		}
+	}
+	if parsed == 0 {
+		return answer{}, refused
+	}
+	return c.page(w, of)
+}
+
+// window is the part of a list that an answer holds.
+type window struct {
+	query query
+	after directory.ID // rows up to this one were on earlier pages
+	total int
+	rows  []*row
+	more  bool
+}
+
+// collect adds the rows of one kind.
+func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
+	sorted := w.query.sortBy != ""
+	if f == nil && !sorted {
+		c.collectAll(w, kind)
+		return nil
+	}
+	rows, indexed := c.candidates(kind, f)
+	found := 0
+	for r := range rows {
+		if f != nil && !f.matches(r) {
+			continue
+		}
+		found++
+		if f != nil && !indexed && found > maxScanned {
+			return refusal(KindTooMany, "more than %d results; filter by an indexed attribute", maxScanned)
+		}
+		if sorted && w.total >= maxSorted {
+			return refusal(KindTooMany, "more than %d results can't be sorted", maxSorted)
+		}
+		w.add(r, sorted)
+	}
+	return nil
+}
+
+// collectAll pages through everything without looking at rows it won't show.
+func (c *connection) collectAll(w *window, kind *resourceType) {
+	counts := c.directory.Counts(c.Name)
+	total := counts.Users
+	if kind == c.kinds.group {
+		total = counts.Groups
+	}
+	before := w.total
+	for r := range c.scan(kind, w.after) {
+		if len(w.rows) >= w.query.count {
+			w.more = true
+			break
+		}
+		w.add(r, false)
+	}
+	w.total = before + total
+}
+
+// add counts a row and keeps it if it is on the page.
+func (w *window) add(r *row, all bool) {
+	w.total++
+	if all {
+		w.rows = append(w.rows, r)
+		return
+	}
+	if w.after != "" && r.id() <= w.after || w.total < w.query.startIndex {
+		return
+	}
+	if len(w.rows) < w.query.count {
+		w.rows = append(w.rows, r)
+	} else {
+		w.more = true
+	}
+}
+
+// page renders the collected rows.
+func (c *connection) page(w *window, of []*resourceType) (answer, error) {
+	if w.query.sortBy != "" {
+		if err := w.sort(); err != nil {
+			return answer{}, err
+		}
+	}
+	resources := make([]any, 0, len(w.rows))
+	for _, r := range w.rows {
+		resource, err := r.render(w.query)
+		if err != nil {
+			return answer{}, err
+		}
+		resources = append(resources, resource)
+	}
+	body := map[string]any{
+		"schemas": []string{urnList}, "totalResults": w.total,
+		"itemsPerPage": len(resources), "Resources": resources,
+	}
+	if !w.query.hasCursor {
+		body["startIndex"] = w.query.startIndex
+	} else if w.more && len(w.rows) > 0 {
+		body["nextCursor"] = c.makeCursor(w.query, of, w.rows[len(w.rows)-1].id())
+	}
+	return answer{status: http.StatusOK, body: body}, nil
+}
+
+// sort orders all rows and cuts the page out of them. Rows without a value
+// come last when ascending (RFC 7644 §3.4.2.3).
+func (w *window) sort() error {
+	slices.SortStableFunc(w.rows, func(a, b *row) int {
+		order := compareKeys(a.sortKey(w.query.sortBy), b.sortKey(w.query.sortBy))
+		if strings.EqualFold(w.query.sortOrder, "descending") {
+			return -order
+		}
+		return order
+	})
+	from := min(w.query.startIndex-1, len(w.rows))
+	if w.after != "" {
+		last := slices.IndexFunc(w.rows, func(r *row) bool { return r.id() == w.after })
+		if last < 0 {
+			return refusal(KindExpiredCursor, "the cursor's row is gone; start again")
+		}
+		from = last + 1
+	}
+	to := min(from+w.query.count, len(w.rows))
+	w.more = to < len(w.rows)
+	w.rows = w.rows[from:to]
+	return nil
+}
+
+// sortKey returns the value that a row is sorted by: the primary or else first
+// one of several.
+func (r *row) sortKey(name string) any {
+	path, ok := r.kind.resolve(name)
+	if !ok {
+		return nil
+	}
+	value := r.values(path)
+	if list, ok := value.([]any); ok {
+		value = nil
+		for i, v := range list {
+			if i == 0 || isPrimary(v) {
+				value = v
+			}
+		}
+	}
+	value = leafValue(value, path)
+	if s, ok := value.(string); ok && !path.leaf().CaseExact {
+		return directory.Fold(s)
+	}
+	return value
+}
+
+// compareKeys orders values of one type; absent ones are greatest.
+func compareKeys(a, b any) int {
+	switch x := a.(type) {
+	case string:
+		if y, ok := b.(string); ok {
+			return cmp.Compare(x, y)
+		}
+	case json.Number:
+		if y, ok := b.(json.Number); ok {
+			return compareNumbers(x, y)
+		}
+	case bool:
+		if y, ok := b.(bool); ok {
+			return cmp.Compare(rank(x), rank(y))
+		}
+	}
+	return cmp.Compare(rank(a == nil), rank(b == nil))
+}
+
+func rank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+const cursorHash = 8
+
+// makeCursor returns the place after an id, bound to the question asked.
+func (c *connection) makeCursor(q query, of []*resourceType, id directory.ID) string {
+	return base64.RawURLEncoding.EncodeToString(append(c.cursorBinding(q, of), id...))
+}
+
+// openCursor returns the id that a cursor stands for; an empty cursor is the
+// first page.
+func (c *connection) openCursor(q query, of []*resourceType) (directory.ID, error) {
+	if q.cursor == "" {
+		return "", nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(q.cursor)
+	if err != nil || len(b) <= cursorHash || string(b[:cursorHash]) != string(c.cursorBinding(q, of)) {
+		return "", refusal(KindInvalidCursor, "cursor doesn't belong to this query")
+	}
+	return directory.ID(b[cursorHash:]), nil
+}
+
+func (c *connection) cursorBinding(q query, of []*resourceType) []byte {
+	h := sha256.New()
+	for _, part := range []string{c.Name, q.filter, q.sortBy, strings.ToLower(q.sortOrder), q.attributes, q.excluded} {
+		h.Write([]byte(part))
+		h.Write([]byte{0})
+	}
+	for _, kind := range of {
+		h.Write([]byte(kind.name))
+	}
+	return h.Sum(nil)[:cursorHash]
+}

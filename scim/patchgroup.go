@@ -1,0 +1,137 @@
+package scim
+
+import (
+	"github.com/cosmosgate/cosmosgate/directory"
+)
+
+// groupPlan turns a group's PATCH into changes in the order of its operations.
+// Membership travels as deltas, so that two clients that add one member each
+// both succeed.
+type groupPlan struct {
+	editor
+
+	id      directory.ID
+	current func() []directory.Member
+	edits   []operation
+	changes []directory.Change
+}
+
+// plan adds one operation.
+func (p *groupPlan) plan(op operation) error {
+	a := op.target.path.attribute
+	if a == nil || a.Name != "members" {
+		p.edits = append(p.edits, op)
+		return nil
+	}
+	p.flush()
+	switch {
+	case op.target.path.sub != nil:
+		return refusal(KindMutability, "a member's attributes can't be changed")
+	case op.target.element != nil:
+		return p.planFiltered(op)
+	case op.verb == verbRemove:
+		return p.planRemove(op)
+	}
+	ids, err := p.ids(op.value)
+	if err != nil {
+		return err
+	}
+	if op.verb == verbAdd {
+		p.changes = append(p.changes, directory.AddMembers{Group: p.id, Members: ids})
+	} else {
+		p.changes = append(p.changes, directory.SetMembers{Group: p.id, Members: ids})
+	}
+	return nil
+}
+
+// planRemove removes exactly the members that a value names; only an operation
+// without any value removes all.
+func (p *groupPlan) planRemove(op operation) error {
+	if !op.given {
+		p.changes = append(p.changes, directory.SetMembers{Group: p.id})
+		return nil
+	}
+	if op.value == nil {
+		return refusal(KindInvalidValue, "removing members needs a list of them, or no value at all")
+	}
+	ids, err := p.ids(op.value)
+	if err != nil {
+		return err
+	}
+	p.changes = append(p.changes, directory.RemoveMembers{Group: p.id, Members: ids})
+	return nil
+}
+
+// planFiltered handles members[…].
+func (p *groupPlan) planFiltered(op operation) error {
+	if op.verb != verbRemove {
+		return refusal(KindInvalidPath, "members are added or replaced by value, not by filter")
+	}
+	ids, ok := valueAlternatives(op.target.element)
+	if !ok {
+		for _, m := range p.current() {
+			if op.target.element.matchesElement(memberValue(m)) {
+				ids = append(ids, m.ID)
+			}
+		}
+	}
+	p.changes = append(p.changes, directory.RemoveMembers{Group: p.id, Members: ids})
+	return nil
+}
+
+// valueAlternatives reads the ids out of value eq "a" or value eq "b" ….
+func valueAlternatives(f *filter) ([]directory.ID, bool) {
+	switch f.op {
+	case opOr:
+		left, okLeft := valueAlternatives(f.left)
+		right, okRight := valueAlternatives(f.right)
+		return append(left, right...), okLeft && okRight
+	case opEqual:
+		id, ok := f.value.(string)
+		return []directory.ID{directory.ID(id)}, ok && f.path.attribute.Name == "value"
+	default:
+		return nil, false
+	}
+}
+
+// ids reads members in any accepted form.
+func (p *groupPlan) ids(value any) ([]directory.ID, error) {
+	normalized, err := p.value(find(groupSchema.Attributes, "members"), value)
+	if err != nil {
+		return nil, err
+	}
+	return memberIDs(normalized)
+}
+
+// flush turns the attribute operations gathered so far into one change.
+func (p *groupPlan) flush() {
+	if len(p.edits) == 0 {
+		return
+	}
+	edits, e := p.edits, p.editor
+	p.edits = nil
+	p.changes = append(p.changes, directory.EditGroup{
+		ID: p.id,
+		Edit: func(g directory.GroupRecord) (directory.GroupRecord, error) {
+			document, err := decodeDocument(g.Document)
+			if err != nil {
+				return g, err
+			}
+			for _, op := range edits {
+				if err := e.apply(document, op); err != nil {
+					return g, err
+				}
+			}
+			return g, fillGroup(&g, document)
+		},
+	})
+}
+
+// memberValue is a member as a filter sees it.
+func memberValue(m directory.Member) map[string]any {
+	kind := "User"
+	if m.Group {
+		kind = "Group"
+	}
+	return map[string]any{"value": string(m.ID), "type": kind, "display": m.Display}
+}

@@ -1,0 +1,276 @@
+package scim
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+)
+
+const (
+	mediaType       = "application/scim+json"
+	pathPrefix      = "/scim/v2/"
+	statusForbidden = http.StatusForbidden
+	// maxBody bounds a request body in bytes, maxBulk that of a Bulk request.
+	maxBody = 4 << 20
+	maxBulk = 1 << 20
+	// bodyTime is how long a body may take to arrive.
+	bodyTime = 30 * time.Second
+)
+
+// Server is the SCIM service provider, an [http.Handler] for /scim/v2/.
+type Server struct {
+	config      Config
+	connections map[string]*connection
+	metrics     *metrics
+}
+
+// connection is what the server knows about one identity provider.
+type connection struct {
+	Connection
+	normalizer
+
+	directory *directory.Directory
+	base      string // URL of the connection, without a trailing slash
+	kinds     kinds
+	clock     func() time.Time
+	known     *rate.Limiter // requests with a valid token
+	strangers *rate.Limiter // all others
+	contact   contact
+}
+
+// New checks the configuration and returns a server.
+func New(config Config) (*Server, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: config, connections: map[string]*connection{}, metrics: newMetrics()}
+	for _, c := range config.Connections {
+		if c.Rate == 0 {
+			c.Rate = defaultRate
+		}
+		if c.Burst == 0 {
+			c.Burst = defaultBurst
+		}
+		var extensions []Schema
+		for _, schema := range c.Extensions {
+			extensions = append(extensions, schema.completed())
+		}
+		s.connections[c.Name] = &connection{
+			Connection: c, normalizer: normalizer{strict: c.Strict, firstPrimary: c.Dialect == "ping"},
+			directory: config.Directory, clock: config.Clock, kinds: newKinds(extensions),
+			base:      strings.TrimSuffix(config.PublicURL.String(), "/") + pathPrefix + c.Name,
+			known:     rate.NewLimiter(rate.Limit(c.Rate), c.Burst),
+			strangers: rate.NewLimiter(rate.Limit(c.Rate), c.Burst),
+		}
+	}
+	return s, nil
+}
+
+// Collectors returns the server's metrics.
+func (s *Server) Collectors() []prometheus.Collector { return s.metrics.collectors() }
+
+// call is a request after everything that is HTTP's.
+type call struct {
+	method      string
+	path        []string // segments below the connection
+	query       query
+	body        map[string]any
+	ifMatch     string
+	ifNoneMatch string
+}
+
+// answer is what a call leads to.
+type answer struct {
+	status   int
+	location string
+	version  uint64
+	body     any // nil for none
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, pathPrefix), "/")
+	c := s.connections[name]
+	if c == nil || !strings.HasPrefix(r.URL.Path, pathPrefix) {
+		notFound().write(w)
+		return
+	}
+	started := s.config.Clock()
+	a, err := s.serve(c, w, r, segments(rest))
+	if err != nil {
+		e := s.report(c, r, err)
+		e.write(w)
+		s.metrics.observe(c.Name, r.Method, e.Status, e.Kind, s.config.Clock().Sub(started))
+		return
+	}
+	a.write(w)
+	s.metrics.observe(c.Name, r.Method, a.status, "", s.config.Clock().Sub(started))
+}
+
+// serve is the order of checks: whose token, how often, what, then the work.
+func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, path []string) (answer, error) {
+	trusted := s.config.Tokens.VerifyToken(c.Name, bearer(r))
+	limiter := c.strangers
+	if trusted {
+		limiter = c.known
+	}
+	if wait := delay(limiter, s.config.Clock()); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
+		return answer{}, &Error{Status: http.StatusTooManyRequests, Detail: "too many requests"}
+	}
+	if !trusted && !discovery(path) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="scim"`)
+		return answer{}, &Error{Status: http.StatusUnauthorized, Detail: "a valid bearer token is required"}
+	}
+	if trusted {
+		c.contact.seen(s.config.Clock(), r)
+	}
+	body, err := readBody(w, r, path)
+	if err != nil {
+		return answer{}, err
+	}
+	q, err := parseQuery(r.URL.RawQuery)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.handle(r.Context(), call{
+		method: r.Method, path: path, query: q, body: body,
+		ifMatch: r.Header.Get("If-Match"), ifNoneMatch: r.Header.Get("If-None-Match"),
+	})
+}
+
+// report translates an error, notes it for the operator and answers 401, 429
+// and the rest alike.
+func (s *Server) report(c *connection, r *http.Request, err error) *Error {
+	e := explain(err)
+	if e.Status == http.StatusServiceUnavailable {
+		s.config.Logger.Error("scim request failed", "connection", c.Name, "method", r.Method, "error", err)
+	}
+	if e.Status != http.StatusUnauthorized {
+		c.contact.failed(s.config.Clock(), r.Method, r.URL.Path, e)
+	}
+	return e
+}
+
+// segments splits a path; a trailing slash means nothing.
+func segments(path string) []string {
+	path = strings.TrimSuffix(path, "/")
+	if path == "" {
+		return nil
+	}
+	return strings.Split(path, "/")
+}
+
+// bearer returns the token of an Authorization header, empty without exactly one.
+func bearer(r *http.Request) string {
+	lines := r.Header.Values("Authorization")
+	if len(lines) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(lines[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// delay takes one request from a limiter and returns how long the caller must
+// wait instead.
+func delay(l *rate.Limiter, now time.Time) time.Duration {
+	if l.AllowN(now, 1) {
+		return 0
+	}
+	reservation := l.ReserveN(now, 1)
+	defer reservation.CancelAt(now)
+	return max(reservation.DelayFrom(now), time.Millisecond)
+}
+
+// discovery reports whether a path may be read without a token.
+func discovery(path []string) bool {
+	if len(path) == 0 {
+		return false
+	}
+	switch path[0] {
+	case "ServiceProviderConfig", "ResourceTypes", "Schemas":
+		return true
+	default:
+		return false
+	}
+}
+
+// readBody reads and parses a bounded body.
+func readBody(w http.ResponseWriter, r *http.Request, path []string) (map[string]any, error) {
+	if r.Method == http.MethodGet || r.Method == http.MethodDelete || r.Method == http.MethodHead {
+		return nil, nil //nolint:nilnil // these methods have no body
+	}
+	if !acceptable(r.Header.Get("Content-Type")) {
+		return nil, &Error{Status: http.StatusUnsupportedMediaType, Detail: "content type must be " + mediaType}
+	}
+	limit := int64(maxBody)
+	if len(path) == 1 && path[0] == "Bulk" {
+		limit = maxBulk
+	}
+	tooLarge := &Error{Status: http.StatusRequestEntityTooLarge, Detail: "body is too large"}
+	if r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	// A recorder in a test has no deadline to set; a real connection has.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		var over *http.MaxBytesError
+		if errors.As(err, &over) {
+			return nil, tooLarge
+		}
+		return nil, refusal(KindInvalidSyntax, "body was cut off")
+	}
+	if len(bytes.TrimSpace(text.Bytes())) == 0 {
+		return nil, refusal(KindInvalidSyntax, "body is empty")
+	}
+	return parseObject(text.Bytes())
+}
+
+// acceptable reports whether a content type is SCIM's or plain JSON.
+func acceptable(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (kind == mediaType || kind == "application/json")
+}
+
+// write sends the answer.
+func (a answer) write(w http.ResponseWriter) {
+	h := w.Header()
+	if a.location != "" {
+		if a.status == http.StatusCreated {
+			h.Set("Location", a.location)
+		}
+		h.Set("Content-Location", a.location)
+	}
+	if a.version != 0 {
+		h.Set("ETag", etag(a.version))
+	}
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return
+	}
+	body, err := encodeJSON(a.body)
+	if err != nil {
+		(&Error{Status: http.StatusInternalServerError, Detail: "answer can't be encoded"}).write(w)
+		return
+	}
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(a.status)
+	_, _ = io.Copy(w, bytes.NewReader(body)) // a client that went away needs no answer
+}
