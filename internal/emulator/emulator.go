@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/cosmosgate/cosmosgate/internal/emulator/query"
 )
 
 // CosmosAudience is the audience every Entra token for the data plane carries.
@@ -45,6 +46,9 @@ type Config struct {
 	// signature, issuer or audience, and lets it do whatever a data contributor may. It exists
 	// for SDK test suites, which forge their tokens.
 	AllowUnsignedTokens bool
+	// RoutingGateway adds the service's habit of refusing key signatures over some item ids, with
+	// 401 for / \ # % and a blank at the end and 400 for control characters.
+	RoutingGateway bool
 	// Clock tells the time for _ts, token expiry and the master-key date window. Required.
 	Clock func() time.Time
 	// Random feeds activity ids, ETags and resource ids. A seeded reader makes them repeatable. Required.
@@ -58,6 +62,7 @@ type Emulator struct {
 	key      []byte
 	random   lockedReader
 	store    *store
+	language *query.Language
 	access   accessControl
 	faults   faultQueue
 	recorder recorder
@@ -105,6 +110,7 @@ func New(config Config) (*Emulator, error) {
 	e := &Emulator{config: config, key: key, random: lockedReader{source: config.Random}}
 	e.store = newStore(config.Clock, &e.random)
 	e.access.roles = builtInRoles()
+	e.language = query.New(config.Clock)
 	return e, nil
 }
 
@@ -123,9 +129,4 @@ func (r *lockedReader) Read(p []byte) (int, error) {
 		return n, fmt.Errorf("reading randomness: %w", err)
 	}
 	return n, nil
-}
-
-// ServeHTTP answers one data-plane request as the service would.
-func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	http.NotFound(w, r)
 }

@@ -1,6 +1,9 @@
 package emulator
 
 import (
+	"context"
+	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -12,6 +15,8 @@ type Fault struct {
 	Method string
 	// PathPrefix limits the fault to escaped paths that start so; empty matches all.
 	PathPrefix string
+	// Host limits the fault to requests for one Host, such as one region's; empty matches all.
+	Host string
 	// Skip lets this many matching requests pass first.
 	Skip int
 	// Times is how many requests are hit; zero means one, negative means all.
@@ -27,8 +32,8 @@ type Fault struct {
 	Substatus int
 	// RetryAfter is sent as x-ms-retry-after-ms with a 429 or 449.
 	RetryAfter time.Duration
-	// ResetAfter, when positive, does the work, sends this many bytes of the answer's body and
-	// then breaks the connection.
+	// ResetAfter, when positive, does the work, sends at most this many bytes of the answer's body
+	// and then breaks the connection.
 	ResetAfter int
 }
 
@@ -38,7 +43,71 @@ type faultQueue struct {
 }
 
 // Inject queues a fault.
-func (e *Emulator) Inject(_ Fault) {}
+func (e *Emulator) Inject(fault Fault) {
+	if fault.Times == 0 {
+		fault.Times = 1
+	}
+	e.faults.mu.Lock()
+	defer e.faults.mu.Unlock()
+	e.faults.queued = append(e.faults.queued, &fault)
+}
 
 // ClearFaults forgets every queued fault.
-func (e *Emulator) ClearFaults() {}
+func (e *Emulator) ClearFaults() {
+	e.faults.mu.Lock()
+	defer e.faults.mu.Unlock()
+	e.faults.queued = nil
+}
+
+// take spends a turn of the first fault that matches.
+func (q *faultQueue) take(r *http.Request) (Fault, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, one := range q.queued {
+		if one.Times == 0 || !one.matches(r) {
+			continue
+		}
+		if one.Skip > 0 {
+			one.Skip--
+			continue
+		}
+		if one.Times > 0 {
+			one.Times--
+		}
+		return *one, true
+	}
+	return Fault{}, false
+}
+
+func (f *Fault) matches(r *http.Request) bool {
+	return (f.Method == "" || f.Method == r.Method) && (f.Host == "" || f.Host == r.Host) &&
+		strings.HasPrefix(r.URL.EscapedPath(), f.PathPrefix)
+}
+
+// wait holds the request as long as the fault says and reports whether it is to be answered.
+func (f *Fault) wait(ctx context.Context) bool {
+	if f.Hang {
+		<-ctx.Done()
+		return false
+	}
+	if f.Delay <= 0 {
+		return true
+	}
+	timer := time.NewTimer(f.Delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// failure is the native error of a fault that has a status.
+func (f *Fault) failure() *failure {
+	message := "The request failed because a fault was injected."
+	if f.Status == http.StatusTooManyRequests {
+		message = `Message: {"Errors":["Request rate is large. More Request Units may be needed, so no changes were made. Please retry this request later. Learn more: http://aka.ms/cosmosdb-error-429"]}`
+	}
+	return &failure{status: f.Status, substatus: f.Substatus, message: message, retryAfter: f.RetryAfter}
+}
