@@ -175,10 +175,10 @@ func (c *compiler) add(into *index, s *statement) error {
 	scopeActions(p, s.actions)
 	scopeResource(p, s.scope)
 	if !s.starts.IsZero() {
-		p.When(ast.Context().Access("time").GreaterThanOrEqual(ast.Datetime(s.starts)))
+		p.When(ast.Context().Access("time").GreaterThanOrEqual(instant(s.starts)))
 	}
 	if !s.expires.IsZero() {
-		p.When(ast.Context().Access("time").LessThan(ast.Datetime(s.expires)))
+		p.When(ast.Context().Access("time").LessThan(instant(s.expires)))
 	}
 	if when := s.when; when != nil {
 		p.Conditions = append(p.Conditions, when.alone.AST().Conditions...)
@@ -192,6 +192,12 @@ func (c *compiler) add(into *index, s *statement) error {
 	c.statements[id] = s
 	into.add(filed{statement: s, id: id, who: c.subjects.intern(s.subject)})
 	return nil
+}
+
+// instant writes a time as Cedar text does; the validator does not know the
+// value by itself.
+func instant(t time.Time) ast.Node {
+	return ast.DatetimeExtensionCall(ast.String(t.UTC().Format("2006-01-02T15:04:05Z")))
 }
 
 func scopeSubject(p *ast.Policy, to reference) {

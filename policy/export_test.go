@@ -1,0 +1,46 @@
+package policy
+
+import (
+	"fmt"
+
+	"github.com/cedar-policy/cedar-go"
+)
+
+// DecideByScan decides without the index and without remembering: Cedar sees
+// every statement of the policy.
+func (s *Set) DecideByScan(q Request) Decision {
+	if d := refuseEarly(s, &q); d.Reason != ReasonAllowed {
+		return d
+	}
+	scan := func(x *index, _ Resource, _ Actions, _ []subjectID) []filed {
+		var all []filed
+		for _, b := range x.buckets {
+			all = append(all, b.everybody...)
+			for _, list := range b.bySubject {
+				all = append(all, list...)
+			}
+		}
+		return all
+	}
+	d, _ := s.judge(&q, scan)
+	return d
+}
+
+// ValidateStatements checks every compiled Cedar policy against the schema,
+// written as text and read back.
+func (s *Set) ValidateStatements() error {
+	v, err := newValidator()
+	if err != nil {
+		return err
+	}
+	for _, st := range s.statements {
+		var read cedar.Policy // as Cedar text, because the validator does not know all values
+		if err := read.UnmarshalCedar(st.policy.MarshalCedar()); err != nil {
+			return err
+		}
+		if err := v.check(&read); err != nil {
+			return fmt.Errorf("%w: %s", err, st.policy.MarshalCedar())
+		}
+	}
+	return nil
+}
