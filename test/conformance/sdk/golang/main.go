@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -66,6 +67,7 @@ type step struct {
 	Operations  []operation     `json:"operations"`
 	IDs         []identity      `json:"ids"`
 	Save        string          `json:"save"`
+	Regions     []string        `json:"regions"`
 }
 
 type parameter struct {
@@ -209,28 +211,30 @@ func failure(err error) result {
 	return found
 }
 
-// client returns the client that signs in as the principal.
-func (s *session) client(principal string) (*azcosmos.Client, error) {
-	if known, ok := s.clients[principal]; ok {
+// client returns the client that signs in as the step's principal and prefers
+// its regions.
+func (s *session) client(one step) (*azcosmos.Client, error) {
+	name := strings.Join(append([]string{one.As}, one.Regions...), "\n")
+	if known, ok := s.clients[name]; ok {
 		return known, nil
 	}
-	client, err := s.connect(principal)
+	client, err := s.connect(one.As, &azcosmos.ClientOptions{PreferredRegions: one.Regions})
 	if err != nil {
 		return nil, err
 	}
-	s.clients[principal] = client
+	s.clients[name] = client
 	return client, nil
 }
 
-func (s *session) connect(principal string) (*azcosmos.Client, error) {
+func (s *session) connect(principal string, options *azcosmos.ClientOptions) (*azcosmos.Client, error) {
 	if s.plan.Key != "" {
 		key, err := azcosmos.NewKeyCredential(s.plan.Key)
 		if err != nil {
 			return nil, err
 		}
-		return azcosmos.NewClientWithKey(s.plan.Endpoint, key, nil)
+		return azcosmos.NewClientWithKey(s.plan.Endpoint, key, options)
 	}
-	return azcosmos.NewClient(s.plan.Endpoint, credential{s.plan.Tokens[principal]}, nil)
+	return azcosmos.NewClient(s.plan.Endpoint, credential{s.plan.Tokens[principal]}, options)
 }
 
 // credential is a TokenCredential that runs the command that prints a token; a

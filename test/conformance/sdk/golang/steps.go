@@ -13,7 +13,7 @@ import (
 
 // do takes one step.
 func (s *session) do(ctx context.Context, one step) (result, error) {
-	client, err := s.client(one.As)
+	client, err := s.client(one)
 	if err != nil {
 		return result{}, err
 	}

@@ -68,19 +68,22 @@ class Session {
     this.saved = {};
   }
 
-  // client returns the client that signs in as the principal.
-  client(principal) {
-    if (!this.clients.has(principal)) {
+  // client returns the client that signs in as the principal and prefers the
+  // step's regions.
+  client(step, principal) {
+    const name = [principal, ...(step.regions ?? [])].join("\n");
+    if (!this.clients.has(name)) {
       const identity = this.plan.key
         ? { key: this.plan.key }
         : { aadCredentials: credential(this.plan.tokens[principal]) };
-      this.clients.set(principal, new CosmosClient({ endpoint: this.plan.endpoint, ...identity }));
+      const policy = step.regions ? { connectionPolicy: { preferredLocations: step.regions } } : {};
+      this.clients.set(name, new CosmosClient({ endpoint: this.plan.endpoint, ...identity, ...policy }));
     }
-    return this.clients.get(principal);
+    return this.clients.get(name);
   }
 
   database(step, principal) {
-    return this.client(principal).database(this.plan.containers[step.container].database);
+    return this.client(step, principal).database(this.plan.containers[step.container].database);
   }
 
   container(step, principal) {
@@ -237,7 +240,7 @@ const operations = {
     return { result: { status: 200, items: response.resources.map((one) => one.id) } };
   },
   list_databases: async (s, step, who) => {
-    const response = await s.client(who).databases.readAll().fetchAll();
+    const response = await s.client(step, who).databases.readAll().fetchAll();
     return { result: { status: 200, items: response.resources.map((one) => one.id) } };
   },
 };

@@ -114,10 +114,12 @@ class Session:
         self.last = None
         self.saved = {}
 
-    def client(self, principal):
-        """Returns the client that signs in as the principal."""
-        if principal not in self.clients:
+    async def client(self, step, principal):
+        """Returns the client that signs in as the principal and prefers the step's regions."""
+        name = (principal, *step.get("regions", []))
+        if name not in self.clients:
             policy = documents.ConnectionPolicy()
+            policy.PreferredLocations = step.get("regions", [])
             if not self.asynchronous:
                 # For localhost the SDK verifies no certificate unless told to. The
                 # asynchronous one cannot be told: without a client certificate it
@@ -127,18 +129,25 @@ class Session:
             credential = self.plan.get("key") or (AsyncCredential if self.asynchronous else Credential)(
                 self.plan["tokens"][principal])
             kind = AsyncCosmosClient if self.asynchronous else CosmosClient
-            self.clients[principal] = kind(
-                self.plan["endpoint"], credential, connection_policy=policy, raw_response_hook=self.observe)
-        return self.clients[principal]
+            client = kind(self.plan["endpoint"], credential, connection_policy=policy, raw_response_hook=self.observe)
+            if self.asynchronous:
+                await client.__aenter__()
+            self.clients[name] = client
+        return self.clients[name]
 
     def observe(self, response):
         """Remembers the last answer: the SDK's results carry no status."""
         self.last = response.http_response
 
-    def container(self, step, principal):
+    async def database(self, step, principal):
+        """Returns the SDK's handle on the database of a step."""
+        client = await self.client(step, principal)
+        return client.get_database_client(self.plan["containers"][step["container"]]["database"])
+
+    async def container(self, step, principal):
         """Returns the SDK's handle on the container of a step."""
-        place = self.plan["containers"][step["container"]]
-        return self.client(principal).get_database_client(place["database"]).get_container_client(place["container"])
+        database = await self.database(step, principal)
+        return database.get_container_client(self.plan["containers"][step["container"]]["container"])
 
     def condition(self, step):
         """Turns if_match and if_none_match into keyword arguments."""
@@ -156,8 +165,6 @@ class Session:
         """Runs one step and returns its result."""
         self.last = None
         try:
-            if self.asynchronous and principal not in self.clients:
-                await self.client(principal).__aenter__()
             result = await getattr(self, "do_" + step["op"])(step, principal)
         except Unsupported as error:
             return {"unsupported": str(error)}
@@ -178,28 +185,28 @@ class Session:
         return result
 
     async def do_create(self, step, principal):
-        return self.answer(await settle(self.container(step, principal).create_item(step["item"], **minimal(step))))
+        return self.answer(await settle((await self.container(step, principal)).create_item(step["item"], **minimal(step))))
 
     async def do_upsert(self, step, principal):
-        return self.answer(await settle(self.container(step, principal).upsert_item(
+        return self.answer(await settle((await self.container(step, principal)).upsert_item(
             step["item"], **minimal(step), **self.condition(step))))
 
     async def do_read(self, step, principal):
-        return self.answer(await settle(self.container(step, principal).read_item(
+        return self.answer(await settle((await self.container(step, principal)).read_item(
             step["id"], partition_key(step["pk"]), **self.condition(step))))
 
     async def do_replace(self, step, principal):
-        return self.answer(await settle(self.container(step, principal).replace_item(
+        return self.answer(await settle((await self.container(step, principal)).replace_item(
             step["id"], step["item"], **minimal(step), **self.condition(step))))
 
     async def do_delete(self, step, principal):
-        await settle(self.container(step, principal).delete_item(
+        await settle((await self.container(step, principal)).delete_item(
             step["id"], partition_key(step["pk"]), **self.condition(step)))
         return self.answer()
 
     async def do_patch(self, step, principal):
         more = {"filter_predicate": step["condition"]} if "condition" in step else {}
-        return self.answer(await settle(self.container(step, principal).patch_item(
+        return self.answer(await settle((await self.container(step, principal)).patch_item(
             step["id"], partition_key(step["pk"]), step["operations"], **more, **minimal(step),
             **self.condition(step))))
 
@@ -210,14 +217,14 @@ class Session:
         elif not self.asynchronous:  # the asynchronous client needs no leave
             options["enable_cross_partition_query"] = True
 
-        def start():
-            return self.container(step, principal).query_items(
-                step["query"], parameters=step.get("parameters"), **options)
-        return await self.drain(start, step)
+        container = await self.container(step, principal)
+        return await self.drain(
+            lambda: container.query_items(step["query"], parameters=step.get("parameters"), **options), step)
 
     async def do_read_all(self, step, principal):
         options = {"max_item_count": step["max"]} if "max" in step else {}
-        return await self.drain(lambda: self.container(step, principal).read_all_items(**options), step)
+        container = await self.container(step, principal)
+        return await self.drain(lambda: container.read_all_items(**options), step)
 
     async def drain(self, start, step):
         """Reads every page, from a continuation token each if step asks."""
@@ -238,12 +245,12 @@ class Session:
         return self.answer(items=items, pages=sizes)
 
     async def do_read_many(self, step, principal):
-        found = await settle(self.container(step, principal).read_items(
+        found = await settle((await self.container(step, principal)).read_items(
             [(one["id"], partition_key(one["pk"])) for one in step["ids"]]))
         return self.answer(items=sorted(found, key=lambda item: item["id"]))
 
     async def do_batch(self, step, principal):
-        found = await settle(self.container(step, principal).execute_item_batch(
+        found = await settle((await self.container(step, principal)).execute_item_batch(
             [self.operation(one) for one in step["operations"]], partition_key(step["pk"])))
         return self.answer(results=[outcome(one) for one in found])
 
@@ -263,7 +270,7 @@ class Session:
         options = {"max_item_count": step["max"]} if "max" in step else {}
         if "pk" in step:
             options["partition_key"] = partition_key(step["pk"])
-        feed = self.container(step, principal).query_items_change_feed(start_time="Beginning", **options)
+        feed = (await self.container(step, principal)).query_items_change_feed(start_time="Beginning", **options)
         items, sizes = [], []
         async for page in pages(feed.by_page()):
             items.extend(page)
@@ -271,21 +278,19 @@ class Session:
         return self.answer(items=items, pages=[size for size in sizes if size])
 
     async def do_read_container(self, step, principal):
-        found = await settle(self.container(step, principal).read())
+        found = await settle((await self.container(step, principal)).read())
         return self.answer({"partitionKey": found["partitionKey"]["paths"]})
 
     async def do_read_database(self, step, principal):
-        place = self.plan["containers"][step["container"]]
-        found = await settle(self.client(principal).get_database_client(place["database"]).read())
+        found = await settle((await self.database(step, principal)).read())
         return self.answer({"id": found["id"]})
 
     async def do_list_containers(self, step, principal):
-        place = self.plan["containers"][step["container"]]
-        found = self.client(principal).get_database_client(place["database"]).list_containers()
+        found = (await self.database(step, principal)).list_containers()
         return self.answer(items=[one["id"] async for page in pages(found.by_page()) for one in page])
 
     async def do_list_databases(self, step, principal):
-        found = self.client(principal).list_databases()
+        found = (await self.client(step, principal)).list_databases()
         return self.answer(items=[one["id"] async for page in pages(found.by_page()) for one in page])
 
 

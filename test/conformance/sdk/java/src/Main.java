@@ -83,7 +83,11 @@ public final class Main {
     /** Says what the SDK's own exception exposes. */
     static ObjectNode failure(Throwable error) {
         ObjectNode result = JSON.createObjectNode().put("type", error.getClass().getSimpleName());
-        if (!(error instanceof CosmosException native_)) {
+        Throwable cause = error;
+        while (cause != null && !(cause instanceof CosmosException)) {
+            cause = cause.getCause(); // a client that can't be built wraps the service's answer
+        }
+        if (!(cause instanceof CosmosException native_)) {
             return result.put("message", String.valueOf(error.getMessage()));
         }
         result.put("status", native_.getStatusCode());
@@ -105,15 +109,17 @@ public final class Main {
         }
     }
 
-    /** Returns the client that signs in as the principal. */
-    CosmosClient client(String principal) {
-        return clients.computeIfAbsent(principal, name -> {
-            CosmosClientBuilder builder = new CosmosClientBuilder()
-                .endpoint(plan.path("endpoint").asText()).gatewayMode().contentResponseOnWriteEnabled(true);
+    /** Returns the client that signs in as the principal and prefers the step's regions. */
+    CosmosClient client(JsonNode step, String principal) {
+        List<String> regions = new ArrayList<>();
+        step.path("regions").forEach(region -> regions.add(region.asText()));
+        return clients.computeIfAbsent(principal + regions, name -> {
+            CosmosClientBuilder builder = new CosmosClientBuilder().endpoint(plan.path("endpoint").asText())
+                .gatewayMode().contentResponseOnWriteEnabled(true).preferredRegions(regions);
             if (plan.hasNonNull("key")) {
                 return builder.key(plan.path("key").asText()).buildClient();
             }
-            return builder.credential(new Credential(plan.path("tokens").path(name))).buildClient();
+            return builder.credential(new Credential(plan.path("tokens").path(principal))).buildClient();
         });
     }
 

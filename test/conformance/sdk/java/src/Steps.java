@@ -63,7 +63,7 @@ final class Steps {
 
     private CosmosContainer container() {
         JsonNode place = session.place(step.path("container").asText());
-        return session.client(principal).getDatabase(place.path("database").asText())
+        return session.client(step, principal).getDatabase(place.path("database").asText())
             .getContainer(place.path("container").asText());
     }
 
@@ -163,7 +163,7 @@ final class Steps {
             token = null;
             for (FeedResponse<JsonNode> page
                 : container().queryItems(spec, options, JsonNode.class).iterableByPage(from, size)) {
-                page.getResults().forEach(items::add);
+                page.getResults().forEach(item -> items.add(plain(item)));
                 pages.add(page.getResults().size());
                 result.set("seen", Main.seen(page.getResponseHeaders()));
                 token = page.getContinuationToken();
@@ -173,6 +173,11 @@ final class Steps {
             }
         } while (step.path("resume").asBoolean() && token != null);
         return result;
+    }
+
+    /** The SDK wraps a scalar so that it fits a node of JSON. */
+    private static JsonNode plain(JsonNode item) {
+        return item.size() == 1 && item.has("_value") ? item.path("_value") : item;
     }
 
     private ObjectNode readMany() {
@@ -291,7 +296,7 @@ final class Steps {
 
     private ObjectNode readDatabase() {
         JsonNode place = session.place(step.path("container").asText());
-        var response = session.client(principal).getDatabase(place.path("database").asText()).read();
+        var response = session.client(step, principal).getDatabase(place.path("database").asText()).read();
         ObjectNode result = Main.JSON.createObjectNode().put("status", response.getStatusCode());
         result.putObject("item").put("id", response.getProperties().getId());
         return result;
