@@ -74,6 +74,8 @@ type failure struct {
 	substatus  int
 	message    string
 	retryAfter time.Duration
+	// additional is what the body carries as additionalErrorInfo; "" leaves it out.
+	additional string
 }
 
 // Error returns the message.
@@ -151,7 +153,8 @@ func (f *failure) response(activity string) *response {
 	body, err := json.Marshal(struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
-	}{codeOf(f.status), f.message + "\r\nActivityId: " + activity + ", Microsoft.Azure.Documents.Common/2.14.0"})
+		Extra   string `json:"additionalErrorInfo,omitempty"`
+	}{codeOf(f.status), f.message + "\r\nActivityId: " + activity + ", Microsoft.Azure.Documents.Common/2.14.0", f.additional})
 	if err != nil {
 		body = []byte(`{"code":"InternalServerError","message":"unprintable error"}`)
 	}

@@ -204,7 +204,10 @@ func (x *exchange) queryScope(c *container, q question) (over scope, fanned bool
 		return scope{}, false, badRequest("Cross partition query is required but disabled. Please set x-ms-documentdb-query-enablecrosspartition to true, specify x-ms-documentdb-partitionkey, or revise your query to avoid this exception.")
 	}
 	if mustMerge(q.tree) {
-		return scope{}, false, badRequest("The provided cross partition query can not be directly served by the gateway. This is a first chance (internal) exception that all newer clients will know how to handle gracefully. This exception is traced, but unless you see it bubble up as an exception (which only happens on older SDK clients), then you can safely ignore this message.").with(substatusNotServable)
+		refused := badRequest("The provided cross partition query can not be directly served by the gateway. This is a first chance (internal) exception that all newer clients will know how to handle gracefully. This exception is traced, but unless you see it bubble up as an exception (which only happens on older SDK clients), then you can safely ignore this message.").with(substatusNotServable)
+		// SDKs that ask without a plan find it here.
+		refused.additional = passThroughPlan
+		return scope{}, false, refused
 	}
 	return scope{}, true, nil
 }
