@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -23,8 +24,10 @@ const (
 
 // TransportOptions tune the transport to one account.
 type TransportOptions struct {
-	// TLS is the client configuration, with the trust bundle for upstream. Required.
+	// TLS is the client configuration, with the trust bundle for upstream. Required unless DialTLS is given.
 	TLS *tls.Config
+	// DialTLS connects and proves who upstream is, in place of TLS, where trust may change while the gate runs.
+	DialTLS func(ctx context.Context, network, address string) (net.Conn, error)
 	// MaxIdleConns is how many connections are kept for the next request. 0 means 256.
 	MaxIdleConns int
 	// MaxConns bounds the connections; further requests wait for one. 0 means no bound.
@@ -49,6 +52,7 @@ func NewTransport(o TransportOptions) *http.Transport {
 	protocols.SetHTTP2(o.HTTP2)
 	return &http.Transport{
 		DialContext:            dialer.DialContext,
+		DialTLSContext:         o.DialTLS,
 		TLSClientConfig:        o.TLS.Clone(),
 		TLSHandshakeTimeout:    tlsHandshakeTimeout,
 		DisableCompression:     true,

@@ -40,7 +40,7 @@ func (g *gate) newProxy() (*proxy.Proxy, error) {
 		if err != nil {
 			return nil, fmt.Errorf("accounts[%d]: %w", i, err)
 		}
-		a.Transport = proxy.NewTransport(bundle.Transport(), limits)
+		a.Transport = proxy.NewTransport(proxy.TransportOptions{DialTLS: bundle.Transport().DialTLSContext})
 		c.Accounts = append(c.Accounts, a)
 	}
 	p, err := proxy.New(c)

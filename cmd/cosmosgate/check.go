@@ -14,7 +14,7 @@ import (
 type resolved struct {
 	Config   config.Config `json:"config"`
 	Policy   policySummary `json:"policy"`
-	Warnings []string      `json:"warnings"`
+	Warnings []string      `json:"warnings,omitempty"`
 }
 
 type policySummary struct {
@@ -62,7 +62,10 @@ func check(path string) (*resolved, error) {
 		return nil, errors.Unwrap(err)
 	}
 	set := p.engine.Set()
-	r := &resolved{Config: cfg, Warnings: set.Warnings(), Policy: policySummary{Hash: set.Hash(), Roles: set.Roles()}}
+	r := &resolved{Config: cfg, Policy: policySummary{Hash: set.Hash(), Roles: set.Roles()}}
+	for _, w := range set.Warnings() {
+		r.Warnings = append(r.Warnings, w.Error())
+	}
 	for _, a := range set.Applications() {
 		r.Policy.Applications = append(r.Policy.Applications, a.Name)
 	}

@@ -67,7 +67,6 @@ func devIdentities() []devIdentity {
 		{"reader", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0002", "e7a0f1c2-0000-4000-8000-000000000002", roleReader, "/dbs/" + devDatabase},
 		{"writer", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0003", "e7a0f1c2-0000-4000-8000-000000000003", emulator.BuiltInDataContributor, "/dbs/" + devDatabase},
 		{"operator", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0004", "e7a0f1c2-0000-4000-8000-000000000004", emulator.BuiltInDataContributor, "/dbs/" + devDatabase},
-		{"checkout", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0005", "e7a0f1c2-0000-4000-8000-000000000005", emulator.BuiltInDataContributor, "/dbs/" + devDatabase},
 	}
 }
 
@@ -122,7 +121,7 @@ func devProvider(c devidp.Config, checkoutSecret, identityHeader string) (*devid
 // devCosmos returns the stand-in with its containers, documents and role assignments.
 func devCosmos(c emulator.Config, provider *devidp.Provider) (*emulator.Emulator, error) {
 	c.Account, c.MasterKey, c.Issuer = devAccount, emulator.WellKnownKey, provider.Issuer()
-	c.Keys = func(context.Context) (*jose.JSONWebKeySet, error) {
+	c.Keys = func(context.Context, string) (*jose.JSONWebKeySet, error) {
 		keys := provider.KeySet()
 		return &keys, nil
 	}
@@ -156,30 +155,6 @@ func seedDocuments(e *emulator.Emulator) error {
 	return errors.Join(faults...)
 }
 
-const checkoutPolicy = `# An application signs in with its own credential; there is no person and no group behind it.
-kind: Application
-name: checkout
-match: {issuer: dev, claims: {client_id: checkout}}
----
-kind: Role
-name: checkout
-identity: checkout
-rules:
-- dataActions: [items/*, executeQuery, readChangeFeed]
-  resources: [dev/shop/orders, dev/shop/carts]
----
-kind: RoleBinding
-name: checkout
-role: checkout
-subjects: [{application: checkout}]
----
-kind: PolicyTest
-name: checkout
-cases:
-- {application: {name: checkout}, action: items/create, resource: dev/shop/carts, partitionKey: [t1, u1], expect: allow, role: checkout}
-- {application: {name: checkout}, action: items/read, resource: dev/shop/products, partitionKey: [coffee], expect: deny}
-`
-
 // writePolicy writes the starter policy for the user to edit, unless there is a policy already.
 func writePolicy(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
@@ -188,13 +163,17 @@ func writePolicy(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the policy folder: %w", err)
 	}
-	files, err := policy.Starter(devAccount, map[string]string{
-		"orders-reader": groupReaders, "shop-writer": groupWriters, "shop-operator": groupOperators,
-	})
+	starter := policy.Starter{
+		Account: devAccount,
+		Groups:  map[string]string{"orders-reader": groupReaders, "shop-writer": groupWriters, "shop-operator": groupOperators},
+		Checkout: policy.Application{
+			Issuer: devIssuerName, Claims: map[string]string{"client_id": devApplication},
+		},
+	}
+	files, err := starter.Files()
 	if err != nil {
 		return fmt.Errorf("making the starter policy: %w", err)
 	}
-	files["checkout.yaml"] = []byte(checkoutPolicy)
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			return fmt.Errorf("writing the starter policy: %w", err)

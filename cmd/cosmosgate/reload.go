@@ -93,7 +93,7 @@ func (p *policyFolder) read() (*policy.Set, error) {
 		return nil, err
 	}
 	for _, w := range set.Warnings() {
-		p.log.Warn("policy warning", "warning", w)
+		p.log.Warn("policy warning", "place", w.Position.String(), "warning", w.What)
 	}
 	return set, nil
 }
