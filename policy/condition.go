@@ -80,9 +80,14 @@ func parseCondition(text string, v *validator) (*condition, error) {
 }
 
 // expressionError drops what Cedar says about the policy around the
-// expression.
+// expression and about where in it the error is: the lines are not the file's.
 func expressionError(err error) error {
 	message := err.Error()
+	for _, before := range []string{"<input>:", ": "} {
+		if _, after, ok := strings.Cut(message, before); ok {
+			message = after
+		}
+	}
 	if _, after, ok := strings.Cut(message, `": `); ok {
 		message = after
 	}

@@ -21,11 +21,14 @@ func (r *reader) policyTest(n *yaml.Node) {
 
 func (r *reader) testCase(n *yaml.Node) *testCase {
 	const what = "a case"
-	m, _ := r.mapping(n, what,
+	out := &testCase{pos: r.at(n)}
+	m, ok := r.mapping(n, what,
 		keyUser, keyApplication, keyAgent, "action", "actions", "resource", keyPartitionKey, "partitionKeys", "ranged", "noData",
 		"asRole", "from", "at", "isAgent", "onBehalfOf", "authenticationStrength",
 		"expect", keyRole, keyIdentity, "because", "policy", keyMaxItems)
-	out := &testCase{pos: r.at(n)}
+	if !ok && n.Kind != yaml.MappingNode {
+		return out
+	}
 	out.request = Request{
 		Principal:     m.principal(),
 		Actions:       m.caseActions(),

@@ -183,7 +183,7 @@ func shape(n *yaml.Node) string {
 // need returns the field, which must be there.
 func (m mapping) need(key, what string) (*yaml.Node, bool) {
 	n, ok := m.fields[key]
-	if !ok {
+	if !ok && m.node.Kind == yaml.MappingNode {
 		m.fault(m.node, "%s needs %q", what, key)
 	}
 	return n, ok
@@ -203,7 +203,7 @@ func (m mapping) text(key string) string {
 // characters.
 func (r *reader) scalar(n *yaml.Node, what string) (string, bool) {
 	switch {
-	case n.Kind != yaml.ScalarNode:
+	case n.Kind != yaml.ScalarNode || isNull(n):
 		r.fault(n, "%s must be text, not %s", what, shape(n))
 	case n.Tag != "!!str":
 		r.fault(n, "%s must be text, not %s (quote it)", what, shape(n))

@@ -27,7 +27,7 @@ var errThreeSegments = errors.New("a resource is account/database/container")
 func parseScope(text string) (scope, error) {
 	parts := strings.Split(text, "/")
 	if len(parts) != 3 {
-		return scope{}, fmt.Errorf("%w: %q has %d of the three parts (write %s)", errThreeSegments, text, len(parts), completeScope(parts))
+		return scope{}, fmt.Errorf("%w: %q has %d part(s) (%s)", errThreeSegments, text, len(parts), completeScope(parts))
 	}
 	for _, p := range parts {
 		if p == wildcard {
@@ -44,11 +44,11 @@ func parseScope(text string) (scope, error) {
 func completeScope(parts []string) string {
 	switch len(parts) {
 	case 1:
-		return fmt.Sprintf("%q for every container of the account", parts[0]+"/*/*")
+		return fmt.Sprintf("write %q for every container of the account", parts[0]+"/*/*")
 	case 2:
-		return fmt.Sprintf("%q for every container of the database", parts[0]+"/"+parts[1]+"/*")
+		return fmt.Sprintf("write %q for every container of the database", parts[0]+"/"+parts[1]+"/*")
 	default:
-		return "a container name without slashes"
+		return "names have no slash"
 	}
 }
 
