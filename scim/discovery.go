@@ -49,14 +49,13 @@ func (c *connection) providerConfig() map[string]any {
 	bulk["maxOperations"], bulk["maxPayloadSize"] = maxBulkOperations, maxBulk
 	filter := supported(true)
 	filter["maxResults"] = maxCount
-	return map[string]any{
+	config := map[string]any{
 		"schemas": []string{urnProvider}, "patch": supported(true), "bulk": bulk, "filter": filter,
 		"changePassword": supported(false), "sort": supported(true), "etag": supported(true),
 		"pagination": map[string]any{
 			"cursor": true, "index": true, "defaultPaginationMethod": "index",
 			"defaultPageSize": defaultCount, "maxPageSize": maxCount,
 		},
-		"interopProfileConformant": c.Strict,
 		"authenticationSchemes": []any{map[string]any{
 			"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
 			"description": "A token of this connection in the Authorization header.",
@@ -66,6 +65,10 @@ func (c *connection) providerConfig() map[string]any {
 			"resourceType": "ServiceProviderConfig", "location": c.base + "/ServiceProviderConfig",
 		},
 	}
+	if c.Strict { // a tolerant connection takes what the profile forbids
+		config["interopProfileConformant"] = true
+	}
+	return config
 }
 
 func (c *connection) describeKind(kind *resourceType) map[string]any {

@@ -13,6 +13,9 @@ func (c *connection) handle(ctx context.Context, k call) (answer, error) {
 	if len(k.path) == 0 {
 		return answer{}, notFound()
 	}
+	if k.body == nil && needsBody(k.method) && !discovery(k.path) {
+		return answer{}, refusal(KindInvalidSyntax, "body is empty")
+	}
 	switch k.path[0] {
 	case "Users":
 		return c.handleKind(ctx, k, c.kinds.user)
@@ -29,6 +32,10 @@ func (c *connection) handle(ctx context.Context, k call) (answer, error) {
 	default:
 		return answer{}, notFound()
 	}
+}
+
+func needsBody(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
 // handleKind serves /Users or /Groups and what is below.
@@ -86,6 +93,9 @@ func (c *connection) create(ctx context.Context, k call, kind *resourceType) (an
 	}
 	var changes []directory.Change
 	if kind == c.kinds.user {
+		if _, ok := document["active"]; !ok {
+			document["active"] = true
+		}
 		create := directory.CreateUser{}
 		if err := fillUser(&create.User, kind, document); err != nil {
 			return answer{}, err
@@ -184,11 +194,7 @@ func (c *connection) replace(ctx context.Context, k call, kind *resourceType, id
 	}
 	var changes []directory.Change
 	if kind == c.kinds.user {
-		var filled directory.User
-		if err := fillUser(&filled, kind, document); err != nil {
-			return answer{}, err
-		}
-		changes = append(changes, directory.EditUser{ID: id, IfRevision: revision, Edit: replaceUser(filled)})
+		changes = append(changes, directory.EditUser{ID: id, IfRevision: revision, Edit: replaceUser(kind, document)})
 	} else {
 		members, err := takeMembers(document)
 		if err != nil {
@@ -208,8 +214,13 @@ func (c *connection) replace(ctx context.Context, k call, kind *resourceType, id
 	return c.show(kind, id, http.StatusOK, k.query)
 }
 
-func replaceUser(filled directory.User) func(directory.User) (directory.User, error) {
-	return func(directory.User) (directory.User, error) { return filled, nil }
+func replaceUser(kind *resourceType, document map[string]any) func(directory.User) (directory.User, error) {
+	return func(u directory.User) (directory.User, error) {
+		if _, ok := document["active"]; !ok {
+			document["active"] = u.Active
+		}
+		return u, fillUser(&u, kind, document)
+	}
 }
 
 func replaceGroup(filled directory.GroupRecord) func(directory.GroupRecord) (directory.GroupRecord, error) {

@@ -62,7 +62,7 @@ func (r *row) values(path attrPath) any {
 		case "active":
 			return r.user.Active
 		case "members":
-			return r.c.membersOf(r.group.ID)
+			return r.c.membersOf(r.group.ID, true)
 		case "groups":
 			return r.c.groupsOf(r.user.ID)
 		case "meta":

@@ -78,6 +78,9 @@ func (n normalizer) extension(document map[string]any, schema *Schema, value any
 	}
 	for key, v := range object {
 		a := find(schema.Attributes, key)
+		if a == nil && key == "schemas" { // some clients label the inner object
+			continue
+		}
 		if a == nil {
 			return refusal(KindInvalidSyntax, "unknown attribute %q of %s", clip(key), schema.ID)
 		}

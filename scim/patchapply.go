@@ -66,6 +66,9 @@ func (e editor) applySchema(document map[string]any, op operation) error {
 	}
 	for _, key := range sortedKeys(object) {
 		path, ok := e.kind.resolve(schema.ID + ":" + key)
+		if !ok && key == "schemas" { // some clients label the inner object
+			continue
+		}
 		if !ok {
 			return refusal(KindInvalidSyntax, "unknown attribute %q of %s", clip(key), schema.ID)
 		}

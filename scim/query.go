@@ -3,6 +3,7 @@ package scim
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -165,6 +166,13 @@ func (p projection) wants(name string) bool {
 		}
 	}
 	return false
+}
+
+// asks reports whether a core sub-attribute is named.
+func (p projection) asks(name, sub string) bool {
+	return slices.ContainsFunc(p.only, func(path attrPath) bool {
+		return path.extension == nil && path.attribute.Name == name && path.sub != nil && path.sub.Name == sub
+	})
 }
 
 // apply returns what remains of a resource.

@@ -34,7 +34,8 @@ func decodeDocument(document []byte) (map[string]any, error) {
 	return parseObject(document)
 }
 
-// fillUser sets a record's fields from a normalised document.
+// fillUser sets a record's fields from a normalised document. Without "active"
+// the record stays as it is: clearing the attribute must not let anybody in.
 func fillUser(u *directory.User, kind *resourceType, document map[string]any) error {
 	name, _ := document["userName"].(string)
 	if name == "" {
@@ -42,11 +43,10 @@ func fillUser(u *directory.User, kind *resourceType, document map[string]any) er
 	}
 	u.UserName = name
 	u.ExternalID, _ = document["externalId"].(string)
-	u.Active = true
 	if active, ok := document["active"].(bool); ok {
 		u.Active = active
-	} else {
-		document["active"] = true
+	} else if !u.Active {
+		document["active"] = false
 	}
 	u.Emails = nil
 	emails, _ := document["emails"].([]any)

@@ -75,15 +75,15 @@ func (c *connection) renderGroup(g directory.GroupRecord, p projection) (map[str
 	resource["id"] = string(g.ID)
 	resource["meta"] = c.meta(c.kinds.group, g.ID, g.Created, g.Modified, g.Revision)
 	if p.wants("members") {
-		if members := c.membersOf(g.ID); len(members) > 0 {
+		if members := c.membersOf(g.ID, p.asks("members", "display")); len(members) > 0 {
 			resource["members"] = members
 		}
 	}
 	return p.apply(resource), nil
 }
 
-// membersOf lists a group's direct members.
-func (c *connection) membersOf(id directory.ID) []any {
+// membersOf lists a group's direct members, with their names if asked.
+func (c *connection) membersOf(id directory.ID, display bool) []any {
 	members := []any{}
 	for m := range c.directory.Members(c.Name, id) {
 		value := memberValue(m)
@@ -92,6 +92,9 @@ func (c *connection) membersOf(id directory.ID) []any {
 			kind = c.kinds.group
 		}
 		value["$ref"] = c.location(kind, m.ID)
+		if !display {
+			delete(value, "display")
+		}
 		members = append(members, value)
 	}
 	return members

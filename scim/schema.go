@@ -53,6 +53,7 @@ const (
 
 	returnedDefault = "default"
 	returnedAlways  = "always"
+	returnedRequest = "request"
 	returnedNever   = "never"
 
 	uniqueNone   = "none"

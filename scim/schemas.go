@@ -142,8 +142,9 @@ func members() *Attribute {
 	kind := text("type", "User or Group.")
 	kind.Canonical = []string{"User", "Group"}
 	value.Mutability, ref.Mutability, kind.Mutability = immutable, immutable, immutable
-	a := complexOf("members", "The group's direct members.", value, ref, kind,
-		text("display", "The member's name.").fixed())
+	display := text("display", "The member's name.").fixed()
+	display.Returned = returnedRequest
+	a := complexOf("members", "The group's direct members.", value, ref, kind, display)
 	a.MultiValued = true
 	return a
 }
