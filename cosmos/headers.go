@@ -103,6 +103,11 @@ func classifyServiceHeader(name string) headerClass {
 		return classifyDocumentHeader(name)
 	}
 
+	// Python sends some of these with every request, whatever its transport.
+	if strings.HasPrefix(name, "X-Ms-Thinclient-") {
+		return headerDropped
+	}
+
 	return classifyPlainHeader(name)
 }
 
@@ -150,10 +155,6 @@ func classifyPlainHeader(name string) headerClass {
 
 // looksLikeSelector catches headers that may choose another operation: dropping an unknown one would make a create of it.
 func looksLikeSelector(name string) bool {
-	if strings.HasPrefix(name, "X-Ms-Thinclient-") {
-		return false
-	}
-
 	return strings.HasPrefix(name, "X-Ms-Cosmos-Is-") || strings.HasPrefix(name, "X-Ms-Documentdb-Is") ||
 		strings.HasSuffix(name, "-Operation-Type") || strings.HasSuffix(name, "-Resource-Type")
 }

@@ -117,6 +117,12 @@ func TestOnlyListedHeadersGoUpstream(t *testing.T) {
 			},
 		},
 		{
+			name:   "a plan that calls itself a query as well is sent as a plan only",
+			s:      sent{method: http.MethodPost, target: items, headers: []string{"Content-Type: application/json", isPlan, isQuery}, body: queryText},
+			want:   map[string]string{"X-Ms-Cosmos-Is-Query-Plan-Request": "True", "Content-Type": "application/query+json"},
+			absent: []string{"X-Ms-Documentdb-Isquery"},
+		},
+		{
 			name:   "a selector that says false is not sent",
 			s:      sent{method: http.MethodPost, target: items, headers: []string{"x-ms-documentdb-is-upsert: false"}, body: `{"id":"1"}`},
 			want:   map[string]string{"Content-Type": "application/json"},
