@@ -2,10 +2,10 @@ package audit_test
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,6 +46,7 @@ func (d *disk) open(name string, flag int, mode fs.FileMode) (audit.File, error)
 
 type limitedFile struct {
 	*os.File
+
 	disk *disk
 }
 
@@ -243,7 +244,7 @@ func TestRotationKeepsTheNewestFiles(t *testing.T) {
 		if err := os.WriteFile(bystander, []byte("{}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		commit(t, log, fmt.Sprint(i))
+		commit(t, log, strconv.Itoa(i))
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +267,7 @@ func TestRotatedFilesStayInOrderWhenTheClockGoesBack(t *testing.T) {
 	for i, now := range []time.Time{at, at, at.Add(-time.Hour), at.Add(-time.Hour), at.Add(time.Hour)} {
 		config.Clock = func() time.Time { return now }
 		log, stop := running(t, config)
-		commit(t, log, fmt.Sprint(i))
+		commit(t, log, strconv.Itoa(i))
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -284,7 +285,7 @@ func TestFailedRotationGoesOnWithTheOldFile(t *testing.T) {
 	config.OpenFile = (&disk{room: -1, createErr: syscall.EMFILE}).open
 	log, stop := running(t, config)
 	for i := range 3 {
-		commit(t, log, fmt.Sprint(i))
+		commit(t, log, strconv.Itoa(i))
 		eventually(t, "it is written", func() bool { return metric(t, log, "backlog_records", "") == 0 })
 	}
 	if err := stop(); err != nil {

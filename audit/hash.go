@@ -26,6 +26,7 @@ type hashes struct {
 // digest is a hash function with room for the text that it is about to read and for its sum.
 type digest struct {
 	hash.Hash
+
 	text []byte
 	sum  []byte
 }
@@ -71,7 +72,7 @@ func (h *hashes) take() *digest {
 
 func (h *hashes) finish(dst []byte, d *digest) []byte {
 	d.Reset()
-	d.Write(d.text)
+	_, _ = d.Write(d.text) // a hash never fails
 	d.sum = d.Sum(d.sum[:0])
 	dst = append(dst, '"')
 	dst = append(dst, h.scheme...)

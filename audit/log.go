@@ -180,7 +180,7 @@ func (l *Log) Run(ctx context.Context) error {
 		return errRunning
 	}
 	l.write(ctx)
-	return l.finish()
+	return l.finish(context.WithoutCancel(ctx))
 }
 
 // Close stops the log, waits until everything committed has been written, and returns what Run returns.
@@ -188,7 +188,7 @@ func (l *Log) Run(ctx context.Context) error {
 func (l *Log) Close() error {
 	l.stopped.Do(func() { close(l.stop) })
 	if l.start() {
-		return l.finish()
+		return l.finish(context.Background())
 	}
 	<-l.done
 	return l.result

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,7 +130,7 @@ func TestCommittedRecordsAreInTheFileWhenRunReturns(t *testing.T) {
 	config := configIn(t)
 	log, stop := running(t, config)
 	for i := range 5 {
-		commit(t, log, fmt.Sprint(i))
+		commit(t, log, strconv.Itoa(i))
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)

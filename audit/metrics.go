@@ -12,6 +12,11 @@ const (
 	failTorn   failure = "torn_line"
 )
 
+const (
+	namespace = "cosmosgate"
+	subsystem = "audit"
+)
+
 type metrics struct {
 	written   prometheus.Counter
 	refused   prometheus.Counter
@@ -28,7 +33,7 @@ func newMetrics(l *Log) *metrics {
 		abandoned: counter("records_abandoned_total", "Reservations that were never committed and were written as abandoned."),
 		late:      counter("commits_ignored_total", "Commits of a reservation that had been committed or abandoned before."),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "cosmosgate", Subsystem: "audit", Name: "failures_total",
+			Namespace: namespace, Subsystem: subsystem, Name: "failures_total",
 			Help: "Failures of the audit file: write, sync, rotate, torn_line (found at opening).",
 		}, []string{"failure"}),
 	}
@@ -45,11 +50,11 @@ func newMetrics(l *Log) *metrics {
 }
 
 func counter(name, help string) prometheus.Counter {
-	return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "cosmosgate", Subsystem: "audit", Name: name, Help: help})
+	return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help})
 }
 
 func gauge(name, help string, read func() float64) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "cosmosgate", Subsystem: "audit", Name: name, Help: help}, read)
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help}, read)
 }
 
 func (m *metrics) collectors() []prometheus.Collector {

@@ -85,8 +85,8 @@ func (l *Log) confirm() {
 }
 
 // finish ends the log: no more reservations, then everything that is open or pending within the bound.
-func (l *Log) finish() error {
-	ctx, cancel := context.WithTimeout(context.Background(), l.config.Drain)
+func (l *Log) finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.config.Drain)
 	defer cancel()
 	l.mu.Lock()
 	l.closing = true

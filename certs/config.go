@@ -72,7 +72,7 @@ func (b *Bundle) Transport() *http.Transport {
 		}
 		conn, err := transport.DialContext(ctx, network, address)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("connecting to %s: %w", address, err)
 		}
 		return handshake(ctx, conn, address, settings.config(b.Pool()))
 	}

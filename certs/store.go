@@ -134,11 +134,11 @@ func (s *Store) loadAll(always bool) error {
 // Contents are compared, not times: they are small, and a volume that swaps symbolic links (Kubernetes) keeps no promise about times.
 func (s *Store) load(w *watched, always bool) error {
 	contents, err := readAll(w.files)
-	print := fingerprint(contents, err)
-	if !always && print == w.seen {
+	sum := fingerprint(contents, err)
+	if !always && sum == w.seen {
 		return nil
 	}
-	w.seen = print
+	w.seen = sum
 	var expiry time.Time
 	if err == nil {
 		expiry, err = w.build(contents)

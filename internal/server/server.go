@@ -110,19 +110,22 @@ func (s *Server) Run(ctx context.Context) error {
 	s.config.Logger.Info("listening", "listener", s.config.Name, "address", s.Addr().String(), "tls", s.config.TLS != nil)
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serving %s: %w", s.config.Name, err)
+		return err
 	case <-ctx.Done():
 	}
 	s.drain(context.WithoutCancel(ctx))
-	<-failed
+	_ = <-failed // http.ErrServerClosed
 	return nil
 }
 
 func (s *Server) serve() error {
-	if s.config.TLS != nil {
-		return s.http.ServeTLS(s.listener, "", "")
+	var err error
+	if s.config.TLS == nil {
+		err = s.http.Serve(s.listener)
+	} else {
+		err = s.http.ServeTLS(s.listener, "", "")
 	}
-	return s.http.Serve(s.listener)
+	return fmt.Errorf("serving %s: %w", s.config.Name, err)
 }
 
 func (s *Server) drain(ctx context.Context) {
