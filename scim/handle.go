@@ -3,6 +3,7 @@ package scim
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/cosmosgate/cosmosgate/directory"
 )
@@ -16,11 +17,12 @@ func (c *connection) handle(ctx context.Context, k call) (answer, error) {
 	if k.body == nil && needsBody(k.method) && !discovery(k.path) {
 		return answer{}, refusal(KindInvalidSyntax, "body is empty")
 	}
+	for _, kind := range []*resourceType{c.kinds.user, c.kinds.group} {
+		if strings.EqualFold("/"+k.path[0], kind.endpoint) { // some clients write /users
+			return c.handleKind(ctx, k, kind)
+		}
+	}
 	switch k.path[0] {
-	case "Users":
-		return c.handleKind(ctx, k, c.kinds.user)
-	case "Groups":
-		return c.handleKind(ctx, k, c.kinds.group)
 	case "ServiceProviderConfig", "ResourceTypes", "Schemas":
 		return c.discover(k)
 	case ".search":

@@ -138,7 +138,8 @@ func (q query) projection(kind *resourceType) projection {
 func resolveAll(kind *resourceType, list string) []attrPath {
 	var paths []attrPath
 	for name := range strings.SplitSeq(list, ",") {
-		name = strings.TrimSpace(name)
+		// A value filter behind a name selects the whole attribute.
+		name, _, _ = strings.Cut(strings.TrimSpace(name), "[")
 		if schema := kind.extension(name); schema != nil && name != "" {
 			for _, a := range schema.Attributes {
 				paths = append(paths, attrPath{extension: schema, attribute: a})
