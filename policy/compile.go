@@ -11,9 +11,9 @@ import (
 
 // maxStatements bounds what a policy may grow to once every role is spread over
 // its bindings, subjects and resources.
-const maxStatements = 200_000
+const maxStatements = 100_000
 
-var errTooLarge = errors.New("the policy has more than 200000 combinations of rule, resource and subject: bind groups instead of people, or use *")
+var errTooLarge = errors.New("the policy has more than 100000 combinations of rule, resource and subject: bind groups instead of people, or use *")
 
 // statement is one Cedar policy together with what the gate must know about it.
 // Each rule of a role becomes one for every resource and subject.
@@ -54,89 +54,94 @@ func newCompiler() *compiler {
 	}
 }
 
+// compile spreads every rule and guardrail over its subjects and resources, and
+// only if that is not too much, builds Cedar policies.
 func (c *compiler) compile(docs *documents) error {
 	roles := make(map[string]*role, len(docs.roles))
 	for _, r := range docs.roles {
 		roles[r.name] = r
 	}
+	var all []*statement
 	for _, b := range docs.bindings {
 		for _, rule := range roles[b.role].rules {
-			if err := c.bind(b, roles[b.role], rule); err != nil {
-				return err
+			all = append(all, bind(b, roles[b.role], rule)...)
+			if len(all) > maxStatements {
+				return errTooLarge
 			}
 		}
 	}
 	for _, g := range docs.guardrails {
-		if err := c.guard(g); err != nil {
-			return err
-		}
+		all = append(all, guard(g)...)
+	}
+	if len(all) > maxStatements {
+		return errTooLarge
+	}
+	for _, s := range all {
+		c.add(s)
 	}
 	return nil
 }
 
-// bind compiles one rule of a role for every subject of a binding. Besides the
+// bind spreads one rule of a role over the subjects of a binding. Besides the
 // containers, the account and the databases above them become visible.
-func (c *compiler) bind(b *binding, r *role, rule *rule) error {
+func bind(b *binding, r *role, rule *rule) []*statement {
+	scopes := spread(rule.scopes, func(at scope) []scope {
+		return []scope{at, {at.account, at.database, ""}, {at.account, "", ""}}
+	})
+	all := make([]*statement, 0, len(b.subjects)*len(scopes))
 	for _, to := range b.subjects {
-		seen := make(map[scope]bool, len(rule.scopes))
-		for _, at := range rule.scopes {
-			for _, s := range []scope{at, {at.account, at.database, ""}, {at.account, "", ""}} {
-				if seen[s] {
-					continue
-				}
+		for _, s := range scopes {
+			actions := ReadMetadata
+			if s.container != "" {
+				actions |= rule.actions
+			}
+			all = append(all, &statement{
+				scope: s, subject: to.reference, actions: actions,
+				role: r, key: rule.key, when: rule.when, origin: b.origin(),
+				starts: b.starts, expires: b.expires,
+			})
+		}
+	}
+	return all
+}
+
+// spread returns the scopes and what levels adds to them, each once.
+func spread(scopes []scope, levels func(scope) []scope) []scope {
+	seen := make(map[scope]bool, len(scopes))
+	var out []scope
+	for _, at := range scopes {
+		for _, s := range levels(at) {
+			if !seen[s] {
 				seen[s] = true
-				actions := ReadMetadata
-				if s.container != "" {
-					actions |= rule.actions
-				}
-				err := c.add(c.deciding, &statement{
-					scope: s, subject: to.reference, actions: actions,
-					role: r, key: rule.key, when: rule.when, origin: b.origin(),
-					starts: b.starts, expires: b.expires,
-				})
-				if err != nil {
-					return err
-				}
+				out = append(out, s)
 			}
 		}
 	}
-	return nil
+	return out
 }
 
-// guard compiles a guardrail. One that denies readMetadata on everything in a
+// guard spreads a guardrail. One that denies readMetadata on everything in a
 // database or account denies it on the database or account too.
-func (c *compiler) guard(g *guardrail) error {
+func guard(g *guardrail) []*statement {
 	subjects := g.subjects
 	if len(subjects) == 0 {
 		subjects = []subject{{reference: reference{kind: everybody}}}
 	}
-	into := c.deciding
-	if !g.deny {
-		into = c.obliging
-	}
+	scopes := spread(g.scopes, g.levels)
+	all := make([]*statement, 0, len(subjects)*len(scopes))
 	for _, to := range subjects {
-		seen := make(map[scope]bool, len(g.scopes))
-		for _, at := range g.scopes {
-			for _, s := range g.levels(at) {
-				if seen[s] {
-					continue
-				}
-				seen[s] = true
-				actions := g.actions
-				if s.container == "" {
-					actions = ReadMetadata
-				}
-				err := c.add(into, &statement{
-					scope: s, subject: to.reference, actions: actions,
-					guardrail: g, key: g.key, when: g.when, origin: g.origin(),
-				})
-				if err != nil {
-					return err
-				}
+		for _, s := range scopes {
+			actions := g.actions
+			if s.container == "" {
+				actions = ReadMetadata
 			}
+			all = append(all, &statement{
+				scope: s, subject: to.reference, actions: actions,
+				guardrail: g, key: g.key, when: g.when, origin: g.origin(),
+			})
 		}
 	}
-	return nil
+	return all
 }
 
 func (b *binding) origin() string   { return kindRoleBinding + "/" + b.name }
@@ -163,13 +168,14 @@ func (s *statement) readsContext() bool {
 // add builds the Cedar policy of the statement and files it. Cedar evaluates
 // the parts in this order, so that a condition is not evaluated, and cannot
 // fail, for a request that the statement does not concern.
-func (c *compiler) add(into *index, s *statement) error {
-	if len(c.statements) >= maxStatements {
-		return errTooLarge
-	}
-	p := ast.Permit()
-	if s.guardrail != nil && s.guardrail.deny {
+func (c *compiler) add(s *statement) {
+	p, into := ast.Permit(), c.deciding
+	switch {
+	case s.guardrail == nil:
+	case s.guardrail.deny:
 		p = ast.Forbid()
+	default:
+		into = c.obliging
 	}
 	scopeSubject(p, s.subject)
 	scopeActions(p, s.actions)
@@ -191,7 +197,6 @@ func (c *compiler) add(into *index, s *statement) error {
 	id := cedar.PolicyID(strconv.Itoa(len(c.statements)))
 	c.statements[id] = s
 	into.add(filed{statement: s, id: id, who: c.subjects.intern(s.subject)})
-	return nil
 }
 
 // instant writes a time as Cedar text does; the validator does not know the
