@@ -201,9 +201,10 @@ func (t *resourceType) split(path string) ([]*Attribute, *Schema, string) {
 	return nil, nil, path
 }
 
-// cutURN removes urn and a colon from the front of path.
+// cutURN removes urn and a separator from the front of path. The separator is
+// a colon; Microsoft's inbound requests write a dot.
 func cutURN(path, urn string) (string, bool) {
-	if len(path) > len(urn) && path[len(urn)] == ':' && strings.EqualFold(path[:len(urn)], urn) {
+	if len(path) > len(urn) && (path[len(urn)] == ':' || path[len(urn)] == '.') && strings.EqualFold(path[:len(urn)], urn) {
 		return path[len(urn)+1:], true
 	}
 	return "", false
