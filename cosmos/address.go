@@ -211,8 +211,14 @@ func (a *address) parseContainer(segments []string) *Error {
 		return err
 	}
 
-	rid, ok := decodeRID(name)
-	isRID := ok && rid.Kind() == ContainerRID
+	// A container's RID ends in padding: any other name is spared the decoding.
+	var rid RID
+
+	isRID := strings.HasSuffix(name, "=")
+	if isRID {
+		rid, isRID = decodeRID(name)
+		isRID = isRID && rid.Kind() == ContainerRID
+	}
 
 	if a.rids {
 		if !isRID || !a.databaseRID.Contains(rid) {

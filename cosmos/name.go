@@ -27,13 +27,18 @@ func decodeSegment(segment string, limit int) (string, *Error) {
 		return "", Malformed("a name in the path is too long")
 	}
 
+	ascii := true
+
 	for i := range len(value) {
-		if c := value[i]; c < ' ' || c == 0x7f {
+		c := value[i]
+		if c < ' ' || c == 0x7f {
 			return "", Malformed("the path holds a control character")
 		}
+
+		ascii = ascii && c < utf8.RuneSelf
 	}
 
-	if !utf8.ValidString(value) {
+	if !ascii && !utf8.ValidString(value) {
 		return "", Malformed("the path is not valid UTF-8")
 	}
 
@@ -48,13 +53,14 @@ func decodeName(segment string) (string, *Error) {
 		return "", err
 	}
 
-	if strings.ContainsAny(name, `/\?#`) {
-		return "", Malformed("a name in the path holds a character that names cannot have")
-	}
-
 	for i := range len(name) {
-		if _, escaped := percentByte(name[i:]); escaped {
-			return "", Malformed("a name in the path is encoded twice")
+		switch name[i] {
+		case '/', '\\', '?', '#':
+			return "", Malformed("a name in the path holds a character that names cannot have")
+		case '%':
+			if _, escaped := percentByte(name[i:]); escaped {
+				return "", Malformed("a name in the path is encoded twice")
+			}
 		}
 	}
 

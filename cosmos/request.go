@@ -351,7 +351,25 @@ func setContainerRID(dst *string, value string) *Error {
 
 // equalASCII compares without regard to ASCII case only.
 func equalASCII(a, b string) bool {
-	return len(a) == len(b) && (a == b || lowerASCII(a) == lowerASCII(b))
+	if len(a) != len(b) {
+		return false
+	}
+
+	for i := range len(a) {
+		if lowerByte(a[i]) != lowerByte(b[i]) {
+			return false
+		}
+	}
+
+	return true
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+
+	return c
 }
 
 // parseMedia reads Content-Type. A charset other than UTF-8 would make an inspected body mean something else upstream.
