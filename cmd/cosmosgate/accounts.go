@@ -20,6 +20,8 @@ func (g *gate) newProxy() (*proxy.Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	trusting := bundle.Transport()
+	trusting.ForceAttemptHTTP2 = false // offers HTTP/1.1 only, which is what the account's transport speaks
 	limits := proxy.Limits{
 		MaxInFlight: g.cfg.Limits.MaxInFlight, UpstreamTimeout: g.cfg.Limits.UpstreamTimeout, AccountRefresh: g.cfg.Limits.AccountRefresh,
 	}
@@ -40,7 +42,7 @@ func (g *gate) newProxy() (*proxy.Proxy, error) {
 		if err != nil {
 			return nil, fmt.Errorf("accounts[%d]: %w", i, err)
 		}
-		a.Transport = proxy.NewTransport(proxy.TransportOptions{DialTLS: bundle.Transport().DialTLSContext})
+		a.Transport = proxy.NewTransport(proxy.TransportOptions{DialTLS: trusting.DialTLSContext})
 		c.Accounts = append(c.Accounts, a)
 	}
 	p, err := proxy.New(c)

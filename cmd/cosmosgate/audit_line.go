@@ -27,9 +27,9 @@ type auditLine struct {
 	Charge    float64 `json:"request_charge"`
 }
 
-// row returns the record as a row of a table; nothing for a record that concerns no container.
+// row returns the record as a row of a table; nothing for an answered account read, which every SDK begins with.
 func (l *auditLine) row() []string {
-	if l.Container == "" {
+	if l.Container == "" && l.Decision == "allow" {
 		return nil
 	}
 	who, _, _ := strings.Cut(l.Principal.UserName, "@")
@@ -47,7 +47,7 @@ func (l *auditLine) row() []string {
 		decision += " (" + l.Reason + ")"
 	}
 	return []string{
-		l.Time.Format("15:04:05.000"), who, l.Operation, strings.Join([]string{l.Account, l.Database, l.Container}, "/"),
+		l.Time.Format("15:04:05.000"), who, dash(l.Operation), strings.TrimRight(strings.Join([]string{l.Account, l.Database, l.Container}, "/"), "/"),
 		decision, dash(l.Role), dash(l.Identity), status, fmt.Sprintf("%.2f", l.Charge),
 	}
 }

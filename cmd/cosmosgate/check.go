@@ -59,7 +59,7 @@ func check(path string) (*resolved, error) {
 	}
 	p, err := newPolicyFolder(&cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return nil, errors.Unwrap(err)
+		return nil, err
 	}
 	set := p.engine.Set()
 	r := &resolved{Config: cfg, Policy: policySummary{Hash: set.Hash(), Roles: set.Roles()}}

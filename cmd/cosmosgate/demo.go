@@ -45,7 +45,10 @@ func demo(ctx context.Context, stdout io.Writer) error {
 	case r := <-up:
 		err := tell(ctx, newStage(stdout), r, time.Since(begun))
 		stop()
-		return errors.Join(err, <-down)
+		if err = errors.Join(err, <-down); err != nil {
+			return failed(err, "")
+		}
+		return nil
 	}
 }
 

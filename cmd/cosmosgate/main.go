@@ -89,6 +89,7 @@ Start with "cosmosgate dev": a complete gate on this machine, with people, data 
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(newServe(), newCheck(), newDev(), newDemo(), newHealthcheck(), newVersion())
 	return root

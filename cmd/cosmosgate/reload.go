@@ -87,7 +87,7 @@ func issuerNames(cfg *config.Config) []string {
 func (p *policyFolder) read() (*policy.Set, error) {
 	set, err := policy.Load([]string{p.path}, p.options)
 	if err != nil {
-		return nil, fmt.Errorf("loading policy: %w", err)
+		return nil, err //nolint:wrapcheck // each line begins with its file
 	}
 	if err := errors.Join(p.knownIssuers(set), runPolicyTests(set)); err != nil {
 		return nil, err
