@@ -224,6 +224,9 @@ func (i *Issuer) check(ps *problems, path string) {
 	}
 	if i.Connection != "" {
 		ps.require(path+".claim", i.Claim, "name the immutable claim that equals externalId (oid for Entra ID)")
+		if len(i.FrontEndClients) == 0 {
+			ps.add(path+".front_end_clients", "is empty: give the client ids that people sign in with")
+		}
 		switch i.Claim {
 		case "email", "upn", "preferred_username", "unique_name", "name":
 			ps.add(path+".claim", "%q can change or be reused: link on an immutable id such as oid or sub", i.Claim)

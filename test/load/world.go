@@ -275,7 +275,7 @@ accounts:
   reader: reader
   identities: {reader: {managed_identity: {client_id: ` + clientID + `}}}
 issuers:
-- {name: dev, url: ISSUER, audiences: ["api://cosmosgate-dev"], connection: dev, claim: oid, token_type: at+jwt, insecure_loopback: true}
+- {name: dev, url: ISSUER, audiences: ["api://cosmosgate-dev"], connection: dev, claim: oid, token_type: at+jwt, front_end_clients: [cli], insecure_loopback: true}
 connections:
 - {name: dev, issuer: dev, tokens: [{value: {file: "DIR/scim-token"}, expires: 2099-01-01T00:00:00Z}]}
 scim:      {public_url: "PUSH/"}
