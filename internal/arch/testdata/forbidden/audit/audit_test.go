@@ -1,0 +1,3 @@
+package audit_test
+
+import _ "github.com/cosmosgate/cosmosgate/proxy"
