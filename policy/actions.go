@@ -40,8 +40,6 @@ const (
 )
 
 // actionNames holds the name of each action, by bit.
-//
-//nolint:gochecknoglobals // a table that never changes
 var actionNames = [actionCount]string{
 	"readMetadata",
 	"items/create",

@@ -91,22 +91,24 @@ func (c *checker) accounts() {
 // warns about roles that nobody is given.
 func (c *checker) references() {
 	bound := make(map[string]bool)
-	var names []string
+	exists := make(map[string]bool)
 	for _, r := range c.docs.roles {
-		names = append(names, r.name)
+		exists[r.name] = r.name != ""
 	}
 	needRole := func(name string, at Position) {
-		bound[name] = true
-		if name != "" && !slices.Contains(names, name) {
-			c.fault(at, "there is no role %q (%s)", name, suggest(name, names))
+		if name != "" && !exists[name] {
+			delete(exists, "")
+			c.fault(at, "there is no role %q (%s)", name, suggest(name, slices.Sorted(maps.Keys(exists))))
 		}
 	}
 	for _, b := range c.docs.bindings {
 		needRole(b.role, b.rolePos)
+		bound[b.role] = true
 		c.subjects(b.subjects)
 	}
 	for _, a := range c.docs.agents {
 		needRole(a.role, a.rolePos)
+		bound[a.role] = true
 	}
 	for _, g := range c.docs.guardrails {
 		c.subjects(g.subjects)
@@ -117,9 +119,7 @@ func (c *checker) references() {
 		}
 	}
 	for _, e := range c.docs.expected {
-		if !slices.Contains(names, e.name) {
-			c.fault(e.pos, "there is no role %q (%s)", e.name, suggest(e.name, names))
-		}
+		needRole(e.name, e.pos)
 	}
 }
 

@@ -65,16 +65,16 @@ func (c *compiler) compile(docs *documents) error {
 	for _, b := range docs.bindings {
 		for _, rule := range roles[b.role].rules {
 			all = append(all, bind(b, roles[b.role], rule)...)
-			if len(all) > maxStatements {
-				return errTooLarge
-			}
+		}
+		if len(all) > maxStatements {
+			return errTooLarge
 		}
 	}
 	for _, g := range docs.guardrails {
 		all = append(all, guard(g)...)
-	}
-	if len(all) > maxStatements {
-		return errTooLarge
+		if len(all) > maxStatements {
+			return errTooLarge
+		}
 	}
 	for _, s := range all {
 		c.add(s)
@@ -208,14 +208,10 @@ func instant(t time.Time) ast.Node {
 func scopeSubject(p *ast.Policy, to reference) {
 	switch to.kind {
 	case everybody:
-	case userReference, applicationReference:
-		p.PrincipalEq(to.uid())
 	case groupIDReference, groupExternalReference, groupNameReference:
 		p.PrincipalIsIn(userType, to.uid())
-	case agentReference:
-		p.PrincipalEq(cedar.EntityUID{}) // nobody: agents are refused before
 	default:
-		p.PrincipalEq(cedar.EntityUID{})
+		p.PrincipalEq(to.uid())
 	}
 }
 

@@ -91,7 +91,7 @@ func expressionError(err error) error {
 	if _, after, ok := strings.Cut(message, `": `); ok {
 		message = after
 	}
-	return errors.New(message) //nolint:err113 // the text of a foreign error, cleaned
+	return errors.New(message)
 }
 
 // inspect finds what the expression reads by walking Cedar's JSON form of it.

@@ -100,17 +100,14 @@ type blocked struct {
 // judge decides a well-formed request by the statements that find returns, and
 // says how long the decision holds.
 func (s *Set) judge(q *Request, find finder) (Decision, validity) {
-	j := judgement{set: s, request: q, required: q.Actions, guarded: q.Actions}
-	if q.Actions.Has(ExecuteStoredProcedure) {
-		j.required |= writeActions
-		j.guarded |= writeActions | scriptActions
-	}
+	j := judgement{set: s, request: q}
+	j.required, j.guarded = q.Actions.contained()
 	who := s.subjects.of(&q.Principal)
 	deciding := find(s.deciding, q.Resource, j.guarded, who)
 	obliging := find(s.obliging, q.Resource, j.guarded, who)
 	j.prepare(who, deciding, obliging)
-	for action := range each(j.guarded) {
-		j.weigh(deciding, action)
+	for rest := j.guarded; rest != 0; rest &= rest - 1 {
+		j.weigh(deciding, rest&-rest)
 	}
 	if j.failure != "" || j.forbidden != 0 {
 		return j.denied(), j.validity
@@ -120,6 +117,16 @@ func (s *Set) judge(q *Request, find finder) (Decision, validity) {
 		return j.unmatched(), j.validity
 	}
 	return j.oblige(chosen, obliging), j.validity
+}
+
+// contained returns what a role must allow for the actions, and what no
+// guardrail may deny. A stored procedure is code that can read and write
+// whatever it likes in its partition.
+func (a Actions) contained() (required, guarded Actions) {
+	if a.Has(ExecuteStoredProcedure) {
+		return a | writeActions, a | scriptActions
+	}
+	return a, a
 }
 
 // prepare builds the parts of the Cedar request that the statements read.
@@ -141,17 +148,6 @@ func (j *judgement) prepare(who []subjectID, found ...[]filed) {
 	}
 	if readsContext {
 		j.cedar.Context = contextRecord(q.Context)
-	}
-}
-
-// each yields the single actions of a set in bit order.
-func each(set Actions) iter.Seq[Actions] {
-	return func(yield func(Actions) bool) {
-		for rest := set; rest != 0; rest &= rest - 1 {
-			if !yield(1 << bits.TrailingZeros16(uint16(rest))) {
-				return
-			}
-		}
 	}
 }
 
@@ -344,20 +340,20 @@ func (j *judgement) oblige(chosen *tally, obliging []filed) Decision {
 	}
 	first := obstacle{outcome: keyAttributeMissing + 1}
 	var against Actions
-	for action := range each(j.guarded) {
-		if !slices.ContainsFunc(obliging, func(f filed) bool { return f.actions&action != 0 }) {
-			continue
-		}
+	for rest := j.guarded; rest != 0 && len(obliging) > 0; rest &= rest - 1 {
+		action := rest & -rest
 		_, diagnostic := j.ask(obliging, action)
 		for _, reason := range diagnostic.Reasons {
 			s := j.set.statements[reason.PolicyID]
 			d.Obligations = d.Obligations.strictest(s.guardrail.obligations)
 			d.Policies = append(d.Policies, s.origin)
-			if outcome, detail := j.fits(s.key, action); outcome != keyFits {
-				against |= action
-				if o := (obstacle{outcome: outcome, detail: "guardrail " + s.guardrail.name + " " + detail}); o.compare(first) < 0 {
-					first = o
-				}
+			outcome, detail := j.fits(s.key, action)
+			if outcome == keyFits {
+				continue
+			}
+			against |= action
+			if o := (obstacle{outcome: outcome, detail: "guardrail " + s.guardrail.name + " " + detail}); o.compare(first) < 0 {
+				first = o
 			}
 		}
 	}
@@ -412,6 +408,6 @@ func (v *validity) narrow(s *statement, now time.Time) {
 }
 
 // holds reports whether the decision may be used at the given time.
-func (v validity) holds(at time.Time) bool {
+func (v *validity) holds(at time.Time) bool {
 	return !v.never && !at.Before(v.from) && (v.until.IsZero() || at.Before(v.until))
 }

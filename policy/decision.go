@@ -30,12 +30,10 @@ const (
 	// ReasonAgent: an agent asks; no agent grant lets anything through yet.
 	ReasonAgent
 
-	reasonCount = iota
+	reasonCount Reason = iota
 )
 
 // reasonNames holds the names that `because:` in a PolicyTest uses, by Reason.
-//
-//nolint:gochecknoglobals // a table that never changes
 var reasonNames = [reasonCount]string{
 	"noPolicy", "allowed", "noRole", "partitionKey", "missingAttribute", "guardrail", "evaluation", "malformed", "agent",
 }

@@ -281,8 +281,6 @@ func canonicalNumber(text string) (string, bool) {
 
 // futureObligations are part of the policy language, but nothing enforces them
 // yet: to accept them would be to ignore them.
-//
-//nolint:gochecknoglobals // a table that never changes
 var futureObligations = []string{"redact", "inject", "maxRUPerSecond", "priority", "throughputBucket", "maxBodyBytes"}
 
 func (m mapping) obligations() Obligations {

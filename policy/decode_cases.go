@@ -2,7 +2,6 @@ package policy
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -236,10 +235,11 @@ func (m mapping) because() Reason {
 	if text == "" {
 		return ReasonNoPolicy
 	}
-	i := slices.Index(reasonNames[:], text)
-	if i <= int(ReasonAllowed) {
-		m.fault(m.fields["because"], "unknown reason %q (%s)", text, suggest(text, reasonNames[ReasonAllowed+1:]))
-		return ReasonNoPolicy
+	for reason := ReasonAllowed + 1; reason < reasonCount; reason++ {
+		if text == reason.String() {
+			return reason
+		}
 	}
-	return Reason(i)
+	m.fault(m.fields["because"], "unknown reason %q (%s)", text, suggest(text, reasonNames[ReasonAllowed+1:]))
+	return ReasonNoPolicy
 }

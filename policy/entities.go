@@ -43,10 +43,8 @@ func (r reference) uid() cedar.EntityUID {
 			return cedar.NewEntityUID(connectionGroupNameType, cedar.String(r.connection+"/"+r.text))
 		}
 		return cedar.NewEntityUID(groupNameType, id)
-	case everybody, agentReference:
-		return cedar.EntityUID{}
 	default:
-		return cedar.EntityUID{}
+		return cedar.EntityUID{} // means nobody
 	}
 }
 
@@ -131,8 +129,6 @@ func (e *entities) resource() cedar.Entity {
 
 // knownAttributes are the attributes that the schema types, and that the
 // directory fills from SCIM.
-//
-//nolint:gochecknoglobals // a table that never changes
 var knownAttributes = []string{"costCenter", "department", "division", "organization", "title", "userType"}
 
 func isKnownAttribute(name string) bool {

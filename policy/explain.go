@@ -71,10 +71,11 @@ func (x *explainer) binding(b *binding) {
 			role = r
 		}
 	}
+	required, _ := x.request.Actions.contained()
 	for _, rule := range role.rules {
 		failed := x.subjects(b.subjects)
 		failed = append(failed, x.period(b.starts, b.expires)...)
-		failed = append(failed, x.actions(rule.actions|ReadMetadata)...)
+		failed = append(failed, x.actions(required, rule.actions|ReadMetadata)...)
 		failed = append(failed, x.resource(rule.scopes, scope.reaches)...)
 		failed = append(failed, x.condition(rule.when)...)
 		failed = append(failed, x.key(rule.key, rule.actions)...)
@@ -83,8 +84,12 @@ func (x *explainer) binding(b *binding) {
 }
 
 func (x *explainer) guardrail(g *guardrail) {
+	if !g.deny && x.request.Resource.Container == "" {
+		return // obligations are about what is in containers
+	}
+	_, guarded := x.request.Actions.contained()
 	failed := x.subjects(g.subjects)
-	failed = append(failed, x.actions(g.actions)...)
+	failed = append(failed, x.actions(guarded, g.actions)...)
 	failed = append(failed, x.resource(g.scopes, scope.swallows)...)
 	failed = append(failed, x.condition(g.when)...)
 	x.add(g.origin(), "", g.pos, failed)
@@ -122,11 +127,11 @@ func (x *explainer) period(starts, expires time.Time) []string {
 	}
 }
 
-func (x *explainer) actions(has Actions) []string {
-	if x.request.Actions&has != 0 {
+func (x *explainer) actions(asked, has Actions) []string {
+	if asked&has != 0 {
 		return nil
 	}
-	return []string{"dataActions do not include " + x.request.Actions.String()}
+	return []string{"dataActions do not include " + asked.String()}
 }
 
 func (x *explainer) resource(scopes []scope, fits func(scope, Resource) bool) []string {

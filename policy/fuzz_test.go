@@ -19,8 +19,8 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		set, err := policy.Parse("p.yaml", text, policy.Options{Now: noon()})
 		if err != nil {
-			var faults policy.Faults
-			if !errors.As(err, &faults) || set != nil {
+			faults, ok := errors.AsType[policy.Faults](err)
+			if !ok || set != nil {
 				t.Fatalf("want faults and no set, got %v", err)
 			}
 			for _, fault := range faults {

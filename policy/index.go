@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"iter"
 	"slices"
 
 	"github.com/cedar-policy/cedar-go"
@@ -91,7 +90,6 @@ func (s *subjects) intern(r reference) subjectID {
 		s.byExternalID[r.text] = id
 	case groupNameReference:
 		s.byName[r.text] = id
-	case everybody, userReference, applicationReference, agentReference:
 	default:
 	}
 	return id
@@ -143,18 +141,25 @@ func (s *subjects) ofGroup(found []subjectID, g *Group) []subjectID {
 // principal that is all of subjects.
 func (x *index) find(r Resource, actions Actions, who []subjectID) []filed {
 	var found []filed
-	for at := range coveringScopes(r) {
-		b, ok := x.buckets[at]
-		if !ok {
-			continue
+	for _, account := range alternatives(r.Account) {
+		for _, database := range alternatives(r.Database) {
+			for _, container := range alternatives(r.Container) {
+				if b, ok := x.buckets[scope{account, database, container}]; ok {
+					found = b.find(found, actions, who)
+				}
+			}
 		}
-		found = appendActing(found, b.everybody, actions)
-		if len(b.bySubject) == 0 {
-			continue
-		}
-		for _, id := range who {
-			found = appendActing(found, b.bySubject[id], actions)
-		}
+	}
+	return found
+}
+
+func (b *bucket) find(found []filed, actions Actions, who []subjectID) []filed {
+	found = appendActing(found, b.everybody, actions)
+	if len(b.bySubject) == 0 {
+		return found
+	}
+	for _, id := range who {
+		found = appendActing(found, b.bySubject[id], actions)
 	}
 	return found
 }
@@ -166,21 +171,6 @@ func appendActing(found, from []filed, actions Actions) []filed {
 		}
 	}
 	return found
-}
-
-// coveringScopes yields every scope that covers the resource, once.
-func coveringScopes(r Resource) iter.Seq[scope] {
-	return func(yield func(scope) bool) {
-		for _, account := range alternatives(r.Account) {
-			for _, database := range alternatives(r.Database) {
-				for _, container := range alternatives(r.Container) {
-					if !yield(scope{account, database, container}) {
-						return
-					}
-				}
-			}
-		}
-	}
 }
 
 // alternatives returns what a segment of a scope may be to cover the name.

@@ -3,6 +3,7 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -41,7 +42,7 @@ func Load(paths []string, o Options) (*Set, error) {
 			}
 			text, err := readFile(name)
 			if err != nil {
-				return nil, fmt.Errorf("reading policy: %w", err)
+				return nil, err
 			}
 			sources = append(sources, Source{Name: name, Text: text})
 		}
@@ -84,12 +85,15 @@ func filesUnder(path string) ([]string, error) {
 // readFile reads at most one byte more than a policy file may have, so that a
 // huge file is refused without being held.
 func readFile(name string) ([]byte, error) {
-	file, err := os.Open(name) //nolint:gosec // the operator names the policy files
+	file, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading policy: %w", err)
 	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	text, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	if err = errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("reading policy: %w", err)
+	}
+	return text, nil
 }
 
 // Parse is [Load] for one text.

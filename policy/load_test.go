@@ -53,8 +53,7 @@ func TestEveryFaultIsReportedWithItsPlace(t *testing.T) {
 			}
 			set, err := policy.ParseAll(sources, strict())
 			got := map[string]string{}
-			var faults policy.Faults
-			if errors.As(err, &faults) {
+			if faults, ok := errors.AsType[policy.Faults](err); ok {
 				got["faults"] = faults.Error() + "\n"
 			} else if err != nil {
 				t.Fatal(err)

@@ -1,12 +1,16 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // referenceKind says what a reference is compared with.
 type referenceKind uint8
 
 const (
-	everybody referenceKind = iota
+	nobody referenceKind = iota
+	everybody
 	userReference
 	applicationReference
 	agentReference
@@ -70,8 +74,6 @@ func (r reference) names(g Group) bool {
 		return r.text == g.ExternalID
 	case groupNameReference:
 		return r.text == g.Name
-	case everybody, userReference, applicationReference, agentReference:
-		return false
 	default:
 		return false
 	}
@@ -80,24 +82,12 @@ func (r reference) names(g Group) bool {
 // means reports whether the reference means the principal.
 func (r reference) means(p Principal) bool {
 	switch r.kind {
-	case everybody:
-		return true
 	case userReference:
 		return p.Kind == KindPerson && p.ID == r.text
 	case applicationReference:
 		return p.Kind == KindApplication && p.ID == r.text
 	case groupIDReference, groupExternalReference, groupNameReference:
-		if p.Kind != KindPerson {
-			return false
-		}
-		for _, g := range p.Groups {
-			if r.names(g) {
-				return true
-			}
-		}
-		return false
-	case agentReference:
-		return false
+		return p.Kind == KindPerson && slices.ContainsFunc(p.Groups, r.names)
 	default:
 		return false
 	}
@@ -106,14 +96,10 @@ func (r reference) means(p Principal) bool {
 // String returns the reference as `subjects:` writes it.
 func (r reference) String() string {
 	switch r.kind {
-	case everybody:
-		return "everybody"
 	case userReference:
 		return "user " + r.text
 	case applicationReference:
 		return "application " + r.text
-	case agentReference:
-		return "agent " + r.text
 	case groupIDReference, groupExternalReference, groupNameReference:
 		if r.connection != "" {
 			return "group " + r.text + " of " + r.connection

@@ -39,27 +39,22 @@ func newValidator() (*validator, error) {
 var errValidator = errors.New("the validator cannot judge it")
 
 // check reports every way in which the policy does not fit the schema, on one
-// line.
-func (v *validator) check(p *cedar.Policy) error {
-	err := v.validate(p)
-	if err == nil {
+// line. A policy text that the experimental validator fails on must not take
+// the gate down when the policy is reloaded.
+func (v *validator) check(p *cedar.Policy) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errValidator
+		}
+	}()
+	found := v.cedar.Policy("", (*ast.Policy)(p.AST()))
+	if found == nil {
 		return nil
 	}
-	lines := strings.Split(err.Error(), "\n")
+	lines := strings.Split(found.Error(), "\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimPrefix(line, "for policy ``, ")
 	}
 	slices.Sort(lines)
-	return errors.New(strings.Join(slices.Compact(lines), "; ")) //nolint:err113 // the text of a foreign error, cleaned
-}
-
-// validate keeps a policy text that the experimental validator fails on from
-// taking the gate down when the policy is reloaded.
-func (v *validator) validate(p *cedar.Policy) (err error) { //nolint:nonamedreturns // set by the deferred call
-	defer func() {
-		if r := recover(); r != nil {
-			err = errValidator
-		}
-	}()
-	return v.cedar.Policy("", (*ast.Policy)(p.AST()))
+	return errors.New(strings.Join(slices.Compact(lines), "; "))
 }

@@ -79,11 +79,6 @@ func plainText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// covers reports whether the container r is in the scope.
-func (s scope) covers(r Resource) bool {
-	return matches(s.account, r.Account) && matches(s.database, r.Database) && matches(s.container, r.Container)
-}
-
 // reaches reports whether the scope holds containers at or below r, so that r
 // is worth listing to somebody who may use the scope.
 func (s scope) reaches(r Resource) bool {

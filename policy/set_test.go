@@ -96,8 +96,8 @@ func TestLoadReadsFilesAndFolders(t *testing.T) {
 		Position: policy.Position{File: cedar, Line: 1, Column: 1},
 		What:     "raw Cedar files are not supported yet (move it away; it would have no effect)",
 	}}
-	var faults policy.Faults
-	if !errors.As(err, &faults) {
+	faults, ok := errors.AsType[policy.Faults](err)
+	if !ok {
 		t.Fatal("want faults, got", err)
 	}
 	if diff := cmp.Diff(want, faults); diff != "" {
