@@ -41,12 +41,8 @@ func (p *proof) VerifySignature(ctx context.Context, _ string) ([]byte, error) {
 	return nil, p.reason
 }
 
-// prove checks the signature under the issuer's own keys and algorithms.
+// prove checks the signature under the issuer's own keys. The library checks the issuer's algorithms before it asks for keys.
 func (is *issuer) prove(ctx context.Context, t *token) error {
-	if !slices.Contains(is.Algorithms, t.alg) {
-		return refuse(SubstatusSignature, "algorithm is not allowed for the issuer")
-	}
-
 	attempt := &proof{token: t, keys: is.keys}
 
 	_, err := oidc.NewVerifier(is.URL, attempt, is.verifier).Verify(ctx, t.raw)
@@ -137,12 +133,10 @@ func (is *issuer) checkKind(t *token) error {
 	return nil
 }
 
-// isEntraAccess tells an Entra access token from an ID token of the same application, whose header is the same: it names the
-// client, and either delegates (scp) or is an application's own.
+// isEntraAccess tells an Entra access token of the pinned tenant from an ID token of the same application, whose header is the
+// same: it either delegates (scp) or is an application's own. Roles tell nothing: ID tokens have them too.
 func (is *issuer) isEntraAccess(c claims) bool {
-	named := c.text("azp") != "" || c.text("appid") != ""
-
-	return c.text("tid") == is.tenant && named && !c.has("nonce") && (c.text("scp") != "" || isAppOnly(c))
+	return c.text("tid") == is.tenant && !c.has("nonce") && (c.text("scp") != "" || isAppOnly(c))
 }
 
 // isAppOnly reports whether an Entra token was issued to an application for itself.

@@ -70,6 +70,7 @@ func TestUnsafeConfigurationsAreRefused(t *testing.T) {
 		{"people of a workload issuer", issuer(func(i *identity.Issuer) { i.TokenType = identity.TokenTypeWorkload }), []string{"no people"}},
 		{"Entra of every tenant", entra("https://login.microsoftonline.com/common/v2.0", "oid"), []string{"tenant"}},
 		{"Entra of organizations", entra("https://login.microsoftonline.com/organizations/v2.0", "oid"), []string{"tenant"}},
+		{"Entra in braces", entra("https://login.microsoftonline.com/{"+entraTenant+"}/v2.0", "oid"), []string{"tenant"}},
 		{"Entra linked by sub", entra("https://login.microsoftonline.com/"+entraTenant+"/v2.0", "sub"), []string{"oid"}},
 		{"Entra of one tenant", entra("https://login.microsoftonline.com/"+entraTenant+"/v2.0", "oid"), nil},
 		{"second issuer", second(func(*identity.Issuer) {}), nil},

@@ -36,7 +36,6 @@ func newFetcher(issuer string, cfg fetchConfig) *fetcher {
 	client := *cfg.client
 	client.Transport = boundedTransport{base: cfg.client.Transport}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	client.Jar = nil
 
 	return &fetcher{issuer: issuer, client: &client, loopback: cfg.loopback, clock: cfg.clock}
 }

