@@ -159,9 +159,7 @@ func (f *failure) response(activity string) *response {
 		body = []byte(`{"code":"InternalServerError","message":"unprintable error"}`)
 	}
 	answer := newResponse(f.status, body)
-	if f.substatus != 0 {
-		answer.header.Set(headerSubstatus, strconv.Itoa(f.substatus))
-	}
+	answer.header.Set(headerSubstatus, strconv.Itoa(f.substatus))
 	if f.retryAfter > 0 {
 		answer.header.Set(headerRetryAfter, strconv.FormatInt(f.retryAfter.Milliseconds(), 10))
 	}

@@ -116,7 +116,7 @@ func (x *exchange) stream(page *page, plan *query.Plan, items []*item) (int, err
 }
 
 // maxQuerySteps bounds a streaming query as a whole; each item's part is bounded by package query.
-const maxQuerySteps = 500_000_000
+const maxQuerySteps = 100_000_000
 
 // queryCharge grows with the work done and the size of the results.
 func queryCharge(steps, size int) float64 {

@@ -31,10 +31,12 @@ type block struct {
 	grouped    bool
 	keys       []expression
 	aggregates []aggregate
-	orders     []order
-	distinct   bool
-	offset     int
-	limit      int // -1 is none
+	// cost is what one more row of a group costs.
+	cost     int
+	orders   []order
+	distinct bool
+	offset   int
+	limit    int // -1 is none
 }
 
 type order struct {
@@ -208,6 +210,12 @@ func (c *compiler) output(b *block, query *sql.Query) error {
 		return err
 	}
 	b.grouped = len(query.GroupBy) > 0 || len(b.aggregates) > 0
+	for _, one := range b.aggregates {
+		b.cost++
+		if _, keeps := one.start().(*list); keeps {
+			b.cost += keptCost
+		}
+	}
 	if b.grouped {
 		return covered(query)
 	}

@@ -29,7 +29,7 @@ func arrayConcat(r *run, v []document.Value) document.Value {
 	joined := []document.Value{}
 	for _, value := range v {
 		elements, ok := value.Elements()
-		if !ok || !r.spend(len(elements)) {
+		if !ok || !r.keep(len(elements)) {
 			return document.Value{}
 		}
 		joined = append(joined, elements...)
@@ -83,7 +83,7 @@ func arrayContainsEach(all bool) func(*run, []document.Value) document.Value {
 func arraySlice(r *run, v []document.Value) document.Value {
 	elements, ok := v[0].Elements()
 	start, isStart := whole(v[1])
-	if !ok || !isStart || !r.spend(len(elements)) {
+	if !ok || !isStart || !r.keep(len(elements)) {
 		return document.Value{}
 	}
 	if start < 0 {
@@ -114,7 +114,7 @@ func choose(_ *run, v []document.Value) document.Value {
 func objectToArray(r *run, v []document.Value) document.Value {
 	members, ok := v[0].Members()
 	names, areNames := texts(v[1:], len(v)-1)
-	if !ok || !areNames || !r.spend(len(members)) {
+	if !ok || !areNames || !r.keep(len(members)) {
 		return document.Value{}
 	}
 	key, value := "k", "v"
@@ -149,7 +149,7 @@ func sets(keep func(inFirst, inSecond bool) bool) func(*run, []document.Value) d
 	return func(r *run, v []document.Value) document.Value {
 		first, isArray := v[0].Elements()
 		second, areArrays := v[1].Elements()
-		if !isArray || !areArrays || !r.spend(len(first)+len(second)) {
+		if !isArray || !areArrays || !r.keep(len(first)+len(second)) {
 			return document.Value{}
 		}
 		inFirst, inSecond := keysOf(first), keysOf(second)

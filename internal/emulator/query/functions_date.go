@@ -10,11 +10,8 @@ import (
 // timeLayout is the only way the service writes a date and time: 100 ns and UTC.
 const timeLayout = "2006-01-02T15:04:05.0000000Z"
 
-// tick is the unit of ticks; unixTicks how many had passed in 1970 since the year 1.
-const (
-	tick      = 100 * time.Nanosecond
-	unixTicks = 621355968000000000
-)
+// tick is the unit of ticks, which count from 1970.
+const tick = 100 * time.Nanosecond
 
 func dateFunctions() map[string]function {
 	text := func(t time.Time) document.Value { return document.StringValue(t.UTC().Format(timeLayout)) }
@@ -29,7 +26,8 @@ func dateFunctions() map[string]function {
 		"DATETIMETOTIMESTAMP": onTime(stamp),
 		"TICKSTODATETIME": {1, 1, func(_ *run, v []document.Value) document.Value {
 			n, ok := whole64(v[0])
-			if !ok || n < 0 || n > 3155378975999999999 {
+			const lastYear = 2534023007999999999
+			if !ok || n > lastYear || n < -lastYear {
 				return document.Value{}
 			}
 			return text(fromTicks(n))
@@ -52,15 +50,14 @@ func dateFunctions() map[string]function {
 	return functions
 }
 
-// ticks counts 100 ns since the year 1.
+// ticks counts 100 ns since 1970.
 func ticks(t time.Time) document.Value {
 	const perSecond = int64(time.Second / tick)
-	return document.NumberValue(float64(unixTicks + t.Unix()*perSecond + int64(t.Nanosecond())/int64(tick)))
+	return document.NumberValue(float64(t.Unix()*perSecond + int64(t.Nanosecond())/int64(tick)))
 }
 
 func fromTicks(n int64) time.Time {
 	const perSecond = int64(time.Second / tick)
-	n -= unixTicks
 	return time.Unix(n/perSecond, n%perSecond*int64(tick)).UTC()
 }
 

@@ -44,6 +44,9 @@ func stringJoin(r *run, v []document.Value) document.Value {
 	if !ok || !isText {
 		return document.Value{}
 	}
+	if !r.keep(len(elements)) {
+		return document.Value{}
+	}
 	parts := make([]document.Value, 0, 2*len(elements))
 	for i, element := range elements {
 		if i > 0 {
@@ -62,6 +65,9 @@ func stringSplit(r *run, v []document.Value) document.Value {
 	if pair[1] == "" {
 		return document.ArrayValue([]document.Value{v[0]})
 	}
+	if !r.keep(strings.Count(pair[0], pair[1])) {
+		return document.Value{}
+	}
 	parts := strings.Split(pair[0], pair[1])
 	elements := make([]document.Value, len(parts))
 	for i, part := range parts {
@@ -72,6 +78,29 @@ func stringSplit(r *run, v []document.Value) document.Value {
 
 // longestPattern bounds regular expressions and LIKE patterns.
 const longestPattern = 4096
+
+// keptPatterns is how many compiled patterns a run remembers.
+const keptPatterns = 64
+
+// pattern compiles an expression, once for all rows.
+func (r *run) pattern(expression string) (*regexp.Regexp, bool) {
+	if known, ok := r.patterns[expression]; ok {
+		return known, true
+	}
+	const compiling = 1000
+	if !r.spend(compiling + len(expression)) {
+		return nil, false
+	}
+	compiled, err := regexp.Compile(expression)
+	if err != nil {
+		return nil, false
+	}
+	if r.patterns == nil || len(r.patterns) >= keptPatterns {
+		r.patterns = map[string]*regexp.Regexp{}
+	}
+	r.patterns[expression] = compiled
+	return compiled, true
+}
 
 // regexMatch runs a pattern with the modifiers m, s, i and x. Patterns are RE2, whose running time
 // is linear; back references and look-around, which the service knows, are not in it.
@@ -96,8 +125,8 @@ func regexMatch(r *run, v []document.Value) document.Value {
 	if modifiers != "" {
 		pattern = "(?" + modifiers + ")" + pattern
 	}
-	compiled, err := regexp.Compile(pattern)
-	if err != nil {
+	compiled, ok := r.pattern(pattern)
+	if !ok {
 		return document.Value{}
 	}
 	return document.BoolValue(compiled.MatchString(list[0]))
@@ -131,8 +160,8 @@ func (r *run) like(text, pattern string, escape rune) (matches, ok bool) {
 		}
 	}
 	expression.WriteString(`\z`)
-	compiled, err := regexp.Compile(expression.String())
-	if err != nil {
+	compiled, ok := r.pattern(expression.String())
+	if !ok {
 		return false, true
 	}
 	return compiled.MatchString(text), true

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -13,8 +14,12 @@ import (
 // ErrTooMuch means a query was stopped because it used up its bound on work or memory.
 var ErrTooMuch = errors.New("the query exceeds the bound on work")
 
-// maxSteps bounds the work of one run: rows, operations and bytes of text made all count.
-const maxSteps = 200_000_000
+// maxSteps bounds the work of one run: rows, operations and bytes of text made all count. What is
+// kept counts keptCost a value, so that memory is bounded as well, to some 100 MB at the very most.
+const (
+	maxSteps = 30_000_000
+	keptCost = 20
+)
 
 // pause is how many steps pass between looks at the context.
 const pause = 1 << 12
@@ -27,6 +32,8 @@ type run struct {
 	steps  int
 	looked int
 	err    error
+	// patterns are the regular expressions compiled so far.
+	patterns map[string]*regexp.Regexp
 }
 
 // spend counts work and reports whether there is any left.
@@ -44,6 +51,9 @@ func (r *run) spend(steps int) bool {
 	}
 	return r.err == nil
 }
+
+// keep counts values that are held on to.
+func (r *run) keep(values int) bool { return r.spend(keptCost * values) }
 
 // concat joins strings, or gives undefined when one of them is none.
 func (r *run) concat(values []document.Value) document.Value {
@@ -91,7 +101,7 @@ func unseen(r *row, yield func(document.Value) bool) func(document.Value) bool {
 	seen := map[string]bool{}
 	return func(value document.Value) bool {
 		key := value.Key()
-		if !r.run.spend(len(key)) {
+		if !r.run.spend(keptCost + len(key)) {
 			return false
 		}
 		if seen[key] {
@@ -162,7 +172,7 @@ func (b *block) sorted(r *row, yield func(document.Value) bool) {
 			keys[i] = by.key(r)
 		}
 		results = append(results, keyed{keys, value})
-		return r.run.spend(len(keys))
+		return r.run.keep(1 + len(keys))
 	})
 	slices.SortStableFunc(results, func(x, y keyed) int {
 		for i, by := range b.orders {
@@ -213,11 +223,12 @@ func (b *block) groups(r *row, yield func(document.Value) bool) {
 			current = b.newGroup(r)
 			found[key] = current
 			ordered = append(ordered, current)
+			r.run.keep(len(r.slots) + len(b.aggregates))
 		}
 		for i, one := range b.aggregates {
 			current.accumulators[i].add(one.arg(r))
 		}
-		return r.run.spend(len(key) + len(b.aggregates))
+		return r.run.spend(len(key) + b.cost)
 	})
 	outer := r.slots
 	defer func() { r.slots = outer }()

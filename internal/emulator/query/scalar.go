@@ -291,7 +291,7 @@ func (c *compiler) subquery(e *sql.Subquery) (expression, error) {
 		var rows []document.Value
 		inner.each(r, func(value document.Value) bool {
 			rows = append(rows, value)
-			return e.Kind != sql.SubqueryExists && e.Kind != sql.SubqueryFirst
+			return e.Kind != sql.SubqueryExists && e.Kind != sql.SubqueryFirst && r.run.keep(1)
 		})
 		return fold(e.Kind, rows)
 	}, nil
