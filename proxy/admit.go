@@ -10,6 +10,9 @@ import (
 	"github.com/cosmosgate/cosmosgate/identity"
 )
 
+// lingerTimeout bounds the wait for a body that is not wanted any more.
+const lingerTimeout = 5 * time.Second
+
 // busyRetryAfter is what callers beyond the in-flight cap are told.
 const busyRetryAfter = time.Second
 
@@ -53,8 +56,8 @@ func (p *Proxy) sanitize(c *call) error {
 		return err //nolint:wrapcheck // a native error, as it is to be sent.
 	}
 	c.request = request
-	if n := request.Stripped(); n > 0 {
-		p.metrics.stripped.Add(float64(n))
+	if stripped := request.Stripped(); len(stripped) > 0 {
+		p.metrics.stripped.Add(float64(len(stripped)))
 	}
 	return nil
 }
@@ -194,6 +197,11 @@ func (p *Proxy) refuse(c *call, err error) {
 	}
 	c.substatus = native.Substatus
 	p.boundWrite(c)
+	if !c.body.received && !c.late && c.r.ContentLength != 0 {
+		// The server reads a refused body before it sends the refusal; a caller that
+		// never sends it must not hold the connection.
+		_ = http.NewResponseController(c.w).SetReadDeadline(p.now().Add(min(lingerTimeout, p.limits.TransferTimeout)))
+	}
 	native.Write(c.w, c.activityID)
 }
 

@@ -40,6 +40,8 @@ type body struct {
 	length int64 // as declared; -1 unknown
 	held   []byte
 	stream *upload
+
+	received bool // to its end
 }
 
 // whole says whether the body can be sent once more.
@@ -78,12 +80,12 @@ func (p *Proxy) readWhole(c *call) error {
 	// A server that can't set deadlines, such as a test's, has no slow callers either.
 	_ = control.SetReadDeadline(began.Add(p.limits.TransferTimeout))
 	held, err := readBounded(c.body.source, c.body.length, c.body.limit)
-	// Left in place, the deadline would end the request while upstream works on it.
-	_ = control.SetReadDeadline(time.Time{})
 	c.callerTime += p.now().Sub(began)
 	switch {
 	case err == nil:
-		c.body.held = held
+		// Left in place, the deadline would end the request while upstream works on it.
+		_ = control.SetReadDeadline(time.Time{})
+		c.body.held, c.body.received = held, true
 		return nil
 	case errors.Is(err, errBodyTooLarge):
 		return cosmos.TooLarge(c.body.limit)
@@ -95,6 +97,7 @@ func (p *Proxy) readWhole(c *call) error {
 // unreadable is the answer to a body that ended early or came too slowly.
 func (c *call) unreadable(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.late = true
 		return &cosmos.Error{
 			Status: http.StatusRequestTimeout, Code: "RequestTimeout",
 			Message: "The request body was not received in time.", Reason: err.Error(),

@@ -64,6 +64,7 @@ type call struct {
 	upstream    int // status
 	charge      float64
 	gone        bool // the caller left
+	late        bool // the caller did not send its body in time
 	broken      bool // the response could not be finished
 
 	upstreamTime time.Duration
@@ -101,7 +102,9 @@ func (c *call) abortIfBroken() {
 
 // left says whether the caller has gone away.
 func (c *call) left() bool {
-	return c.gone || errors.Is(c.r.Context().Err(), context.Canceled)
+	// The server ends the context also when the deadline of a read has passed, and
+	// then the caller is still there.
+	return c.gone || !c.late && errors.Is(c.r.Context().Err(), context.Canceled)
 }
 
 // countingWriter knows what has been sent.

@@ -64,22 +64,30 @@ func (p *Proxy) replace(c *call, from *answer, refusal *cosmos.Error) {
 			"account", c.account.name, "identity", c.decision.Identity, "role", c.decision.Role,
 			"status", from.StatusCode, "substatus", substatusOf(from.Header), "activity_id", c.activityID)
 	}
-	c.outcome = audit.UpstreamFailure
+	c.outcome = audit.Complete
+	if refusal.Status >= http.StatusInternalServerError {
+		c.outcome = audit.UpstreamFailure
+	}
 	c.detail = "upstream answered " + strconv.Itoa(from.StatusCode) + "/" + strconv.Itoa(c.substatus) + ": " + refusal.Reason
-	executed := from.StatusCode < http.StatusBadRequest || from.StatusCode >= http.StatusInternalServerError
-	if executed && c.op.Actions&writes != 0 {
+	if maybeExecuted(from.StatusCode) && c.op.Actions&writes != 0 {
 		refusal = cosmos.OutcomeUnknown(refusal.Reason)
 	}
 	p.refuse(c, refusal)
 }
 
+// maybeExecuted says whether a replaced answer leaves open what became of the request:
+// a page where a document should be, or an intermediary that lost the service.
+func maybeExecuted(status int) bool {
+	return status < http.StatusBadRequest || status == http.StatusBadGateway || status == http.StatusGatewayTimeout
+}
+
 // deliverError passes a native error on, unless it would tell the caller where upstream is.
 func (p *Proxy) deliverError(c *call, from *answer) {
 	text, err := p.readResponse(c, from, maxErrorBytes)
+	c.outcome = audit.Complete
 	if err == nil {
-		c.outcome = audit.Complete
 		text, err = decoded(text, from.Header)
-	} else if !c.left() {
+	} else if !errors.Is(err, errResponseTooLarge) {
 		c.outcome = audit.UpstreamFailure
 	}
 	if err == nil && c.account.named(string(text)) {
@@ -183,7 +191,7 @@ func (p *Proxy) write(c *call, status int, whole []byte) {
 // boundWrite bounds how long the caller may take to read what is sent.
 func (p *Proxy) boundWrite(c *call) {
 	// A server that can't set deadlines, such as a test's, has no slow callers either.
-	_ = http.NewResponseController(c.w).SetWriteDeadline(p.now().Add(p.limits.TransferTimeout))
+	_ = http.NewResponseController(c.w).SetWriteDeadline(p.now().Add(p.limits.TransferTimeout + lingerTimeout))
 }
 
 // forgetRID drops the names behind RIDs that upstream says are gone.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/cosmos"
 )
 
@@ -64,6 +65,7 @@ func (a *account) readDocument(ctx context.Context) error {
 func (p *Proxy) answerAccount(c *call) {
 	document := c.account.document.Load()
 	if document == nil {
+		c.outcome, c.verdict = audit.UpstreamFailure, audit.Error
 		unavailable := cosmos.Unavailable("no account document yet")
 		unavailable.RetryAfter = documentRetryAfter
 		p.refuse(c, unavailable)

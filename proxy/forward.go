@@ -70,15 +70,11 @@ func (p *Proxy) ask(ctx context.Context, c *call) (*http.Response, error) {
 
 // roundTrip builds the upstream request from the operation and sends it.
 func (p *Proxy) roundTrip(ctx context.Context, c *call) (*http.Response, error) {
-	header, err := p.upstreamHeader(c)
-	if err != nil {
-		return nil, err
-	}
 	source, length := c.body.open()
 	request := (&http.Request{
 		Method: c.op.Method(), URL: c.account.target(c.op.UpstreamPath()), Host: c.account.upstream.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, Body: source, ContentLength: length,
+		Header: p.upstreamHeader(c), Body: source, ContentLength: length,
 	}).WithContext(ctx)
 	if len(c.body.held) > 0 {
 		// Lets the transport begin anew on another connection when it knows that
@@ -95,10 +91,11 @@ func (p *Proxy) roundTrip(ctx context.Context, c *call) (*http.Response, error) 
 	return response, nil
 }
 
-func (p *Proxy) upstreamHeader(c *call) (http.Header, error) {
+func (p *Proxy) upstreamHeader(c *call) http.Header {
 	date := p.now().UTC().Format(http.TimeFormat)
+	kind, link := c.op.Signing()
 	header := c.op.UpstreamHeader(cosmos.UpstreamOptions{
-		Authorization:    c.token.sign(c.op.Method(), c.op.ResourceType(), c.op.ResourceLink(), date),
+		Authorization:    c.token.sign(c.op.Method(), kind, link, date),
 		Date:             date,
 		ActivityID:       c.activityID,
 		ReturnMinimal:    c.minimal,
@@ -107,7 +104,10 @@ func (p *Proxy) upstreamHeader(c *call) (http.Header, error) {
 	if limit := c.decision.Obligations.MaxItems; limit > 0 {
 		boundItems(header, limit)
 	}
-	return header, nil
+	if filtered(c.op) {
+		header["Accept-Encoding"] = []string{"identity"}
+	}
+	return header
 }
 
 // boundItems forces the page size down to a limit; -1 and absence mean upstream's own choice.

@@ -126,7 +126,10 @@ func (p *Proxy) resolve(c *call) error {
 		}
 	}
 	c.op.Resolve(database, container)
-	return nil
+	if container == "" {
+		return nil
+	}
+	return c.op.Pin(c.op.ContainerRID) //nolint:wrapcheck // a native error, as it is to be sent.
 }
 
 func (c *call) nameOf(text string) (string, error) {

@@ -117,6 +117,8 @@ func (p *Proxy) cutShort(c *call, from *answer, err error) {
 		c.clientGone(err)
 		return
 	}
+	// What was written so far goes out, so that the record's status and bytes are true.
+	_ = http.NewResponseController(c.w).Flush()
 	c.outcome = audit.Partial
 	c.detail = err.Error()
 	if cause := context.Cause(from.ctx); cause != nil {
