@@ -188,7 +188,8 @@ func (p *Proxy) write(c *call, status int, whole []byte) {
 	}
 }
 
-// boundWrite bounds how long the caller may take to read what is sent.
+// boundWrite bounds how long the caller may take to read what is sent, a refused body
+// that the server still waits for included.
 func (p *Proxy) boundWrite(c *call) {
 	// A server that can't set deadlines, such as a test's, has no slow callers either.
 	_ = http.NewResponseController(c.w).SetWriteDeadline(p.now().Add(p.limits.TransferTimeout + lingerTimeout))

@@ -1,0 +1,196 @@
+package proxy_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/policy"
+)
+
+const databases = `{"_rid":"","Databases":[{"id":"shop","_rid":"AAAAAA=="},{"id":"hr","_rid":"AQAAAA=="},{"id":"web","_rid":"AgAAAA=="}],"_count":3}`
+
+const containers = `{"_rid":"AAAAAA==","DocumentCollections":[{"id":"orders"},{"id":"salaries"}],"_count":2}`
+
+// onlyShop reaches shop/orders and nothing else.
+func onlyShop(r policy.Request) policy.Decision {
+	reaches := r.Resource.Database == "" || r.Resource.Database == "shop" &&
+		(r.Resource.Container == "" || r.Resource.Container == "orders")
+	if !reaches {
+		return policy.Decision{Reason: policy.ReasonNoRole, Missing: r.Actions}
+	}
+	return allow(r)
+}
+
+func TestListsHoldOnlyWhatTheCallerReaches(t *testing.T) {
+	t.Parallel()
+	query := []string{"Content-Type", "application/query+json", "X-Ms-Documentdb-Query", "True"}
+	for _, row := range []struct {
+		name, method, path, body string
+		headers                  []string
+		feed                     string
+		want                     []string
+	}{
+		{"listing databases", http.MethodGet, "/dbs", "", nil, databases, []string{"shop"}},
+		{"querying databases", http.MethodPost, "/dbs", `{"query":"select * from root r where r.id != @x","parameters":[{"name":"@x","value":"x"}]}`, query, databases, []string{"shop"}},
+		{"listing containers", http.MethodGet, "/dbs/shop/colls", "", nil, containers, []string{"orders"}},
+		{"querying containers", http.MethodPost, "/dbs/shop/colls", `{"query":"SELECT * FROM c ORDER BY c.id"}`, query, containers, []string{"orders"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, setup{decide: onlyShop, handler: func(w http.ResponseWriter, r *http.Request) {
+				if got := r.Header.Get("Accept-Encoding"); got != "identity" {
+					t.Errorf("upstream may compress: %q", got)
+				}
+				item(w, row.feed)
+			}})
+			r := request(t, row.method, row.path, row.body, row.headers...)
+			r.Header.Set("Accept-Encoding", "gzip")
+
+			got := g.do(r)
+
+			if got.Status != http.StatusOK {
+				t.Fatalf("status %d: %s", got.Status, got.Body)
+			}
+			var feed struct {
+				Databases, DocumentCollections []struct{ ID string }
+				Count                          int `json:"_count"`
+			}
+			if err := json.Unmarshal([]byte(got.Body), &feed); err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, entry := range append(feed.Databases, feed.DocumentCollections...) {
+				names = append(names, entry.ID)
+			}
+			if diff := cmp.Diff(row.want, names); diff != "" {
+				t.Errorf("names (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(len(row.want), feed.Count); diff != "" {
+				t.Errorf("count (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(verdict{audit.Allow, audit.Complete, 200, 200}, ended(g.ledger.next(t))); diff != "" {
+				t.Errorf("record (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFeedQueryThatCouldRenameAnEntryIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ name, body string }{
+		{"an alias", `{"query":"SELECT 'shop' AS id, c.id AS real FROM c"}`},
+		{"a value", `{"query":"SELECT VALUE c.id FROM c"}`},
+		{"an aggregate", `{"query":"SELECT COUNT(1) FROM c"}`},
+		{"a subquery for a source", `{"query":"SELECT * FROM (SELECT 'shop' AS id, c.id AS real FROM c)"}`},
+		{"an array for a source", `{"query":"SELECT * FROM x IN c.list"}`},
+		{"a join", `{"query":"SELECT * FROM c JOIN x IN c.list"}`},
+		{"no query", `{}`},
+		{"no JSON", `SELECT * FROM c`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, setup{decide: onlyShop})
+			checkNative(t, g.do(request(t, http.MethodPost, "/dbs", row.body,
+				"Content-Type", "application/query+json", "X-Ms-Documentdb-Isquery", "True")), http.StatusBadRequest)
+			if n := len(g.service.seen()); n != 0 {
+				t.Errorf("upstream received %d requests", n)
+			}
+		})
+	}
+}
+
+func TestFeedQueryIsSentAsItWasRead(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{handler: func(w http.ResponseWriter, _ *http.Request) { item(w, databases) }})
+	g.do(request(t, http.MethodPost, "/dbs", `{"query":"SELECT * FROM c","Query":"SELECT 'shop' AS id FROM c","query":"SELECT * FROM d"}`,
+		"Content-Type", "application/query+json", "X-Ms-Documentdb-Isquery", "True"))
+	seen := g.service.seen()
+	if len(seen) != 1 {
+		return // refused, which is as good.
+	}
+	var sent map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(seen[0].Body), &sent); err != nil || len(sent) != 1 {
+		t.Errorf("upstream received %s", seen[0].Body)
+	}
+}
+
+func TestFeedThatCannotBeReadIsNotPassedOn(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ name, body string }{
+		{"no JSON", `<feed/>`}, {"another shape", `{"Offers":[]}`}, {"cut short", `{"Databases":[`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, setup{handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", jsonMedia)
+				_, _ = io.WriteString(w, row.body)
+			}})
+			checkEnd(t, g, g.do(request(t, http.MethodGet, "/dbs", "")), verdict{audit.Allow, audit.UpstreamFailure, 503, 200})
+		})
+	}
+}
+
+func TestMaxItemsBoundsEveryPage(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ name, sent, want string }{
+		{"a smaller page stays", "10", "10"},
+		{"a larger page is cut down", "1000", "100"},
+		{"no wish becomes the limit", "", "100"},
+		{"upstream's choice becomes the limit", "-1", "100"},
+		{"nonsense becomes the limit", "many", "100"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, setup{decide: func(r policy.Request) policy.Decision {
+				d := allow(r)
+				d.Obligations.MaxItems = 100
+				return d
+			}})
+			r := request(t, http.MethodPost, createPath, `{"query":"SELECT * FROM c"}`,
+				"Content-Type", "application/query+json", "X-Ms-Documentdb-Isquery", "True")
+			if row.sent != "" {
+				r.Header.Set("X-Ms-Max-Item-Count", row.sent)
+			}
+			if got := g.do(r); got.Status != http.StatusOK {
+				t.Fatalf("status %d: %s", got.Status, got.Body)
+			}
+			if diff := cmp.Diff(row.want, g.service.seen()[0].Header.Get("X-Ms-Max-Item-Count")); diff != "" {
+				t.Errorf("page size (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPatchWithoutReadRightsReturnsNoContent(t *testing.T) {
+	t.Parallel()
+	patch := `{"operations":[{"op":"add","path":"/a","value":1}]}`
+	for _, row := range []struct {
+		name     string
+		readable bool
+		want     string
+	}{{"who may read gets the document", true, ""}, {"who may only replace does not", false, "return=minimal"}} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, setup{decide: func(r policy.Request) policy.Decision {
+				if r.Actions&policy.ReadItem != 0 && !row.readable {
+					return policy.Decision{Reason: policy.ReasonNoRole, Missing: policy.ReadItem}
+				}
+				return allow(r)
+			}})
+			got := g.do(request(t, http.MethodPatch, "/dbs/shop/colls/orders/docs/1", patch,
+				"Content-Type", "application/json_patch+json", "X-Ms-Documentdb-Partitionkey", `["emea"]`))
+			if got.Status != http.StatusOK {
+				t.Fatalf("status %d: %s", got.Status, got.Body)
+			}
+			seen := g.service.seen()[0]
+			if diff := cmp.Diff([]string{row.want, patch}, []string{seen.Header.Get("Prefer"), seen.Body}); diff != "" {
+				t.Errorf("upstream request (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

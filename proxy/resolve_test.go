@@ -1,0 +1,182 @@
+package proxy_test
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/policy"
+)
+
+// databaseRID and containerRID make RIDs as they stand in a path.
+func databaseRID(n uint32) string { return encodeRID(binary.BigEndian.AppendUint32(nil, n)) }
+
+func containerRID(database, n uint32) string {
+	const container = 0x80000000
+	return encodeRID(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, database), container|n))
+}
+
+func encodeRID(b []byte) string {
+	return strings.ReplaceAll(base64.StdEncoding.EncodeToString(b), "/", "-")
+}
+
+// byRID is an upstream that knows database 5 as shop and its container 7 as orders.
+type byRID struct {
+	mu    sync.Mutex
+	reads []string
+	gone  bool
+}
+
+func (u *byRID) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	database, container := "/dbs/"+databaseRID(5), "/dbs/"+databaseRID(5)+"/colls/"+containerRID(5, 7)
+	if r.Header.Get("User-Agent") == "cosmosgate" {
+		u.reads = append(u.reads, r.URL.Path)
+	}
+	switch r.URL.Path {
+	case database:
+		item(w, `{"id":"shop","_rid":"`+databaseRID(5)+`"}`)
+	case container:
+		item(w, `{"id":"orders","_rid":"`+containerRID(5, 7)+`"}`)
+	case container + "/pkranges":
+		if u.gone {
+			native(w, http.StatusGone, "1000", "Gone")
+			return
+		}
+		item(w, `{"PartitionKeyRanges":[]}`)
+	default:
+		native(w, http.StatusNotFound, "0", "NotFound")
+	}
+}
+
+func ranges(t *testing.T, g *gate, database, container string) reply {
+	t.Helper()
+	return g.do(request(t, http.MethodGet, "/dbs/"+database+"/colls/"+container+"/pkranges", ""))
+}
+
+func TestRIDsAreDecidedUnderTheirNames(t *testing.T) {
+	t.Parallel()
+	asked := make(chan policy.Resource, 8)
+	known := &byRID{}
+	g := newGate(t, setup{handler: known.ServeHTTP, decide: func(r policy.Request) policy.Decision {
+		asked <- r.Resource
+		return allow(r)
+	}})
+	for range 3 {
+		if got := ranges(t, g, databaseRID(5), containerRID(5, 7)); got.Status != http.StatusOK {
+			t.Fatalf("status %d: %s", got.Status, got.Body)
+		}
+		if diff := cmp.Diff(policy.Resource{Account: "prod", Database: "shop", Container: "orders"}, <-asked); diff != "" {
+			t.Errorf("resource (-want +got):\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff(2, len(known.reads)); diff != "" {
+		t.Errorf("own reads for three requests (-want +got):\n%s\n%v", diff, known.reads)
+	}
+	seen := g.service.seen()
+	last := seen[len(seen)-1]
+	if diff := cmp.Diff(containerRID(5, 7), strings.ReplaceAll(last.Header.Get("X-Ms-Cosmos-Intended-Collection-Rid"), "/", "-")); diff != "" {
+		t.Errorf("the container is not pinned (-want +got):\n%s", diff)
+	}
+	rec := g.ledger.next(t)
+	if diff := cmp.Diff([]string{"shop", "orders"}, []string{rec.Database, rec.Container}); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+}
+
+func TestUnknownRIDIsRefusedAndAskedAboutOnce(t *testing.T) {
+	t.Parallel()
+	known := &byRID{}
+	g := newGate(t, setup{handler: known.ServeHTTP})
+	for range 3 {
+		got := ranges(t, g, databaseRID(5), containerRID(5, 8))
+		checkNative(t, got, http.StatusForbidden)
+		if diff := cmp.Diff("5304", got.Header.Get("X-Ms-Substatus")); diff != "" {
+			t.Errorf("substatus (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(verdict{audit.Deny, audit.Refused, 403, 0}, ended(g.ledger.next(t))); diff != "" {
+			t.Errorf("record (-want +got):\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff(2, len(known.reads)); diff != "" {
+		t.Errorf("own reads (-want +got):\n%s\n%v", diff, known.reads)
+	}
+}
+
+func TestFloodOfUnknownRIDsIsBounded(t *testing.T) {
+	t.Parallel()
+	const flood, most = 200, 100
+	known := &byRID{}
+	g := newGate(t, setup{handler: known.ServeHTTP})
+	for n := range uint32(flood) {
+		checkNative(t, ranges(t, g, databaseRID(5), containerRID(5, 100+n)), http.StatusForbidden)
+	}
+	if len(known.reads) > most {
+		t.Errorf("%d requests caused %d reads", flood, len(known.reads))
+	}
+}
+
+func TestNameOfAGoneContainerIsForgotten(t *testing.T) {
+	t.Parallel()
+	known := &byRID{}
+	g := newGate(t, setup{handler: known.ServeHTTP})
+	ranges(t, g, databaseRID(5), containerRID(5, 7))
+	known.mu.Lock()
+	known.gone = true
+	known.mu.Unlock()
+	if got := ranges(t, g, databaseRID(5), containerRID(5, 7)); got.Status != http.StatusGone {
+		t.Fatalf("status %d: %s", got.Status, got.Body)
+	}
+	before := len(known.reads)
+	ranges(t, g, databaseRID(5), containerRID(5, 7))
+	if diff := cmp.Diff(before+2, len(known.reads)); diff != "" {
+		t.Errorf("own reads (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnswerAboutAnotherResourceNamesNothing(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{handler: func(w http.ResponseWriter, _ *http.Request) {
+		item(w, `{"id":"orders","_rid":"`+containerRID(5, 9)+`"}`)
+	}})
+	checkNative(t, ranges(t, g, databaseRID(5), containerRID(5, 7)), http.StatusForbidden)
+}
+
+func TestResolvingDuringAnOutageIsNoDenial(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{handler: func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, "broken")
+	}})
+	checkNative(t, ranges(t, g, databaseRID(5), containerRID(5, 7)), http.StatusServiceUnavailable)
+	if diff := cmp.Diff(verdict{audit.Error, audit.Refused, 503, 0}, ended(g.ledger.next(t))); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+}
+
+func TestCallersAskingTogetherCauseOneRead(t *testing.T) {
+	t.Parallel()
+	const callers = 16
+	known := &byRID{}
+	g := newGate(t, setup{handler: known.ServeHTTP})
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() {
+			if got := ranges(t, g, databaseRID(5), containerRID(5, 7)); got.Status != http.StatusOK {
+				t.Errorf("status %d: %s", got.Status, got.Body)
+			}
+		})
+	}
+	group.Wait()
+	if diff := cmp.Diff(2, len(known.reads)); diff != "" {
+		t.Errorf("own reads (-want +got):\n%s\n%v", diff, known.reads)
+	}
+}
