@@ -20,6 +20,7 @@ func BenchmarkPatch(b *testing.B) {
 			}
 			var n atomic.Int64
 			b.SetParallelism(clients)
+			b.ResetTimer()
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
 					i := n.Add(1)

@@ -1,0 +1,241 @@
+package directory_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+)
+
+// crashPath tells a child process which file to write to.
+const crashPath = "COSMOSGATE_TEST_CRASH_PATH"
+
+// TestKillingTheProcessLosesNothingAcknowledged starts a child that writes and
+// reports each acknowledged write, kills it in the middle with SIGKILL, and
+// looks for every reported write in the file.
+func TestKillingTheProcessLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	if path := os.Getenv(crashPath); path != "" {
+		writeForEver(t, path)
+		return
+	}
+	for round := range 3 {
+		path := filepath.Join(t.TempDir(), "directory.db")
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+		child.Env = append(os.Environ(), crashPath+"="+path)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		acknowledged := []string{}
+		for lines.Scan() {
+			if name, ok := strings.CutPrefix(lines.Text(), "ack "); ok {
+				acknowledged = append(acknowledged, name)
+			}
+			if len(acknowledged) == 150*(round+1) {
+				if err := child.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		_ = child.Wait() // it was killed
+		if len(acknowledged) == 0 {
+			t.Fatal("the child acknowledged nothing")
+		}
+		h := open(t, path)
+		for _, name := range acknowledged {
+			view, ok := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "ext-" + name})
+			if !ok || len(view.Groups) != 1 || view.Active {
+				t.Errorf("round %d: %s was acknowledged and is %v %+v", round, name, ok, view)
+			}
+		}
+		h.stop()
+	}
+}
+
+// writeForEver makes users, deactivates them and adds them to a group, in
+// parallel, and says which are done.
+func writeForEver(t *testing.T, path string) {
+	t.Helper()
+	h := open(t, path)
+	group := h.group(t, "g")
+	var out sync.Mutex
+	var wait sync.WaitGroup
+	for worker := range 8 {
+		wait.Go(func() {
+			for i := 0; ; i++ {
+				name := fmt.Sprintf("w%d-%d", worker, i)
+				id := h.user(t, name)
+				h.do(t, edit(id, func(u *directory.User) { u.Active = false }),
+					directory.AddMembers{Group: group, Members: []directory.ID{id}})
+				out.Lock()
+				fmt.Println("ack " + name)
+				out.Unlock()
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// brittleLog fails as a disk does: before, during or after writing.
+type brittleLog struct {
+	mu     sync.Mutex
+	kept   []directory.Delta
+	broken string
+}
+
+var errDisk = errors.New("disk on fire")
+
+func (l *brittleLog) Append(_ context.Context, batch []directory.Delta) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.broken {
+	case "":
+		l.kept = append(l.kept, batch...)
+		return nil
+	case "during":
+		l.kept = append(l.kept, batch[:len(batch)/2]...)
+	case "after":
+		l.kept = append(l.kept, batch...)
+	}
+	return errDisk
+}
+
+func (l *brittleLog) Tail(_ context.Context, from uint64, each func(directory.Delta) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.kept {
+		if d.Version >= from {
+			if err := each(d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *brittleLog) Close() error { return nil }
+
+func (l *brittleLog) set(broken string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken = broken
+}
+
+func withLog(tb testing.TB, log directory.Log) *house {
+	tb.Helper()
+	c := config("")
+	c.Log = log
+	d, err := directory.Open(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return run(tb, d, "")
+}
+
+func TestAFailedWriteStopsAllWritesForGoodAndShowsNothing(t *testing.T) {
+	t.Parallel()
+	for _, moment := range []string{"before", "during", "after"} {
+		t.Run(moment, func(t *testing.T) {
+			t.Parallel()
+			log := &brittleLog{}
+			h := withLog(t, log)
+			ann := h.user(t, "ann")
+			log.set(moment)
+			change := edit(ann, func(u *directory.User) { u.Active = false })
+			if _, err := h.Apply(t.Context(), corp, change); !errors.Is(err, directory.ErrStopped) || !errors.Is(err, errDisk) {
+				t.Errorf("the failed write returned %v", err)
+			}
+			if err := h.Healthy(); !errors.Is(err, directory.ErrStopped) {
+				t.Errorf("health is %v", err)
+			}
+			log.set("")
+			if _, err := h.Apply(t.Context(), corp, change); !errors.Is(err, directory.ErrStopped) {
+				t.Errorf("a later write returned %v", err)
+			}
+			if view, ok := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "ext-ann"}); !ok || !view.Active {
+				t.Errorf("memory holds what the log may not: %v %+v", ok, view)
+			}
+			if _, err := directory.Open(directory.Config{}); err == nil {
+				t.Error("an empty configuration was accepted")
+			}
+			h.stop()
+			withLog(t, log).user(t, "bob")
+		})
+	}
+}
+
+func TestApplyingALogTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
+	log := &brittleLog{}
+	h := withLog(t, log)
+	ann, bob := h.user(t, "ann"), h.user(t, "bob")
+	inner := h.group(t, "inner", ann, bob)
+	h.group(t, "outer", inner)
+	h.do(t, directory.RemoveMembers{Group: inner, Members: []directory.ID{bob}})
+	want, _ := h.Group(corp, inner)
+	log.kept = append(slices.Clone(log.kept), log.kept...)
+	again := withLog(t, log)
+	got, _ := again.Group(corp, inner)
+	if got.Revision != want.Revision {
+		t.Errorf("revision %d, want %d", got.Revision, want.Revision)
+	}
+	if len(again.groupsOf(t, "ann")) != 2 || len(again.groupsOf(t, "bob")) != 0 {
+		t.Errorf("ann %v, bob %v", again.groupsOf(t, "ann"), again.groupsOf(t, "bob"))
+	}
+}
+
+func TestADamagedFileIsRefused(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	h.user(t, "a-name-to-be-found-in-the-file")
+	h.stop()
+	file, err := os.ReadFile(h.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := []byte(strings.ReplaceAll(string(file), "a-name-to-be-found", "a-name-to-be-FOUND"))
+	if slices.Equal(file, damaged) {
+		t.Fatal("the name isn't in the file")
+	}
+	path := filepath.Join(t.TempDir(), "damaged.db")
+	if err := os.WriteFile(path, damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := directory.Open(config(path)); !errors.Is(err, directory.ErrCorrupt) {
+		t.Errorf("opened with %v", err)
+	}
+}
+
+func TestAFileInUseIsRefused(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	if _, err := directory.Open(config(h.path)); err == nil {
+		t.Error("two directories share a file")
+	}
+}
+
+func TestWritesAfterTheEndAreRefused(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	h.stop()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := h.Apply(ctx, corp, directory.CreateUser{User: directory.User{UserName: "late"}}); !errors.Is(err, directory.ErrStopped) {
+		t.Errorf("error %v", err)
+	}
+}
