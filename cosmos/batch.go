@@ -92,7 +92,7 @@ func (op *Operation) confineBatch(q *Request, batch *batchReader) {
 		if byHeader {
 			op.Scope = ScopeContainer
 		}
-	case q.hasKey && len(q.keys[0]) == 0:
+	case q.hasKey && !q.keys[0].confines():
 		op.PartitionKeys = nil
 	default:
 		keys := batch.keys
@@ -111,7 +111,7 @@ type batchReader struct {
 	actions Actions
 	patches bool
 	keys    []PartitionKey
-	// allKeyed: each operation names its partition key. unscopable: one names the key [].
+	// allKeyed: each operation names its partition key. unscopable: one names a key that confines to nothing.
 	allKeyed, unscopable bool
 }
 
@@ -236,7 +236,7 @@ func (b *batchReader) add(o *batchOperation) *Error {
 	switch {
 	case !o.hasKey:
 		b.allKeyed = false
-	case len(o.key) == 0:
+	case !o.key.confines():
 		b.unscopable = true
 	default:
 		b.keys = appendKey(b.keys, o.key)

@@ -326,8 +326,7 @@ func (op *Operation) refuse(t OperationType, refusal *Error) {
 
 func (op *Operation) asQuery() { op.selectors, op.contentType = selectQuery, contentTypeQuery }
 
-// confine takes the partitions from the headers. A range beside a key is wider than the key until proven otherwise, and
-// the key [] is no partition that a role could name.
+// confine takes the partitions from the headers. A range beside a key is wider than the key until proven otherwise.
 func (op *Operation) confine() {
 	q := op.request
 	op.scoped = true
@@ -335,7 +334,7 @@ func (op *Operation) confine() {
 	switch {
 	case len(q.ranges) > 0:
 		op.Scope = ScopeRange
-	case q.hasKey && len(q.keys[0]) > 0:
+	case q.hasKey && q.keys[0].confines():
 		op.Scope, op.PartitionKeys = ScopePartition, q.keys[:]
 	}
 }

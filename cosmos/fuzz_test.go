@@ -33,8 +33,8 @@ func FuzzSanitize(f *testing.F) {
 		s := sent{method, target, []string{one, other}, body}
 
 		r, err := wire(s)
-		if err != nil {
-			t.Skip()
+		if err != nil || r.ContentLength != int64(len(body)) {
+			t.Skip() // a header line that ended the header
 		}
 
 		q, err := cosmos.Sanitize(r)

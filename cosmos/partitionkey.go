@@ -197,9 +197,9 @@ func (k PartitionKey) Equal(other PartitionKey) bool {
 	return true
 }
 
-// Conflatable says whether a component is a string longer than 101 bytes. Containers with partition key version 1 take
-// such values for equal when their first 101 bytes are, so a partition-scoped role must refuse them.
-func (k PartitionKey) Conflatable() bool {
+// isConflatable says whether a component is a string longer than 101 bytes. Containers with partition key version 1 take
+// such values for equal when their first 101 bytes are, so that the key does not confine a request there.
+func (k PartitionKey) isConflatable() bool {
 	for _, part := range k {
 		// The text of a component is never shorter than its value and its quotes, so a short text needs no decoding.
 		if len(part) <= versionOnePrefix+len(`""`) || part[0] != '"' {
@@ -214,3 +214,7 @@ func (k PartitionKey) Conflatable() bool {
 
 	return false
 }
+
+// confines says whether a role could be granted this key and nothing else: the key [] is that of no partition, and a long
+// one may be taken for another.
+func (k PartitionKey) confines() bool { return len(k) > 0 && !k.isConflatable() }

@@ -181,7 +181,9 @@ func TestPartitionKeysAreEqualOnlyWithTheirTypes(t *testing.T) {
 	}
 }
 
-func TestLongKeysCanBeTakenForOneAnother(t *testing.T) {
+// TestLongKeysConfineToNothing keeps partition-scoped roles away from values that containers with partition key version 1
+// take for one another.
+func TestLongKeysConfineToNothing(t *testing.T) {
 	t.Parallel()
 
 	for _, row := range []struct {
@@ -189,23 +191,33 @@ func TestLongKeysCanBeTakenForOneAnother(t *testing.T) {
 		key  string
 		want bool
 	}{
-		{"101 bytes", `["` + strings.Repeat("a", 101) + `"]`, false},
-		{"102 bytes", `["` + strings.Repeat("a", 102) + `"]`, true},
-		{"101 quotes, whose text is longer", `["` + strings.Repeat(`\"`, 101) + `"]`, false},
-		{"102 bytes in 51 letters", `["` + strings.Repeat("é", 51) + `"]`, true},
-		{"in the second component", `["a","` + strings.Repeat("a", 102) + `"]`, true},
-		{"numbers are short", `[1e300]`, false},
+		{"101 bytes", `["` + strings.Repeat("a", 101) + `"]`, true},
+		{"102 bytes", `["` + strings.Repeat("a", 102) + `"]`, false},
+		{"101 quotes, whose text is longer", `["` + strings.Repeat(`\"`, 101) + `"]`, true},
+		{"102 bytes in 51 letters", `["` + strings.Repeat("é", 51) + `"]`, false},
+		{"in the second component", `["a","` + strings.Repeat("a", 102) + `"]`, false},
+		{"numbers are short", `[1e300]`, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 
-			key, err := cosmos.ParsePartitionKey(row.key)
+			header := "x-ms-documentdb-partitionkey: " + row.key
+			inside, err := json.Marshal(row.key)
 			if err != nil {
 				t.Fatal(err)
 			}
 
-			if got := key.Conflatable(); got != row.want {
-				t.Errorf("got %v, want %v", got, row.want)
+			bulk := `[{"operationType":"Read","id":"1","partitionKey":` + string(inside) + `}]`
+
+			for _, s := range []sent{
+				{method: http.MethodGet, target: item, headers: []string{header}},
+				{http.MethodPost, items, []string{isBatch, isAtomic, header}, `[{"operationType":"Read","id":"1"}]`},
+				{http.MethodPost, items, []string{isBatch, isBulk, rangeZero}, bulk},
+			} {
+				op := classified(t, s)
+				if got := op.Scope == cosmos.ScopePartition; got != row.want || got != (len(op.PartitionKeys) > 0) {
+					t.Errorf("%s %s: confined: %v, want %v", s.method, s.target, got, row.want)
+				}
 			}
 		})
 	}
