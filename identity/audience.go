@@ -2,6 +2,7 @@ package identity
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -34,11 +35,5 @@ func isCosmosAudience(audience string) bool {
 
 // forCosmos reports whether any of the audiences is Cosmos DB's own.
 func forCosmos(audiences []string) bool {
-	for _, audience := range audiences {
-		if isCosmosAudience(audience) {
-			return true
-		}
-	}
-
-	return false
+	return slices.ContainsFunc(audiences, isCosmosAudience)
 }

@@ -110,33 +110,41 @@ func (is *issuer) checkKind(t *token) error {
 		return refuse(SubstatusScope, "an ID or event token, not an access token")
 	}
 
-	accepted := false
-
-	switch is.TokenType {
-	case TokenTypeRFC9068:
-		accepted = t.typ == "at+jwt"
-	case TokenTypeEntra:
-		accepted = t.typ == "jwt" && is.isEntraAccess(t.claims)
-	case TokenTypeOkta:
-		accepted = (t.typ == "" || t.typ == "jwt") && !t.claims.has("nonce") &&
-			strings.HasPrefix(t.claims.text("jti"), "AT.") && t.claims.text("cid") != "" && t.claims.has("scp")
-	case TokenTypeKeycloak:
-		accepted = (t.typ == "jwt" || t.typ == "at+jwt") && t.claims.text("typ") == "Bearer"
-	case TokenTypeWorkload:
-		accepted = (t.typ == "" || t.typ == "jwt") && !t.claims.has("nonce")
-	}
-
-	if !accepted {
+	if !is.isAccess(t) {
 		return refuse(SubstatusScope, "not an access token of this issuer")
 	}
 
 	return nil
 }
 
+func (is *issuer) isAccess(t *token) bool {
+	untyped := t.typ == "" || t.typ == "jwt"
+
+	switch is.TokenType {
+	case TokenTypeRFC9068:
+		return t.typ == "at+jwt"
+	case TokenTypeEntra:
+		return t.typ == "jwt" && is.isEntraAccess(t.claims)
+	case TokenTypeOkta:
+		return untyped && isOktaAccess(t.claims)
+	case TokenTypeKeycloak:
+		return (t.typ == "jwt" || t.typ == "at+jwt") && t.claims.text("typ") == "Bearer"
+	case TokenTypeWorkload:
+		return untyped && !t.claims.has("nonce")
+	default:
+		return false
+	}
+}
+
 // isEntraAccess tells an Entra access token of the pinned tenant from an ID token of the same application, whose header is the
 // same: it either delegates (scp) or is an application's own. Roles tell nothing: ID tokens have them too.
 func (is *issuer) isEntraAccess(c claims) bool {
 	return c.text("tid") == is.tenant && !c.has("nonce") && (c.text("scp") != "" || isAppOnly(c))
+}
+
+// isOktaAccess goes by the prefix of jti, which is ID. in Okta's ID tokens.
+func isOktaAccess(c claims) bool {
+	return strings.HasPrefix(c.text("jti"), "AT.") && c.text("cid") != "" && c.has("scp") && !c.has("nonce")
 }
 
 // isAppOnly reports whether an Entra token was issued to an application for itself.

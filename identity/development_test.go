@@ -13,7 +13,6 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/internal/devidp"
 )
@@ -126,7 +125,7 @@ func TestTheDevelopmentProviderSignsInThroughRealProtocols(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if diff := cmp.Diff(directory.ID(ann().ID), person.Record); diff != "" {
+	if diff := cmp.Diff(ann().ID, person.Record); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
 }

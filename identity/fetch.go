@@ -112,7 +112,7 @@ func (f *fetcher) get(ctx context.Context, address string) ([]byte, time.Duratio
 	if err != nil {
 		return nil, 0, fmt.Errorf("sending request: %w", err)
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // It has been read, or failed.
 
 	if response.StatusCode != http.StatusOK {
 		return nil, 0, fmt.Errorf("%w %d", errStatus, response.StatusCode)

@@ -87,7 +87,7 @@ var (
 
 // validate reports every fault of the declaration at once.
 func (i Issuer) validate(loopback bool) error {
-	faults := []error{i.validateLink()}
+	faults := []error{i.validateAudiences(), i.validateLink()}
 
 	if i.Name == "" {
 		faults = append(faults, errNoName)
@@ -99,20 +99,6 @@ func (i Issuer) validate(loopback bool) error {
 
 	if strings.Contains(i.URL, "?") {
 		faults = append(faults, errQuery)
-	}
-
-	if len(i.Audiences) == 0 {
-		faults = append(faults, errNoAudience)
-	}
-
-	for _, audience := range i.Audiences {
-		if audience == "" {
-			faults = append(faults, fmt.Errorf("audience %q: %w", audience, errEmpty))
-		}
-
-		if isCosmosAudience(audience) {
-			faults = append(faults, fmt.Errorf("audience %q: %w", audience, errCosmos))
-		}
 	}
 
 	switch i.TokenType {
@@ -137,6 +123,26 @@ func (i Issuer) validate(loopback bool) error {
 
 	if i.HTTPClient == nil || i.HTTPClient.Transport == nil {
 		faults = append(faults, errClient)
+	}
+
+	return errors.Join(faults...)
+}
+
+func (i Issuer) validateAudiences() error {
+	var faults []error
+
+	if len(i.Audiences) == 0 {
+		faults = append(faults, errNoAudience)
+	}
+
+	for _, audience := range i.Audiences {
+		if audience == "" {
+			faults = append(faults, fmt.Errorf("audience %q: %w", audience, errEmpty))
+		}
+
+		if isCosmosAudience(audience) {
+			faults = append(faults, fmt.Errorf("audience %q: %w", audience, errCosmos))
+		}
 	}
 
 	return errors.Join(faults...)

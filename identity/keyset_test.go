@@ -31,7 +31,7 @@ func onKeys(f func(*http.Request) (*http.Response, error)) func(*http.Request) (
 			return f(r)
 		}
 
-		return nil, nil //nolint:nilnil // Not ours to answer.
+		return nil, nil
 	}
 }
 
@@ -42,7 +42,7 @@ func onDiscovery(f func(*http.Request) (*http.Response, error)) func(*http.Reque
 			return f(r)
 		}
 
-		return nil, nil //nolint:nilnil // Not ours to answer.
+		return nil, nil
 	}
 }
 
@@ -367,7 +367,7 @@ func TestAWeakKeyDoesNotServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bits = 1024
 
-		key, err := rsa.GenerateKey(rand.Reader, bits) //nolint:gosec // That is the point.
+		key, err := rsa.GenerateKey(rand.Reader, bits)
 		if err != nil {
 			t.Fatal(err)
 		}

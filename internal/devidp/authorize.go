@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -137,9 +138,7 @@ func redirectTarget(client *Client, uri string) (*url.URL, error) {
 // sendBack redirects to the client with state and iss (RFC 9207).
 func (p *Provider) sendBack(w http.ResponseWriter, r *http.Request, back *url.URL, answer url.Values) {
 	query := back.Query()
-	for name, values := range answer {
-		query[name] = values
-	}
+	maps.Copy(query, answer)
 
 	query.Set("iss", p.config.Issuer)
 
@@ -150,5 +149,5 @@ func (p *Provider) sendBack(w http.ResponseWriter, r *http.Request, back *url.UR
 	target := *back
 	target.RawQuery = query.Encode()
 
-	http.Redirect(w, r, target.String(), http.StatusSeeOther)
+	http.Redirect(w, r, target.String(), http.StatusSeeOther) //nolint:gosec // redirectTarget has matched it with a registered one.
 }

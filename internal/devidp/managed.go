@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -50,10 +51,8 @@ func (p *Provider) managedIdentity(w http.ResponseWriter, r *http.Request) {
 
 // identity finds the identity that is asked for: by client id, or the system-assigned one if there is no selector.
 func (p *Provider) identity(query url.Values) *ManagedIdentity {
-	for _, unsupported := range []string{"object_id", "principal_id", "mi_res_id", "msi_res_id"} {
-		if query.Has(unsupported) {
-			return nil
-		}
+	if slices.ContainsFunc([]string{"object_id", "principal_id", "mi_res_id", "msi_res_id"}, query.Has) {
+		return nil
 	}
 
 	for i := range p.config.Identities {

@@ -145,5 +145,5 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // nothing to tell a caller who has gone
+	_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // Nothing to tell a caller who has gone.
 }
