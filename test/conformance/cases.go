@@ -56,7 +56,9 @@ func planned(c testCase, run string) map[string]any {
 	for _, step := range c.Steps {
 		plain := map[string]any{}
 		for name, value := range step {
-			if name != "expect" && name != "expect_for" {
+			switch name {
+			case "expect", "expect_for", "own_words":
+			default:
 				plain[name] = expand(value, run)
 			}
 		}
@@ -89,6 +91,13 @@ func expand(value any, run string) any {
 	default:
 		return v
 	}
+}
+
+// ownWords says whether the gate refuses this step before upstream sees it, so
+// that the refusal's text is its own and only the rest can be compared.
+func ownWords(step map[string]any, sdk string) bool {
+	sdks, _ := step["own_words"].([]any)
+	return slices.Contains(sdks, any(sdk))
 }
 
 // expectation returns what is expected of a step in the given SDK.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -99,23 +100,45 @@ func (r *Report) reasons(b *strings.Builder) {
 	}
 }
 
-// denials prints what each SDK's own error says to its caller.
+// denials prints what each SDK's own error says to its caller; SDKs that say the
+// same share a line.
 func (r *Report) denials(b *strings.Builder) {
-	b.WriteString("\n## What a refused caller sees\n\n| case | SDK | error | status/substatus | message |\n|---|---|---|---|---|\n")
+	b.WriteString("\n## What a refused caller sees\n\n| case | SDKs and the type of their error | status/substatus | message |\n|---|---|---|---|\n")
 	for _, row := range r.Rows {
+		sdks := map[string][]string{}
+		var order []string
 		for _, c := range r.Columns {
-			for _, step := range row.Cells[c.Name].Gate {
-				result, ok := step.(map[string]any)
-				status, _ := result["status"].(float64)
-				if !ok || (status != 401 && status != 403) {
-					continue
-				}
-				message := strings.NewReplacer("\r", "", "\n", " ", "|", "\\|").Replace(fmt.Sprint(result["message"]))
-				fmt.Fprintf(b, "| %s | %s | `%v` | %v/%v | %s |\n", row.Case, c.Name, result["type"], status, orNone(result["substatus"]), message)
-				break
+			said, kind := refusal(row.Cells[c.Name].Gate)
+			if said == "" {
+				continue
 			}
+			if sdks[said] == nil {
+				order = append(order, said)
+			}
+			sdks[said] = append(sdks[said], c.Name+" `"+kind+"`")
+		}
+		for _, said := range order {
+			fmt.Fprintf(b, "| %s | %s | %s |\n", row.Case, strings.Join(sdks[said], ", "), said)
 		}
 	}
+}
+
+// refusal returns what the first refused step said, and its error's type.
+func refusal(steps []any) (said, kind string) {
+	for _, step := range steps {
+		result, ok := step.(map[string]any)
+		if !ok {
+			continue
+		}
+		status, _ := result["status"].(float64)
+		if status != http.StatusUnauthorized && status != http.StatusForbidden {
+			continue
+		}
+		message, _, _ := strings.Cut(fmt.Sprint(result["message"]), "ActivityId:")
+		message = strings.NewReplacer("\r", "", "\n", " ", "|", "\\|").Replace(message)
+		return fmt.Sprintf("%v/%v | %s", status, orNone(result["substatus"]), strings.TrimSpace(message)), fmt.Sprint(result["type"])
+	}
+	return "", ""
 }
 
 func orNone(value any) any {

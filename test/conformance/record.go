@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -34,6 +36,7 @@ const (
 	someIdentifier   = "00000000-0000-0000-0000-000000000000"
 	someDate         = "Tue, 01 Dec 2026 12:00:00 GMT"
 	someSession      = "0:-1#1"
+	someDatabase     = "AAAAAA=="
 	someContainer    = "AAAAAIAAAAA="
 	someToken        = "TOKEN"
 	someContinuation = "CONTINUATION"
@@ -59,7 +62,40 @@ func record(ctx context.Context, s sdk, folder string, t *target, cases []testCa
 	}
 	spy.mu.Lock()
 	defer spy.mu.Unlock()
-	return writeRecorded(filepath.Join(out, s.name+".json"), spy.requests)
+	return writeRecorded(filepath.Join(out, s.name+".json"), settled(cases, spy.requests))
+}
+
+// discovery stands for the case of requests that SDKs send when they please.
+const discovery = "(discovery)"
+
+// settled returns the requests in an order that two recordings share: cases as
+// they ran, requests of a case by their text, since SDKs send some at the same
+// time; each once; and reads of the account and of key ranges before all cases.
+func settled(cases []testCase, requests []recorded) []recorded {
+	position := map[string]int{discovery: -1}
+	for i, c := range cases {
+		position[c.Name] = i
+	}
+	for i, one := range requests {
+		if one.Target == "/" || strings.HasSuffix(strings.TrimSuffix(one.Target, "/"), "/pkranges") {
+			requests[i].Case = discovery
+		}
+	}
+	slices.SortStableFunc(requests, func(a, b recorded) int {
+		return cmp.Or(cmp.Compare(position[a.Case], position[b.Case]), strings.Compare(a.line(), b.line()))
+	})
+	return slices.CompactFunc(requests, func(a, b recorded) bool { return a.line() == b.line() })
+}
+
+// line is the request as one line of JSON.
+func (r recorded) line() string {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(r); err != nil {
+		return err.Error() // strings and numbers always encode
+	}
+	return strings.TrimSpace(text.String())
 }
 
 // writeRecorded writes one request a line, so that a change is one line.
@@ -67,13 +103,7 @@ func writeRecorded(file string, requests []recorded) error {
 	var text bytes.Buffer
 	text.WriteString("[\n")
 	for i, one := range requests {
-		var line bytes.Buffer
-		encoder := json.NewEncoder(&line)
-		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(one); err != nil {
-			return fmt.Errorf("writing %s: %w", file, err)
-		}
-		text.Write(bytes.TrimSpace(line.Bytes()))
+		text.WriteString(one.line())
 		if i < len(requests)-1 {
 			text.WriteByte(',')
 		}
@@ -112,7 +142,7 @@ func (n *notebook) note(r *http.Request) error {
 		return fmt.Errorf("reading a request: %w", err)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	one := recorded{Method: r.Method, Target: n.names.Replace(r.RequestURI), Protocol: r.Proto, Header: n.header(r.Header)}
+	one := recorded{Method: r.Method, Target: n.target(r.RequestURI), Protocol: r.Proto, Header: n.header(r.Header)}
 	if len(body) > longestBody {
 		one.Letters = len(body)
 	} else {
@@ -123,6 +153,14 @@ func (n *notebook) note(r *http.Request) error {
 	one.Case = n.current
 	n.requests = append(n.requests, one)
 	return nil
+}
+
+// target returns the request target with logical names and stand-ins for the
+// resource ids that SDKs address by.
+func (n *notebook) target(sent string) string {
+	sent = regexp.MustCompile(`/dbs/[A-Za-z0-9+-]{6}==`).ReplaceAllString(sent, "/dbs/"+someDatabase)
+	sent = regexp.MustCompile(`/colls/[A-Za-z0-9+-]{11}=`).ReplaceAllString(sent, "/colls/"+someContainer)
+	return n.names.Replace(sent)
 }
 
 // header returns the headers with stand-ins for secrets and changing values.

@@ -90,7 +90,7 @@ func start(ctx context.Context, binary, state string) (*target, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the log file: %w", err)
 	}
-	command := exec.CommandContext(ctx, binary, "dev", "--state", filepath.Join(state, "dev"), "--ready-file", ready)
+	command := exec.CommandContext(ctx, binary, "dev", "--port", "0", "--state", filepath.Join(state, "dev"), "--ready-file", ready)
 	command.Stdout, command.Stderr = out, out
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = startTimeout
