@@ -88,9 +88,6 @@ func expressionError(err error) error {
 			message = after
 		}
 	}
-	if _, after, ok := strings.Cut(message, `": `); ok {
-		message = after
-	}
 	return errors.New(message)
 }
 

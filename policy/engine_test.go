@@ -116,6 +116,13 @@ func TestIncompleteRequestsAreRefused(t *testing.T) {
 	}
 }
 
+func TestPoliciesForCedarCanBeLeftEarly(t *testing.T) {
+	t.Parallel()
+	if !policy.StopsWhenAskedTo() {
+		t.Error("want the loop to end")
+	}
+}
+
 func TestTheZeroDecisionDenies(t *testing.T) {
 	t.Parallel()
 	var d policy.Decision

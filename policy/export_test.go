@@ -26,6 +26,17 @@ func (s *Set) DecideByScan(q Request) Decision {
 	return d
 }
 
+// StopsWhenAskedTo is whether the policies handed to Cedar can be left early.
+func StopsWhenAskedTo() bool {
+	one := filed{statement: &statement{actions: ReadItem}}
+	n := 0
+	for range (acting{[]filed{one, one}, ReadItem}).All() {
+		n++
+		break
+	}
+	return n == 1
+}
+
 // ValidateStatements checks every compiled Cedar policy against the schema,
 // written as text and read back.
 func (s *Set) ValidateStatements() error {

@@ -78,6 +78,19 @@ func TestHugeAndDeepTextIsRefusedQuickly(t *testing.T) {
 		"a hundred thousand - ":  {strings.Repeat("- ", 100_000), "p.yaml:1:1: not YAML: exceeded max depth of 10000"},
 		"five thousand levels":   {"kind: " + strings.Repeat("[", 5000) + strings.Repeat("]", 5000), "p.yaml:1:23: nested deeper than 16 levels"},
 		"a million empty values": {"[" + strings.Repeat(",x", 600_000)[1:] + "]", "p.yaml:1:1000000: the policy has more than 500000 values"},
+		"guardrails for everybody": {
+			"{kind: Guardrail, name: r, effect: deny, reason: r, dataActions: [items/read], resources: [" + numbered("a/b/c%d, ", 400) + "a/b/c], subjects: [" +
+				numbered("{user: u%d}, ", 400) + "{user: u}]}",
+			"compiling policy: the policy has more than 100000 combinations of rule, resource and subject: bind groups instead of people, or use *",
+		},
+		"a condition of five thousand bytes": {
+			"{kind: Role, name: r, identity: i, rules: [{dataActions: [items/read], resources: [a/b/c], when: '" + strings.Repeat("!", 5000) + "context.isAgent'}]}",
+			"p.yaml:1:98: when: the condition is longer than 4096 bytes",
+		},
+		"a name of three hundred bytes": {
+			"{kind: Role, name: r, identity: i, rules: [{dataActions: [items/read], resources: [a/b/" + strings.Repeat("c", 300) + "]}]}",
+			"p.yaml:1:84: resource \"a/b/" + strings.Repeat("c", 300) + "\": a part is longer than 255 bytes",
+		},
 		"more than Cedar can hold": {
 			"{kind: Role, name: r, identity: i, rules: [{dataActions: [items/read], resources: [" + numbered("a/b/c%d, ", 700) + "a/b/c]}]}\n---\n" +
 				"{kind: RoleBinding, name: b, role: r, subjects: [" + numbered("{user: u%d}, ", 700) + "{user: u}]}",

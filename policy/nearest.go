@@ -4,11 +4,11 @@ import "strings"
 
 // nearest returns the candidate that looks most like name, or "" if none does.
 func nearest(name string, candidates []string) string {
-	const limit = 3
-	best, bestDistance := "", limit+1
+	const lettersPerSlip = 3
+	best, bestDistance := "", (len(name)+lettersPerSlip-1)/lettersPerSlip+1
 	for _, c := range candidates {
 		d := distance(strings.ToLower(name), strings.ToLower(c))
-		if d < bestDistance && d < len(c) {
+		if d < bestDistance {
 			best, bestDistance = c, d
 		}
 	}

@@ -159,24 +159,17 @@ func suggest(name string, known []string) string {
 
 // shape says what a node is, for faults.
 func shape(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
+	switch {
+	case n.Kind == yaml.MappingNode:
 		return "a mapping"
-	case yaml.SequenceNode:
+	case n.Kind == yaml.SequenceNode:
 		return "a list"
-	case yaml.ScalarNode:
-		switch n.Tag {
-		case "!!null":
-			return "nothing"
-		case "!!str":
-			return "text"
-		default:
-			return strings.TrimPrefix(n.Tag, "!!") + " " + strconv.Quote(n.Value)
-		}
-	case yaml.DocumentNode, yaml.AliasNode:
-		return "an alias"
-	default:
+	case n.Tag == "!!null":
 		return "nothing"
+	case n.Tag == "!!str":
+		return "text"
+	default:
+		return strings.TrimPrefix(n.Tag, "!!") + " " + strconv.Quote(n.Value)
 	}
 }
 

@@ -64,19 +64,10 @@ func isDirectoryID(s string) bool {
 
 // names reports whether the reference means the group.
 func (r reference) names(g Group) bool {
-	if r.connection != "" && r.connection != g.Connection {
-		return false
-	}
-	switch r.kind {
-	case groupIDReference:
-		return r.text == g.ID
-	case groupExternalReference:
-		return r.text == g.ExternalID
-	case groupNameReference:
-		return r.text == g.Name
-	default:
-		return false
-	}
+	return (r.connection == "" || r.connection == g.Connection) &&
+		(r.kind == groupIDReference && r.text == g.ID ||
+			r.kind == groupExternalReference && r.text == g.ExternalID ||
+			r.kind == groupNameReference && r.text == g.Name)
 }
 
 // means reports whether the reference means the principal.
@@ -86,26 +77,21 @@ func (r reference) means(p Principal) bool {
 		return p.Kind == KindPerson && p.ID == r.text
 	case applicationReference:
 		return p.Kind == KindApplication && p.ID == r.text
-	case groupIDReference, groupExternalReference, groupNameReference:
-		return p.Kind == KindPerson && slices.ContainsFunc(p.Groups, r.names)
 	default:
-		return false
+		return p.Kind == KindPerson && slices.ContainsFunc(p.Groups, r.names)
 	}
 }
 
 // String returns the reference as `subjects:` writes it.
 func (r reference) String() string {
-	switch r.kind {
-	case userReference:
+	switch {
+	case r.kind == userReference:
 		return "user " + r.text
-	case applicationReference:
+	case r.kind == applicationReference:
 		return "application " + r.text
-	case groupIDReference, groupExternalReference, groupNameReference:
-		if r.connection != "" {
-			return "group " + r.text + " of " + r.connection
-		}
-		return "group " + r.text
+	case r.connection != "":
+		return "group " + r.text + " of " + r.connection
 	default:
-		return "nobody"
+		return "group " + r.text
 	}
 }
