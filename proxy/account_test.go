@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,15 +105,15 @@ func TestBeforeTheFirstAccountDocumentCallersComeBack(t *testing.T) {
 func TestAccountDocumentIsRefreshedAtIntervals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		reads := 0
+		var reads atomic.Int32
 		cfg := bubble(func(r *http.Request) (*http.Response, error) {
-			reads++
+			reads.Add(1)
 			return accountResponse(r), nil
 		})
 		cfg.Limits.AccountRefresh = time.Minute
 		_, stop := startBubble(t, cfg)
 		time.Sleep(5*time.Minute + time.Second)
-		if diff := cmp.Diff(6, reads); diff != "" {
+		if diff := cmp.Diff(int32(6), reads.Load()); diff != "" {
 			t.Errorf("reads in five minutes (-want +got):\n%s", diff)
 		}
 		stop()

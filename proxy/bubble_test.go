@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -216,17 +217,11 @@ func TestTokenIsFetchedOnceAndRefreshedAhead(t *testing.T) {
 		for range 10 {
 			get(t, p, http.StatusOK)
 		}
-		if diff := cmp.Diff(1, source.fetched); diff != "" {
-			t.Errorf("tokens fetched (-want +got):\n%s", diff)
-		}
+		source.check(t, 1, "for all")
 		time.Sleep(54 * time.Minute)
-		if diff := cmp.Diff(1, source.fetched); diff != "" {
-			t.Errorf("tokens fetched six minutes before the end (-want +got):\n%s", diff)
-		}
+		source.check(t, 1, "six minutes before the end")
 		time.Sleep(time.Minute + time.Second)
-		if diff := cmp.Diff(2, source.fetched); diff != "" {
-			t.Errorf("tokens fetched five minutes before the end (-want +got):\n%s", diff)
-		}
+		source.check(t, 2, "five minutes before the end")
 		stop()
 	})
 }
@@ -238,12 +233,12 @@ func TestTokenIsServedUntilItsEndWhenTheIdentityEndpointFails(t *testing.T) {
 		cfg := bubble(source.upstream())
 		cfg.Accounts[0].Identities["mi-orders"] = getToken(source.get)
 		p, stop := startBubble(t, cfg)
-		source.failing = true
+		source.fail(true)
 		time.Sleep(59 * time.Minute)
 		get(t, p, http.StatusOK)
 		time.Sleep(2 * time.Minute)
 		get(t, p, http.StatusServiceUnavailable)
-		source.failing = false
+		source.fail(false)
 		time.Sleep(time.Minute)
 		get(t, p, http.StatusOK)
 		stop()
@@ -267,9 +262,7 @@ func TestRequestsWaitTogetherForTheFirstToken(t *testing.T) {
 		for range 50 {
 			<-done
 		}
-		if diff := cmp.Diff(1, source.fetched); diff != "" {
-			t.Errorf("tokens fetched (-want +got):\n%s", diff)
-		}
+		source.check(t, 1, "for all")
 		stop()
 	})
 }
@@ -322,7 +315,8 @@ func TestTokenThatUpstreamRefusesIsReplacedOnce(t *testing.T) {
 					r.ContentLength = row.length
 				}
 				got, _ := serve(t, p, r)
-				if diff := cmp.Diff([]int{row.want, row.fetched, row.requests}, []int{got.Status, source.fetched, source.requests}); diff != "" {
+				fetched, requests := source.counts()
+				if diff := cmp.Diff([]int{row.want, row.fetched, row.requests}, []int{got.Status, fetched, requests}); diff != "" {
 					t.Errorf("status, tokens, requests (-want +got):\n%s\n%s", diff, got.Body)
 				}
 				stop()
@@ -341,9 +335,7 @@ func TestStormOfRefusalsAsksForOneNewToken(t *testing.T) {
 		for range 20 {
 			get(t, p, http.StatusServiceUnavailable)
 		}
-		if diff := cmp.Diff(2, source.fetched); diff != "" {
-			t.Errorf("tokens fetched (-want +got):\n%s", diff)
-		}
+		source.check(t, 2, "for all")
 		stop()
 	})
 }
@@ -356,20 +348,42 @@ func get(t *testing.T, p *proxy.Proxy, status int) {
 	}
 }
 
-// tokens is a credential and an upstream that may refuse what it gave. Everything
-// runs in one bubble, one goroutine at a time where it matters.
+// tokens is a credential and an upstream that may refuse what it gave.
 type tokens struct {
 	lifetime, delay time.Duration
-	failing         bool
-	fetched         int
-	requests        int
-	refuse          int // how many requests upstream refuses
 	status          int
 	substatus       string
+
+	mu       sync.Mutex
+	failing  bool
+	fetched  int
+	requests int
+	refuse   int // how many requests upstream refuses
+}
+
+func (s *tokens) fail(is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failing = is
+}
+
+func (s *tokens) counts() (fetched, requests int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fetched, s.requests
+}
+
+func (s *tokens) check(t *testing.T, want int, when string) {
+	t.Helper()
+	if got, _ := s.counts(); got != want {
+		t.Errorf("%d tokens fetched %s, want %d", got, when, want)
+	}
 }
 
 func (s *tokens) get(_ context.Context, o azpolicy.TokenRequestOptions) (azcore.AccessToken, error) {
 	time.Sleep(s.delay)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.failing {
 		return azcore.AccessToken{}, io.ErrUnexpectedEOF
 	}
@@ -389,13 +403,12 @@ func (s *tokens) upstream() roundTrip {
 		if r.Body != nil {
 			_, _ = io.Copy(io.Discard, r.Body)
 		}
-		if s.refuse > 0 || s.lifetime == 0 {
-			s.requests++
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.requests++
+		if s.refuse > 0 {
 			s.refuse--
 			return jsonResponse(r, s.status, `{"code":"Unauthorized","message":"m"}`, "X-Ms-Substatus", s.substatus), nil
-		}
-		if s.status != 0 {
-			s.requests++
 		}
 		return jsonResponse(r, http.StatusOK, `{}`), nil
 	}

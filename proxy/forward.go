@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -165,10 +166,12 @@ func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 	return cosmos.Unavailable(err.Error())
 }
 
-// neverSent says whether an error proves that upstream saw nothing of the request.
+// neverSent says whether an error proves that upstream saw nothing of the request:
+// there never was a connection that it trusted.
 func neverSent(err error) bool {
 	var dial *net.OpError
-	return errors.As(err, &dial) && dial.Op == "dial"
+	var untrusted *tls.CertificateVerificationError
+	return errors.Is(err, errNotConnected) || errors.As(err, &untrusted) || errors.As(err, &dial) && dial.Op == "dial"
 }
 
 // tokenRefused says whether upstream refused the token in a way that another may cure.

@@ -148,19 +148,20 @@ func (s *identityTokens) run(ctx context.Context) {
 		asked := false
 		select {
 		case <-ctx.Done():
-			s.finish(s.begin(), fmt.Errorf("identity %s: shutting down: %w", s.identity, ErrNoToken))
+			attempt, _ := s.begin()
+			s.finish(attempt, fmt.Errorf("identity %s: shutting down: %w", s.identity, ErrNoToken))
 			return
 		case <-timer.C:
 		case <-s.wake:
 			asked = true
 		}
-		attempt := s.begin()
-		if asked && !attempt.force && s.inForce() != nil {
+		attempt, force := s.begin()
+		if asked && !force && s.inForce() != nil {
 			// A request woke us for a token that has come in the meantime.
 			s.finish(attempt, nil)
 			continue
 		}
-		err := s.fetch(ctx, attempt.force)
+		err := s.fetch(ctx, force)
 		s.finish(attempt, err)
 		if err == nil {
 			backoff = minRefreshBackoff
@@ -175,13 +176,15 @@ func (s *identityTokens) run(ctx context.Context) {
 	}
 }
 
-func (s *identityTokens) begin() *tokenAttempt {
+// begin takes on what has been asked for. Who asks with force from now on joins an
+// exchange that may bring the cached token, and is told that it was not renewed.
+func (s *identityTokens) begin() (attempt *tokenAttempt, force bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting == nil {
 		s.waiting = &tokenAttempt{done: make(chan struct{})}
 	}
-	return s.waiting
+	return s.waiting, s.waiting.force
 }
 
 func (s *identityTokens) finish(attempt *tokenAttempt, err error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,12 @@ func (u *byRID) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (u *byRID) seen() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.reads)
+}
+
 func ranges(t *testing.T, g *gate, database, container string) reply {
 	t.Helper()
 	return g.do(request(t, http.MethodGet, "/dbs/"+database+"/colls/"+container+"/pkranges", ""))
@@ -78,8 +85,8 @@ func TestRIDsAreDecidedUnderTheirNames(t *testing.T) {
 			t.Errorf("resource (-want +got):\n%s", diff)
 		}
 	}
-	if diff := cmp.Diff(2, len(known.reads)); diff != "" {
-		t.Errorf("own reads for three requests (-want +got):\n%s\n%v", diff, known.reads)
+	if diff := cmp.Diff(2, len(known.seen())); diff != "" {
+		t.Errorf("own reads for three requests (-want +got):\n%s\n%v", diff, known.seen())
 	}
 	seen := g.service.seen()
 	last := seen[len(seen)-1]
@@ -106,8 +113,8 @@ func TestUnknownRIDIsRefusedAndAskedAboutOnce(t *testing.T) {
 			t.Errorf("record (-want +got):\n%s", diff)
 		}
 	}
-	if diff := cmp.Diff(2, len(known.reads)); diff != "" {
-		t.Errorf("own reads (-want +got):\n%s\n%v", diff, known.reads)
+	if diff := cmp.Diff(2, len(known.seen())); diff != "" {
+		t.Errorf("own reads (-want +got):\n%s\n%v", diff, known.seen())
 	}
 }
 
@@ -119,8 +126,8 @@ func TestFloodOfUnknownRIDsIsBounded(t *testing.T) {
 	for n := range uint32(flood) {
 		checkNative(t, ranges(t, g, databaseRID(5), containerRID(5, 100+n)), http.StatusForbidden)
 	}
-	if len(known.reads) > most {
-		t.Errorf("%d requests caused %d reads", flood, len(known.reads))
+	if len(known.seen()) > most {
+		t.Errorf("%d requests caused %d reads", flood, len(known.seen()))
 	}
 }
 
@@ -135,9 +142,9 @@ func TestNameOfAGoneContainerIsForgotten(t *testing.T) {
 	if got := ranges(t, g, databaseRID(5), containerRID(5, 7)); got.Status != http.StatusGone {
 		t.Fatalf("status %d: %s", got.Status, got.Body)
 	}
-	before := len(known.reads)
+	before := len(known.seen())
 	ranges(t, g, databaseRID(5), containerRID(5, 7))
-	if diff := cmp.Diff(before+2, len(known.reads)); diff != "" {
+	if diff := cmp.Diff(before+2, len(known.seen())); diff != "" {
 		t.Errorf("own reads (-want +got):\n%s", diff)
 	}
 }
@@ -176,7 +183,7 @@ func TestCallersAskingTogetherCauseOneRead(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if diff := cmp.Diff(2, len(known.reads)); diff != "" {
-		t.Errorf("own reads (-want +got):\n%s\n%v", diff, known.reads)
+	if diff := cmp.Diff(2, len(known.seen())); diff != "" {
+		t.Errorf("own reads (-want +got):\n%s\n%v", diff, known.seen())
 	}
 }

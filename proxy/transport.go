@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -21,6 +23,9 @@ const (
 	maxUpstreamHeaderBytes = 128 << 10
 	upstreamBufferSize     = 16 << 10
 )
+
+// errNotConnected means that a request found no connection that it could be sent on.
+var errNotConnected = errors.New("no trusted connection to upstream")
 
 // TransportOptions tune the transport to one account.
 type TransportOptions struct {
@@ -50,6 +55,15 @@ func NewTransport(o TransportOptions) *http.Transport {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(o.HTTP2)
+	if dialTLS := o.DialTLS; dialTLS != nil {
+		o.DialTLS = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialTLS(ctx, network, address)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", errNotConnected, err)
+			}
+			return conn, nil
+		}
+	}
 	return &http.Transport{
 		DialContext:            dialer.DialContext,
 		DialTLSContext:         o.DialTLS,

@@ -1,0 +1,130 @@
+package proxy_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/proxy"
+)
+
+// discarding is a response writer that keeps nothing.
+type discarding struct{ header http.Header }
+
+func (w *discarding) Header() http.Header            { return w.header }
+func (*discarding) Write(b []byte) (int, error)      { return len(b), nil }
+func (*discarding) WriteHeader(int)                  {}
+func (*discarding) SetWriteDeadline(time.Time) error { return nil }
+
+// document is the 0.9 KB item of the performance frame.
+var document = func() string { //nolint:gochecknoglobals // a constant that is too long to write out.
+	b := make([]byte, 0, 1024)
+	b = append(b, `{"id":"1","department":"emea","text":"`...)
+	for len(b) < 900 {
+		b = append(b, 'x')
+	}
+	return string(append(b, `"}`...))
+}()
+
+// memory is an upstream without a network: what is left is the gate's own work.
+func memory(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/" {
+		return accountResponse(r), nil
+	}
+	return jsonResponse(r, http.StatusOK, document, "X-Ms-Request-Charge", "1", "X-Ms-Session-Token", "0:-1#7", "Etag", `"e"`), nil
+}
+
+func benchProxy(tb testing.TB) *proxy.Proxy {
+	tb.Helper()
+	cfg := bubble(memory)
+	cfg.Reserve = func() (proxy.Reservation, error) { return commit(func(audit.Record) {}), nil }
+	p, err := proxy.New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = p.Run(ctx)
+	}()
+	tb.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	for p.Ready() != nil {
+		time.Sleep(time.Millisecond)
+	}
+	return p
+}
+
+func benchRequest(tb testing.TB, method, path, body string) *http.Request {
+	tb.Helper()
+	r := request(tb, method, path, body, "X-Ms-Documentdb-Partitionkey", `["emea"]`,
+		"X-Ms-Date", "Tue, 24 Nov 2026 12:00:00 GMT", "Accept", jsonMedia, "User-Agent", "azsdk-go-azcosmos/v1.5.0",
+		"X-Ms-Cosmos-Sdk-Supportedcapabilities", "1", "Cache-Control", "no-cache")
+	r.Host = publicHost
+	r.RemoteAddr = "192.0.2.1:1234"
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	return r
+}
+
+// BenchmarkGate is one request through the gate without any network or TLS: every
+// stage, the forwarding and the record. Cases differ in what is done.
+func BenchmarkGate(b *testing.B) {
+	for _, row := range []struct{ name, method, path, body string }{
+		{"point read", http.MethodGet, "/dbs/shop/colls/orders/docs/1", ""},
+		{"create", http.MethodPost, createPath, document},
+		{"patch", http.MethodPatch, "/dbs/shop/colls/orders/docs/1", `{"operations":[{"op":"add","path":"/a","value":1}]}`},
+		{"account document", http.MethodGet, "/", ""},
+		{"refused path", http.MethodGet, "/nowhere", ""},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			p := benchProxy(b)
+			r := benchRequest(b, row.method, row.path, row.body)
+			if row.method == http.MethodPatch {
+				r.Header.Set("Content-Type", "application/json_patch+json")
+			}
+			w := &discarding{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if row.body != "" {
+					r.Body, _ = r.GetBody()
+				}
+				clear(w.header)
+				p.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+// BenchmarkTokenInForce is the exchange stage: the upstream token from memory.
+func BenchmarkPointReadOverTLS(b *testing.B) {
+	for _, row := range []struct {
+		name  string
+		http1 bool
+	}{{"HTTP1", true}, {"HTTP2", false}} {
+		b.Run(row.name, func(b *testing.B) {
+			g := newGate(b, setup{http1: row.http1, handler: func(w http.ResponseWriter, _ *http.Request) { item(w, document) },
+				reserve: func() (proxy.Reservation, error) { return commit(func(audit.Record) {}), nil }})
+			b.ReportAllocs()
+			b.SetParallelism(16)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					response, err := g.client.Do(request(b, http.MethodGet, "/dbs/shop/colls/orders/docs/1", ""))
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					_, _ = io.Copy(io.Discard, response.Body)
+					_ = response.Body.Close()
+				}
+			})
+		})
+	}
+}
