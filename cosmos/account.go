@@ -53,7 +53,8 @@ type accountLocation struct {
 
 type replication struct {
 	Async bool `json:"asyncReplication"`
-	systemReplication
+	Min   int  `json:"minReplicaSetSize"`
+	Max   int  `json:"maxReplicasetSize"`
 }
 
 type systemReplication struct {

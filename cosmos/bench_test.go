@@ -54,7 +54,7 @@ func admit(tb testing.TB, r *http.Request, body []byte) *cosmos.Operation {
 }
 
 // TestTheAllowPathAllocatesLittle guards the budget: the request, the operation, the list of headers.
-func TestTheAllowPathAllocatesLittle(t *testing.T) { //nolint:paralleltest // counts allocations
+func TestTheAllowPathAllocatesLittle(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		r    *http.Request

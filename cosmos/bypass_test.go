@@ -28,7 +28,7 @@ func verdict(t *testing.T, s sent) bool {
 		op.Resolve("shop", "orders")
 	}
 
-	if op.Database != "shop" || op.Container != "orders" || !cosmos.Actions(granted).Has(op.Actions) {
+	if op.Database != "shop" || op.Container != "orders" || !granted.Has(op.Actions) {
 		return false
 	}
 

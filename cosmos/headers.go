@@ -68,27 +68,21 @@ func classifyHeader(name string) headerClass {
 }
 
 func classifyServiceHeader(name string) headerClass {
+	switch {
+	case strings.HasPrefix(name, "X-Ms-Documentdb-"):
+		return classifyDocumentHeader(name)
+	case strings.HasPrefix(name, "X-Ms-Cosmos-"):
+		return classifyCosmosHeader(name)
+	case strings.HasPrefix(name, "X-Ms-Thinclient-"):
+		// Python sends some of these with every request, whatever its transport.
+		return headerDropped
+	}
+
 	switch name {
-	case "X-Ms-Date", "X-Ms-Cosmos-Priority-Level", "X-Ms-Cosmos-Throughput-Bucket", "X-Ms-Cosmos-Use-Thinclient":
+	case "X-Ms-Date":
 		return headerDropped
 	case "X-Ms-Activity-Id":
 		return headerActivityID
-	case "X-Ms-Cosmos-Is-Query-Plan-Request":
-		return headerQueryPlan
-	case "X-Ms-Cosmos-Is-Batch-Request":
-		return headerBatch
-	case "X-Ms-Cosmos-Batch-Atomic":
-		return headerBatchAtomic
-	case "X-Ms-Cosmos-Batch-Ordered":
-		return headerBatchOrdered
-	case "X-Ms-Cosmos-Batch-Continue-On-Error":
-		return headerBatchContinue
-	case "X-Ms-Cosmos-Populate-Content-Response-On-Write":
-		return headerContentResponse
-	case "X-Ms-Cosmos-Intended-Collection-Rid":
-		return headerIntendedContainer
-	case "X-Ms-Cosmos-Supported-Serialization-Formats":
-		return headerSerialization
 	case "X-Ms-Start-Epk":
 		return headerStartEPK
 	case "X-Ms-End-Epk":
@@ -97,18 +91,12 @@ func classifyServiceHeader(name string) headerClass {
 		return headerReadKeyType
 	case "X-Ms-Dedicatedgateway-Max-Age", "X-Ms-Dedicatedgateway-Bypass-Cache":
 		return headerDedicatedGateway
+	case "X-Ms-Version", "X-Ms-Noretry-449", "X-Ms-Client-Id", "X-Ms-Useragent", "X-Ms-User-Agent", "X-Ms-Consistency-Level",
+		"X-Ms-Session-Token", "X-Ms-Max-Item-Count", "X-Ms-Continuation", "X-Ms-Indexing-Directive", "X-Ms-Force-Refresh":
+		return headerForwarded
+	default:
+		return headerUnknown
 	}
-
-	if strings.HasPrefix(name, "X-Ms-Documentdb-") {
-		return classifyDocumentHeader(name)
-	}
-
-	// Python sends some of these with every request, whatever its transport.
-	if strings.HasPrefix(name, "X-Ms-Thinclient-") {
-		return headerDropped
-	}
-
-	return classifyPlainHeader(name)
 }
 
 func classifyDocumentHeader(name string) headerClass {
@@ -138,15 +126,30 @@ func classifyDocumentHeader(name string) headerClass {
 	}
 }
 
-func classifyPlainHeader(name string) headerClass {
+func classifyCosmosHeader(name string) headerClass {
 	switch name {
-	case "X-Ms-Version", "X-Ms-Cosmos-Sdk-Supportedcapabilities", "X-Ms-Noretry-449",
-		"X-Ms-Cosmos-Correlated-Activityid", "X-Ms-Client-Id", "X-Ms-Useragent", "X-Ms-User-Agent",
-		"X-Ms-Consistency-Level", "X-Ms-Cosmos-Read-Consistency-Strategy", "X-Ms-Session-Token",
-		"X-Ms-Cosmos-Allow-Tentative-Writes", "X-Ms-Max-Item-Count", "X-Ms-Continuation",
-		"X-Ms-Cosmos-Populateindexmetrics", "X-Ms-Cosmos-Populateindexmetrics-V2", "X-Ms-Cosmos-Query-Version",
-		"X-Ms-Cosmos-Supported-Query-Features", "X-Ms-Indexing-Directive", "X-Ms-Force-Refresh",
-		"X-Ms-Cosmos-Changefeed-Wire-Format-Version", "X-Ms-Cosmos-Is-Client-Encrypted":
+	case "X-Ms-Cosmos-Priority-Level", "X-Ms-Cosmos-Throughput-Bucket", "X-Ms-Cosmos-Use-Thinclient":
+		return headerDropped
+	case "X-Ms-Cosmos-Is-Query-Plan-Request":
+		return headerQueryPlan
+	case "X-Ms-Cosmos-Is-Batch-Request":
+		return headerBatch
+	case "X-Ms-Cosmos-Batch-Atomic":
+		return headerBatchAtomic
+	case "X-Ms-Cosmos-Batch-Ordered":
+		return headerBatchOrdered
+	case "X-Ms-Cosmos-Batch-Continue-On-Error":
+		return headerBatchContinue
+	case "X-Ms-Cosmos-Populate-Content-Response-On-Write":
+		return headerContentResponse
+	case "X-Ms-Cosmos-Intended-Collection-Rid":
+		return headerIntendedContainer
+	case "X-Ms-Cosmos-Supported-Serialization-Formats":
+		return headerSerialization
+	case "X-Ms-Cosmos-Sdk-Supportedcapabilities", "X-Ms-Cosmos-Correlated-Activityid", "X-Ms-Cosmos-Read-Consistency-Strategy",
+		"X-Ms-Cosmos-Allow-Tentative-Writes", "X-Ms-Cosmos-Populateindexmetrics", "X-Ms-Cosmos-Populateindexmetrics-V2",
+		"X-Ms-Cosmos-Query-Version", "X-Ms-Cosmos-Supported-Query-Features", "X-Ms-Cosmos-Changefeed-Wire-Format-Version",
+		"X-Ms-Cosmos-Is-Client-Encrypted":
 		return headerForwarded
 	default:
 		return headerUnknown

@@ -163,6 +163,38 @@ func TestOnlyListedHeadersGoUpstream(t *testing.T) {
 	}
 }
 
+// TestEveryHeaderThatSDKsNeedIsOnTheList holds the list against what SDKs send with reads and queries of items.
+func TestEveryHeaderThatSDKsNeedIsOnTheList(t *testing.T) {
+	t.Parallel()
+
+	for _, name := range []string{
+		"Accept", "Accept-Encoding", "Cache-Control", "User-Agent", "If-Match", "If-None-Match", "If-Modified-Since", "Prefer",
+		"x-ms-cosmos-correlated-activityid", "x-ms-client-id", "x-ms-useragent", "x-ms-user-agent",
+		"x-ms-version", "x-ms-cosmos-sdk-supportedcapabilities", "x-ms-noretry-449",
+		"x-ms-consistency-level", "x-ms-cosmos-read-consistency-strategy", "x-ms-session-token", "x-ms-cosmos-allow-tentative-writes",
+		"x-ms-documentdb-partitionkeyrangeid", "x-ms-start-epk", "x-ms-end-epk", "x-ms-read-key-type",
+		"x-ms-max-item-count", "x-ms-continuation", "x-ms-documentdb-responsecontinuationtokenlimitinkb",
+		"x-ms-documentdb-query-iscontinuationexpected",
+		"x-ms-documentdb-query-enablecrosspartition", "x-ms-documentdb-query-parallelizecrosspartitionquery",
+		"x-ms-documentdb-query-enable-scan", "x-ms-documentdb-force-query-scan", "x-ms-documentdb-populatequerymetrics",
+		"x-ms-cosmos-populateindexmetrics", "x-ms-cosmos-populateindexmetrics-V2", "x-ms-cosmos-query-version",
+		"x-ms-cosmos-supported-query-features", "x-ms-indexing-directive", "x-ms-cosmos-populate-content-response-on-write",
+		"x-ms-documentdb-populatequotainfo", "x-ms-documentdb-script-enable-logging", "x-ms-force-refresh",
+		"x-ms-cosmos-changefeed-wire-format-version", "x-ms-cosmos-is-client-encrypted",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			const value = "any value; even=this, \"quoted\""
+
+			op := classified(t, sent{method: http.MethodGet, target: items, headers: []string{name + ": " + value}})
+			if diff := cmp.Diff([]string{value}, op.UpstreamHeader(cosmos.UpstreamOptions{}).Values(name)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestHeadersThatReadTwoWaysAreRefused(t *testing.T) {
 	t.Parallel()
 

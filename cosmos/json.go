@@ -389,7 +389,7 @@ func appendJSONChar(dst []byte, char rune, ascii bool) []byte {
 
 	switch {
 	case char == '"' || char == '\\':
-		return append(dst, '\\', byte(char))
+		return utf8.AppendRune(append(dst, '\\'), char)
 	case char == '\b':
 		return append(dst, '\\', 'b')
 	case char == '\f':

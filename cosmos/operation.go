@@ -46,8 +46,6 @@ const (
 )
 
 // operationNames are in the order of the constants.
-//
-//nolint:gochecknoglobals // a table that never changes
 var operationNames = [...]string{
 	"unknown", "account/read",
 	"databases/list", "databases/read", "databases/query",

@@ -173,7 +173,7 @@ func (k PartitionKey) Header() string {
 func appendASCII(dst []byte, text string) []byte {
 	for _, char := range text {
 		if char < utf8.RuneSelf && char != 0x7f {
-			dst = append(dst, byte(char))
+			dst = utf8.AppendRune(dst, char)
 		} else {
 			dst = appendJSONChar(dst, char, true)
 		}

@@ -416,7 +416,7 @@ func isGUID(s string) bool {
 
 	for i := range len(s) {
 		switch i {
-		case 8, 13, 18, 23: //nolint:mnd // the places of the dashes
+		case 8, 13, 18, 23: // the places of the dashes
 			if s[i] != '-' {
 				return false
 			}

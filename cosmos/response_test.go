@@ -1,6 +1,7 @@
 package cosmos_test
 
 import (
+	"maps"
 	"net/http"
 	"testing"
 	"time"
@@ -26,9 +27,7 @@ func TestResponsesKeepWhatSDKsUseAndLoseWhatNamesTheUpstream(t *testing.T) {
 	}
 
 	src, got := kept.Clone(), http.Header{}
-	for name, values := range lost {
-		src[name] = values
-	}
+	maps.Copy(src, lost)
 
 	cosmos.FilterResponse(got, src)
 

@@ -77,7 +77,7 @@ func decodeRID(s string) (RID, bool) {
 	}
 
 	copy(rid.bytes[:], decoded[:n])
-	rid.size = uint8(n) //nolint:gosec // n is 4, 8 or 16
+	rid.size = uint8(n)
 
 	return rid, true
 }

@@ -43,7 +43,7 @@ func wire(s sent) (*http.Request, error) {
 
 	text.WriteString("\r\n" + s.body)
 
-	return http.ReadRequest(bufio.NewReader(strings.NewReader(text.String()))) //nolint:wrapcheck // a test
+	return http.ReadRequest(bufio.NewReader(strings.NewReader(text.String())))
 }
 
 // classified sanitizes and classifies a request that the test expects to be readable.
@@ -68,10 +68,10 @@ func classify(t *testing.T, s sent) (*cosmos.Operation, error) {
 
 	q, err := cosmos.Sanitize(r)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a test
+		return nil, err
 	}
 
-	return cosmos.Classify(q, []byte(s.body)) //nolint:wrapcheck // a test
+	return cosmos.Classify(q, []byte(s.body))
 }
 
 // nativeError fails the test unless err is what callers are sent.
