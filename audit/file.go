@@ -36,7 +36,7 @@ type File interface {
 type OpenFile func(name string, flag int, mode fs.FileMode) (File, error)
 
 func openFile(name string, flag int, mode fs.FileMode) (File, error) {
-	f, err := os.OpenFile(name, flag, mode) //nolint:gosec // G304: the path is the operator's.
+	f, err := os.OpenFile(name, flag, mode)
 	if err != nil {
 		return nil, fmt.Errorf("opening audit file: %w", err)
 	}

@@ -157,7 +157,7 @@ func readAll(files []string) ([][]byte, error) {
 	var contents [][]byte
 	var errs []error
 	for _, file := range files {
-		content, err := os.ReadFile(file) //nolint:gosec // G304: the path is the operator's.
+		content, err := os.ReadFile(file)
 		contents, errs = append(contents, content), append(errs, err)
 	}
 	return contents, errors.Join(errs...)

@@ -12,6 +12,7 @@ type limitedListener struct {
 	net.Listener
 
 	limit   int64
+	refuse  Refuse // nil if the connections' bytes are TLS
 	open    atomic.Int64
 	metrics *metrics
 }
@@ -40,6 +41,11 @@ type countedConn struct {
 	closed   sync.Once
 }
 
+// Write writes p, or another answer in the place of net/http's own refusal.
+func (c *countedConn) Write(p []byte) (int, error) {
+	return writeOr(c.Conn, p, c.listener.refuse)
+}
+
 // Close closes the connection and gives its place to another.
 func (c *countedConn) Close() error {
 	c.closed.Do(func() {
@@ -47,4 +53,16 @@ func (c *countedConn) Close() error {
 		c.listener.metrics.open.Dec()
 	})
 	return c.Conn.Close() //nolint:wrapcheck // A plain decorator.
+}
+
+// writeOr writes p, or another answer in the place of net/http's own refusal.
+func writeOr(conn net.Conn, p []byte, refuse Refuse) (int, error) {
+	other := refuse.replace(p, conn.RemoteAddr().String())
+	if other == nil {
+		return conn.Write(p) //nolint:wrapcheck // A plain decorator.
+	}
+	if _, err := conn.Write(other); err != nil {
+		return 0, err //nolint:wrapcheck // A plain decorator.
+	}
+	return len(p), nil
 }

@@ -6,6 +6,8 @@ type metrics struct {
 	open    prometheus.Gauge
 	refused prometheus.Counter
 	cut     prometheus.Counter
+
+	handshakes prometheus.Counter
 }
 
 func newMetrics(listener string) *metrics {
@@ -20,9 +22,10 @@ func newMetrics(listener string) *metrics {
 			"Connections closed at once because too many were open."))),
 		cut: prometheus.NewCounter(prometheus.CounterOpts(opts("cut_connections_total",
 			"Connections that were still open at the end of the drain time."))),
+		handshakes: prometheus.NewCounter(prometheus.CounterOpts(opts("failed_handshakes_total", "TLS handshakes that failed."))),
 	}
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.open, m.refused, m.cut}
+	return []prometheus.Collector{m.open, m.refused, m.cut, m.handshakes}
 }

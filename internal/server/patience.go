@@ -23,6 +23,7 @@ type patience struct {
 
 // ServeHTTP gives the next handler a body and a writer that move the connection's deadlines along.
 func (p *patience) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	restoreTLS(r)
 	x := &exchange{ResponseWriter: w, control: http.NewResponseController(w), stall: p.stall}
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = r.Body

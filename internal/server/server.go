@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +16,7 @@ import (
 
 const (
 	defaultMaxConnections    = 16384
-	defaultMaxHeaderBytes    = 256 << 10
+	defaultMaxHeaderBytes    = 128 << 10
 	defaultReadHeaderTimeout = 10 * time.Second
 	defaultIdleTimeout       = 2 * time.Minute
 	defaultStallTimeout      = 30 * time.Second
@@ -36,11 +37,15 @@ type Config struct {
 	Logger   *slog.Logger // required
 
 	MaxConnections    int           // further ones are closed at once; 0 means 16384
-	MaxHeaderBytes    int           // hard limit, answered by net/http itself; the handler should refuse earlier. 0 means 256 KiB
+	MaxHeaderBytes    int           // of a request; 0 means 128 KiB. Larger ones get 431 through Refuse
 	ReadHeaderTimeout time.Duration // also bounds the TLS handshake; 0 means 10 s
 	IdleTimeout       time.Duration // between requests on a connection; 0 means 2 min
 	StallTimeout      time.Duration // longest wait for a piece of a request's body, or for a client to take a piece of a response; 0 means 30 s
 	DrainTimeout      time.Duration // for requests in flight when Run's context ends; 0 means 25 s
+
+	// Refuse makes the answers to requests that net/http cannot read, over HTTP/1.1. Over HTTP/2, net/http resets the stream, and answers
+	// a header that is too large with HTML. Nil leaves all of them to net/http, which answers in plain text.
+	Refuse Refuse
 }
 
 func (c Config) validate() error {
@@ -61,6 +66,7 @@ func (c Config) validate() error {
 type Server struct {
 	config   Config
 	listener *limitedListener
+	secure   *secureListener // nil in clear text
 	http     *http.Server
 	metrics  *metrics
 }
@@ -78,13 +84,13 @@ func New(config Config) (*Server, error) {
 	config.DrainTimeout = orElse(config.DrainTimeout, defaultDrainTimeout)
 
 	m := newMetrics(config.Name)
-	return &Server{
+	s := &Server{
 		config:   config,
 		listener: &limitedListener{Listener: config.Listener, limit: int64(config.MaxConnections), metrics: m},
 		metrics:  m,
 		http: &http.Server{
 			Handler:           &patience{next: config.Handler, stall: config.StallTimeout},
-			TLSConfig:         config.TLS,
+			ConnContext:       rememberTLS,
 			MaxHeaderBytes:    config.MaxHeaderBytes,
 			ReadHeaderTimeout: config.ReadHeaderTimeout,
 			IdleTimeout:       config.IdleTimeout,
@@ -96,7 +102,17 @@ func New(config Config) (*Server, error) {
 				WriteByteTimeout:     config.StallTimeout,
 			},
 		},
-	}, nil
+	}
+	if config.TLS == nil {
+		s.listener.refuse = config.Refuse
+	} else {
+		settings := config.TLS.Clone()
+		if len(settings.NextProtos) == 0 {
+			settings.NextProtos = []string{protocolHTTP2, "http/1.1"}
+		}
+		s.secure = newSecureListener(s.listener, settings, config.Refuse, config.ReadHeaderTimeout)
+	}
+	return s, nil
 }
 
 // Addr returns the address that the server listens on.
@@ -121,12 +137,14 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) serve() error {
-	var err error
-	if s.config.TLS == nil {
-		err = s.http.Serve(s.listener)
-	} else {
-		err = s.http.ServeTLS(s.listener, "", "")
+	var listener net.Listener = s.listener
+	if s.secure != nil {
+		listener = s.secure
+		var accepting sync.WaitGroup
+		accepting.Go(s.secure.accept)
+		defer accepting.Wait()
 	}
+	err := s.http.Serve(listener)
 	return fmt.Errorf("serving %s: %w", s.config.Name, err)
 }
 
