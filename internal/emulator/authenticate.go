@@ -65,7 +65,7 @@ func (x *exchange) verifyKey(signature string) error {
 	if date == "" {
 		date = x.request.Header.Get("Date")
 	}
-	when, err := http.ParseTime(date)
+	when, err := parseDate(date)
 	if err != nil {
 		return unauthorized(0, "The request date header is missing or malformed: '%s'.", date)
 	}
@@ -87,6 +87,19 @@ func (x *exchange) verifyKey(signature string) error {
 	}
 	return unauthorized(0, "The input authorization token can't serve the request. The wrong key is being used or the expected payload is not built as per the protocol. For more info: https://aka.ms/cosmosdb-tsg-unauthorized. Server used the following payload to sign: '%s\n%s\n%s\n%s\n\n'",
 		strings.ToLower(x.request.Method), x.address.kind, x.address.links()[0], strings.ToLower(date))
+}
+
+// parseDate reads an HTTP date in any case: some clients send it as they sign it, in lower case.
+func parseDate(text string) (time.Time, error) {
+	const zone = "GMT"
+	if cut := len(text) - len(zone); cut > 0 && strings.EqualFold(text[cut:], zone) {
+		text = text[:cut] + zone
+	}
+	when, err := http.ParseTime(text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the date: %w", err)
+	}
+	return when, nil
 }
 
 // routable mimics, where configured, the routing gateway of the service: it rebuilds the signed

@@ -104,8 +104,7 @@ func patchPath(path string) ([]string, bool) {
 	for i, step := range steps {
 		steps[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
 	}
-	first := steps[0]
-	return steps, first != "id" && first != "_rid" && first != "_self" && first != "_etag" && first != "_ts" && first != "_attachments"
+	return steps, steps[0] != "id" && !slices.Contains(systemProperties(), steps[0])
 }
 
 // patch applies a plan to an item, all of it or nothing.

@@ -160,6 +160,10 @@ func (w *writer) keep(value document.Value, id string, key partitionKey, current
 	}
 	rid := c.itemRID(current)
 	version := &item{id: id, key: key, lsn: c.lsn + 1, when: w.now}
+	// The service writes its own properties, last, whatever the caller sent under their names.
+	for _, name := range systemProperties() {
+		value = value.With(name, document.Value{})
+	}
 	version.value = w.store.system(value, rid, c.self()+"docs/"+encodeRID(rid)+"/").
 		With("_attachments", document.StringValue("attachments/"))
 	version.etag, _ = version.value.Get("_etag").Text()
@@ -178,6 +182,8 @@ func (w *writer) keep(value document.Value, id string, key partitionKey, current
 	w.commit(version, current)
 	return version, nil
 }
+
+func systemProperties() []string { return []string{"_rid", "_self", "_etag", "_ts", "_attachments"} }
 
 // itemRID keeps the resource id of an existing item and makes one for a new one.
 func (c *container) itemRID(current *item) []byte {
