@@ -114,7 +114,7 @@ func (t *target) plan(ctx context.Context, cases []testCase, run, side string) (
 	if err != nil {
 		return plan{}, err
 	}
-	p := plan{Endpoint: t.Emulator.Endpoint, CA: t.CA, Key: t.Emulator.Key, Containers: places}
+	p := plan{Endpoint: t.Emulator.Endpoint, CA: t.CA, Key: t.Emulator.Key, Containers: places, Cases: []map[string]any{}}
 	if side == "gate" {
 		p.Endpoint, p.Key = t.Gate.Endpoint, ""
 		if p.Tokens, err = t.tokens(ctx, cases); err != nil {

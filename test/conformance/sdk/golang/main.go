@@ -68,6 +68,7 @@ type step struct {
 	IDs         []identity      `json:"ids"`
 	Save        string          `json:"save"`
 	Regions     []string        `json:"regions"`
+	Direct      bool            `json:"direct"`
 }
 
 type parameter struct {
@@ -214,6 +215,9 @@ func failure(err error) result {
 // client returns the client that signs in as the step's principal and prefers
 // its regions.
 func (s *session) client(one step) (*azcosmos.Client, error) {
+	if one.Direct {
+		return nil, unsupportedError("azcosmos has no direct mode")
+	}
 	name := strings.Join(append([]string{one.As}, one.Regions...), "\n")
 	if known, ok := s.clients[name]; ok {
 		return known, nil

@@ -71,6 +71,7 @@ class Session {
   // client returns the client that signs in as the principal and prefers the
   // step's regions.
   client(step, principal) {
+    if (step.direct) throw new Unsupported("@azure/cosmos has no direct mode");
     const name = [principal, ...(step.regions ?? [])].join("\n");
     if (!this.clients.has(name)) {
       const identity = this.plan.key

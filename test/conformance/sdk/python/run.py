@@ -116,6 +116,8 @@ class Session:
 
     async def client(self, step, principal):
         """Returns the client that signs in as the principal and prefers the step's regions."""
+        if step.get("direct"):
+            raise Unsupported("azure-cosmos has no direct mode")
         name = (principal, *step.get("regions", []))
         if name not in self.clients:
             policy = documents.ConnectionPolicy()

@@ -109,13 +109,17 @@ public final class Main {
         }
     }
 
-    /** Returns the client that signs in as the principal and prefers the step's regions. */
+    /** Returns the client that signs in as the principal, with the step's regions and mode. */
     CosmosClient client(JsonNode step, String principal) {
         List<String> regions = new ArrayList<>();
         step.path("regions").forEach(region -> regions.add(region.asText()));
-        return clients.computeIfAbsent(principal + regions, name -> {
+        boolean direct = step.path("direct").asBoolean();
+        return clients.computeIfAbsent(principal + regions + direct, name -> {
             CosmosClientBuilder builder = new CosmosClientBuilder().endpoint(plan.path("endpoint").asText())
-                .gatewayMode().contentResponseOnWriteEnabled(true).preferredRegions(regions);
+                .contentResponseOnWriteEnabled(true).preferredRegions(regions);
+            if (!direct) {
+                builder.gatewayMode();
+            }
             if (plan.hasNonNull("key")) {
                 return builder.key(plan.path("key").asText()).buildClient();
             }
