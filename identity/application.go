@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"strings"
+
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/cosmosgate/cosmosgate/directory"
@@ -21,6 +23,12 @@ type Application struct {
 // matches reports whether every declared claim is in c with exactly the declared value.
 func (a *Application) matches(issuer string, c claims) bool {
 	if a.Issuer != issuer || len(a.Claims) == 0 {
+		return false
+	}
+
+	// A pull request runs the code of whoever opened it, so that GitHub's tokens of one match only where the event is declared.
+	event := c.text("event_name")
+	if _, named := a.Claims["event_name"]; strings.HasPrefix(event, "pull_request") && !named {
 		return false
 	}
 

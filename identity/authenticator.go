@@ -253,17 +253,17 @@ func (a *Authenticator) admit(proven *verdict) (Principal, error) {
 func (a *Authenticator) admitPerson(proven *verdict) (Principal, error) {
 	user, found := a.directory.Lookup(proven.link)
 
-	switch {
-	case !found:
-		return Principal{}, refuse(SubstatusRevoked, "no directory record is linked to the subject")
-	case !user.Active:
-		return Principal{}, refuse(SubstatusRevoked, "directory record is inactive")
-	case user.Lock != nil:
-		return Principal{}, refuse(SubstatusRevoked, "locked: "+user.Lock.Message)
-	}
-
 	p := proven.principal
 	p.Record, p.User = user.ID, user
+
+	switch {
+	case !found:
+		return Principal{}, shutOut(p, "no directory record is linked to the subject")
+	case !user.Active:
+		return Principal{}, shutOut(p, "directory record is inactive")
+	case user.Lock != nil:
+		return Principal{}, shutOut(p, "locked: "+user.Lock.Message)
+	}
 
 	return p, nil
 }
@@ -271,21 +271,29 @@ func (a *Authenticator) admitPerson(proven *verdict) (Principal, error) {
 func (a *Authenticator) admitApplication(proven *verdict) (Principal, error) {
 	subject := directory.Subject{Kind: directory.SubjectApplication, Name: proven.principal.Application}
 	if lock, locked := a.directory.Locked(subject); locked {
-		return Principal{}, refuse(SubstatusRevoked, "locked: "+lock.Message)
+		return Principal{}, shutOut(proven.principal, "locked: "+lock.Message)
 	}
 
 	return proven.principal, nil
 }
 
-// Ready names every issuer whose tokens can't be checked now; nil if there is none. An issuer in an outage whose keys still
-// serve is ready.
+// shutOut refuses somebody whose credential is genuine.
+func shutOut(who Principal, reason string) *Error {
+	return &Error{Substatus: SubstatusRevoked, Reason: reason, Refused: &who}
+}
+
+// Ready returns nil once the tokens of at least one issuer can be checked, else what keeps each from it. An issuer in an outage
+// whose last good keys still serve counts; one issuer's trouble never takes the gate from the others (watch the metrics for it).
 func (a *Authenticator) Ready() error {
 	var faults []error
 
 	for _, is := range a.issuers {
-		if err := is.keys.ready(); err != nil {
-			faults = append(faults, fmt.Errorf("issuer %s: %w", is.Name, err))
+		err := is.keys.ready()
+		if err == nil {
+			return nil
 		}
+
+		faults = append(faults, fmt.Errorf("issuer %s: %w", is.Name, err))
 	}
 
 	return errors.Join(faults...)

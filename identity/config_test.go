@@ -155,6 +155,10 @@ func TestClaimsMatchExactlyOrNotAtAll(t *testing.T) {
 		{"prefix", map[string]string{"env": "prod"}, object{"env": "production"}, 5009},
 		{"star is a star", map[string]string{"env": "*"}, object{"env": "prod"}, 5009},
 		{"in a list", map[string]string{"env": "prod"}, object{"env": []string{"prod"}}, 5009},
+		{"pull request", map[string]string{"env": "prod"}, object{"env": "prod", "event_name": "pull_request"}, 5009},
+		{"pull request of the base's code", map[string]string{"env": "prod"}, object{"env": "prod", "event_name": "pull_request_target"}, 5009},
+		{"pull request, declared", map[string]string{"event_name": "pull_request"}, object{"event_name": "pull_request"}, "accepted"},
+		{"push", map[string]string{"env": "prod"}, object{"env": "prod", "event_name": "push"}, "accepted"},
 		{"declared empty", map[string]string{"env": ""}, object{"env": ""}, 5009},
 		{"declared without claims", nil, object{}, 5009},
 	} {

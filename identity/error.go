@@ -1,6 +1,10 @@
 package identity
 
-import "strconv"
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
 
 // The substatus codes an [Error] carries beside status 401 (cosmos-wire.md §8).
 const (
@@ -32,6 +36,8 @@ type Error struct {
 	Hint string
 	// Reason says what was wrong, for the record and the log; never for the caller.
 	Reason string
+	// Refused is who the credential proved to be, where it was genuine and its owner is not let in. For the record only.
+	Refused *Principal
 	// Err is the cause, if there is one.
 	Err error
 	// passing refusals may be answered otherwise in a moment, so that they are not remembered.
@@ -61,9 +67,21 @@ func refuse(substatus int, reason string) *Error {
 	return &Error{Substatus: substatus, Reason: reason}
 }
 
-// refuseBecause returns a refusal with its cause.
+// refuseBecause returns a refusal with its cause, which may quote the token and is clipped.
 func refuseBecause(substatus int, reason string, err error) *Error {
-	return &Error{Substatus: substatus, Reason: reason, Err: err}
+	return &Error{Substatus: substatus, Reason: reason, Err: clip(err)}
+}
+
+// clip bounds the text of an error that may quote what somebody else sent: a record is no place for a megabyte of error page.
+func clip(err error) error {
+	const enough = 200
+
+	text := err.Error()
+	if len(text) <= enough {
+		return err
+	}
+
+	return errors.New(strings.ToValidUTF8(text[:enough], "") + "…")
 }
 
 // refuseForNow returns a refusal that keys on their way, or a changed declaration, may lift at any moment.

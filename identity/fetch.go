@@ -77,7 +77,7 @@ func (f *fetcher) fetch(ctx context.Context) (keysByID, time.Duration, error) {
 func (f *fetcher) discover(ctx context.Context) error {
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, f.client), f.issuer)
 	if err != nil {
-		return fmt.Errorf("discovery: %w", err)
+		return fmt.Errorf("discovery: %w", clip(err)) // it quotes the body
 	}
 
 	var document struct {
@@ -85,7 +85,7 @@ func (f *fetcher) discover(ctx context.Context) error {
 	}
 
 	if err := provider.Claims(&document); err != nil {
-		return fmt.Errorf("discovery document: %w", err)
+		return fmt.Errorf("discovery document: %w", clip(err))
 	}
 
 	if err := checkURL(document.KeysURL, f.loopback); err != nil {

@@ -130,3 +130,25 @@ func FuzzClaims(f *testing.F) {
 		}
 	})
 }
+
+// FuzzKeyDocument feeds key documents: whatever comes, few keys.
+func FuzzKeyDocument(f *testing.F) {
+	honest, err := json.Marshal(object{"keys": []any{newSigner(f, "k1").public(), newRSASigner("k2").public()}})
+	if err != nil {
+		f.Fatal(err)
+	}
+
+	for _, seed := range []string{
+		string(honest), "", "null", "{}", `{"keys":{}}`, `{"keys":[null,1,{}]}`, `{"keys":[{"kty":"oct","k":"AA","kid":"a"}]}`,
+		`{"keys":[{"kty":"RSA","n":"","e":"AQAB","kid":"a"}]}`, `{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA","kid":"a"}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+
+	f.Fuzz(func(t *testing.T, document []byte) {
+		total, most, err := identity.CountKeys(document)
+		if total > 100 || most > 4 || (err != nil && total > 0) {
+			t.Fatalf("%d keys, %d under one kid, error %v", total, most, err)
+		}
+	})
+}

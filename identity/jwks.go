@@ -42,7 +42,7 @@ func parseKeys(document []byte) (keysByID, error) {
 	}
 
 	if err := json.Unmarshal(document, &set); err != nil {
-		return nil, fmt.Errorf("decoding key set: %w", err)
+		return nil, fmt.Errorf("decoding key set: %w", clip(err))
 	}
 
 	if set.Keys == nil {

@@ -2,10 +2,7 @@ package identity_test
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,10 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/cosmosgate/cosmosgate/identity"
 )
 
 var errDown = errors.New("connection refused")
@@ -249,158 +247,23 @@ func TestCallersAtStartWaitForTheFirstFetch(t *testing.T) {
 	})
 }
 
-func TestKeyDocumentsAreNotTrustedBlindly(t *testing.T) {
+func TestOneIssuersOutageLeavesTheOthers(t *testing.T) {
 	t.Parallel()
-
-	for _, row := range []struct {
-		name     string
-		override func(*http.Request) (*http.Response, error)
-		want     any
-	}{
-		{"as it should be", nil, "accepted"},
-		{"keys: 2 MB", onKeys(answerBytes(http.StatusOK, `{"keys":[],"padding":"`+strings.Repeat("x", 2<<20)+`"}`)), "unavailable"},
-		{"keys: endless", onKeys(endless), "unavailable"},
-		{"keys: slower than ten seconds", onKeys(slow), "unavailable"},
-		{"keys: error page", onKeys(answerBytes(http.StatusInternalServerError, "<html>")), "unavailable"},
-		{"keys: HTML", onKeys(answerBytes(http.StatusOK, "<html>")), "unavailable"},
-		{"keys: no array", onKeys(answerBytes(http.StatusOK, `{}`)), "unavailable"},
-		{"keys: null", onKeys(answerBytes(http.StatusOK, `{"keys":null}`)), "unavailable"},
-		{"keys: array twice", onKeys(answerBytes(http.StatusOK, `{"keys":[],"keys":[]}`)), "unavailable"},
-		{"keys: 101", onKeys(answerBytes(http.StatusOK, `{"keys":[`+strings.Repeat(`{},`, 100)+`{}]}`)), "unavailable"},
-		{"keys: redirect", onKeys(redirect), "unavailable"},
-		{"keys: withdrawn, all of them", onKeys(answerBytes(http.StatusOK, `{"keys":[]}`)), 5004},
-		{"discovery: redirect", onDiscovery(redirect), "unavailable"},
-		{"discovery: 2 MB", onDiscovery(answerBytes(http.StatusOK, `{"padding":"`+strings.Repeat("x", 2<<20)+`"}`)), "unavailable"},
-		{"discovery: other issuer", onDiscovery(discovery("https://evil.example", corpURL+"/keys")), "unavailable"},
-		{"discovery: issuer with a slash more", onDiscovery(discovery(corpURL+"/", corpURL+"/keys")), "unavailable"},
-		{"discovery: keys over http", onDiscovery(discovery(corpURL, "http://login.corp.example/keys")), "unavailable"},
-		{"discovery: keys on this machine", onDiscovery(discovery(corpURL, "https://127.0.0.1/keys")), "unavailable"},
-		{"discovery: keys in a file", onDiscovery(discovery(corpURL, "file:///etc/passwd")), "unavailable"},
-		{"discovery: no keys", onDiscovery(discovery(corpURL, "")), "unavailable"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.provider.misbehave(row.override)
-				w.start(t)
-				time.Sleep(20 * time.Second)
-				w.expect(t, "first fetch", w.signer.sign(t, nil, w.person()), row.want)
-			})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		other := newSigner(t, "k9")
+		partner := newProvider("https://login.partner.example", other)
+		w.config.Issuers = append(w.config.Issuers, identity.Issuer{
+			Name: "partner", URL: partner.url, Audiences: []string{corpAudience}, HTTPClient: &http.Client{Transport: partner},
 		})
-	}
-}
+		partner.misbehave(down)
+		w.start(t)
+		w.expect(t, "the healthy issuer", w.signer.sign(t, nil, w.person()), "accepted")
+		w.expect(t, "the other", other.sign(t, nil, w.person().with(object{"iss": partner.url})), "unavailable")
 
-func answerBytes(status int, document string) func(*http.Request) (*http.Response, error) {
-	return func(*http.Request) (*http.Response, error) {
-		return respondBytes(status, http.Header{"Content-Type": {"application/json"}}, []byte(document)), nil
-	}
-}
-
-func redirect(*http.Request) (*http.Response, error) {
-	return respondBytes(http.StatusFound, http.Header{"Location": {corpURL + "/keys"}}, nil), nil
-}
-
-func discovery(issuer, keys string) func(*http.Request) (*http.Response, error) {
-	return func(*http.Request) (*http.Response, error) {
-		return respond(http.StatusOK, http.Header{"Content-Type": {"application/json"}}, object{"issuer": issuer, "jwks_uri": keys})
-	}
-}
-
-func slow(r *http.Request) (*http.Response, error) {
-	<-r.Context().Done()
-
-	return nil, r.Context().Err()
-}
-
-// spaces is a body without an end.
-type spaces struct{}
-
-func (spaces) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = ' '
-	}
-
-	return len(p), nil
-}
-
-func endless(*http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(spaces{}), ContentLength: -1}, nil
-}
-
-func TestKeysThatMustNotVerifyAreSkippedAndOthersServe(t *testing.T) {
-	t.Parallel()
-
-	for _, row := range []struct {
-		name string
-		key  func(s signer) jose.JSONWebKey
-	}{
-		{"for encryption", func(s signer) jose.JSONWebKey { return jose.JSONWebKey{Key: s.key.Public(), KeyID: s.kid, Use: "enc"} }},
-		{"for another algorithm", func(s signer) jose.JSONWebKey {
-			return jose.JSONWebKey{Key: s.key.Public(), KeyID: s.kid, Algorithm: "RS256"}
-		}},
-		{"private", func(s signer) jose.JSONWebKey { return jose.JSONWebKey{Key: s.key, KeyID: s.kid} }},
-		{"without kid", func(s signer) jose.JSONWebKey { return jose.JSONWebKey{Key: s.key.Public()} }},
-		{"symmetric", func(s signer) jose.JSONWebKey { return jose.JSONWebKey{Key: []byte("secret"), KeyID: s.kid} }},
-		{"another key under its kid", func(s signer) jose.JSONWebKey {
-			other := newRSASigner(s.kid)
-
-			return other.public()
-		}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				bad := newSigner(t, "k2")
-				w.provider.keys = append(w.provider.keys, row.key(bad))
-				w.start(t)
-				w.expect(t, "bad key", bad.sign(t, nil, w.person()), 5004)
-				w.expect(t, "good key", w.signer.sign(t, nil, w.person()), "accepted")
-			})
-		})
-	}
-}
-
-func TestAWeakKeyDoesNotServe(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const bits = 1024
-
-		key, err := rsa.GenerateKey(rand.Reader, bits)
-		if err != nil {
-			t.Fatal(err)
+		if err := w.gate.Ready(); err != nil {
+			t.Errorf("one issuer of two serves, but: %v", err)
 		}
-
-		w := newWorld(t)
-		weak := signer{kid: "weak", alg: jose.RS256, key: key}
-		w.provider.publish(w.signer, weak)
-		w.start(t)
-		w.expect(t, "weak key", weak.sign(t, nil, w.person()), 5004)
-	})
-}
-
-func TestTwoKeysUnderOneKidBothServe(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		twin, cousin := newSigner(t, "k1"), newRSASigner("k1")
-		w.provider.publish(w.signer, twin, cousin)
-		w.start(t)
-
-		for _, s := range []signer{w.signer, twin, cousin} {
-			w.expect(t, string(s.alg), s.sign(t, nil, w.person()), "accepted")
-		}
-	})
-}
-
-func TestManyKeysUnderOneKidAreRefused(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.provider.publish(w.signer, newSigner(t, "k1"), newSigner(t, "k1"), newSigner(t, "k1"), newSigner(t, "k1"))
-		w.start(t)
-		w.expect(t, "five keys", w.signer.sign(t, nil, w.person()), "unavailable")
 	})
 }
 
