@@ -451,6 +451,16 @@ func (q *Request) BodyLimit() (limit int64, inspect bool) {
 // ActivityID is the caller's x-ms-activity-id if it is a GUID, else "".
 func (q *Request) ActivityID() string { return q.activityID }
 
+// Target returns the names that the path addresses, for the record of a request that is refused before it is classified.
+// Empty where the path is above that level or made of resource ids.
+func (q *Request) Target() (database, container string) {
+	if q.address.rids {
+		return "", ""
+	}
+
+	return q.address.database, q.address.container
+}
+
 // Stripped returns the names of the headers that were dropped because they are on no list. They are the caller's choice:
 // a metric must not be labelled with them.
 func (q *Request) Stripped() []string { return q.stripped }

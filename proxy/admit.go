@@ -74,7 +74,17 @@ func (p *Proxy) authenticate(c *call) error {
 	}
 	c.principal, err = p.authenticator.Authenticate(c.r.Context(), credential)
 	if err != nil {
+		c.refused = shutOut(err)
 		return unauthenticated(err)
+	}
+	return nil
+}
+
+// shutOut is who was refused, if the credential told. The record wants to know.
+func shutOut(err error) *identity.Principal {
+	var refusal *identity.Error
+	if errors.As(err, &refusal) {
+		return refusal.Refused
 	}
 	return nil
 }
@@ -120,6 +130,12 @@ func (p *Proxy) classify(c *call) error {
 		return err //nolint:wrapcheck // a native error, as it is to be sent.
 	}
 	c.op = op
+	if len(op.PartitionKeys) > 0 {
+		c.keys = make([][]string, len(op.PartitionKeys))
+		for i, key := range op.PartitionKeys {
+			c.keys[i] = key
+		}
+	}
 	if op.Disposition != cosmos.Forward && op.Refusal != nil {
 		return op.Refusal
 	}
@@ -200,9 +216,9 @@ func (p *Proxy) refuse(c *call, err error) {
 	if !c.body.received && !c.late && c.r.ContentLength != 0 {
 		// The server reads a refused body before it sends the refusal; a caller that
 		// never sends it must not hold the connection.
-		_ = http.NewResponseController(c.w).SetReadDeadline(p.now().Add(min(lingerTimeout, p.limits.TransferTimeout)))
+		_ = http.NewResponseController(&c.w).SetReadDeadline(p.now().Add(min(lingerTimeout, p.limits.TransferTimeout)))
 	}
-	native.Write(c.w, c.activityID)
+	native.Write(&c.w, c.activityID)
 }
 
 // blame says whose fault a refusal is, unless a later stage has said so already.

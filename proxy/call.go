@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,10 +38,11 @@ const outcomeAnswered = audit.Answered
 // call is one request on its way through the stages. Each stage reads what the
 // earlier ones left and adds its own.
 type call struct {
-	w *countingWriter
+	w countingWriter
 	r *http.Request
 
 	start      time.Time
+	source     netip.Addr // not valid if the server gave none
 	activityID string
 	decisionID string
 	crowded    bool // beyond the in-flight cap
@@ -48,9 +50,12 @@ type call struct {
 	account   *account
 	request   *cosmos.Request
 	principal identity.Principal
+	refused   *identity.Principal // whom a genuine credential proved, and who is not let in
 	op        *cosmos.Operation
 	decision  policy.Decision
-	minimal   bool // the written item is taken out of the response
+	minimal   bool       // the written item is taken out of the response
+	keys      [][]string // partition keys of op
+	answer    answer
 	body      body
 	tokens    TokenSource
 	token     Token
@@ -74,9 +79,12 @@ type call struct {
 // accept takes a request in. From here on it will be recorded.
 func (p *Proxy) accept(w http.ResponseWriter, r *http.Request) *call {
 	c := &call{
-		w: &countingWriter{ResponseWriter: w}, r: r,
+		w: countingWriter{ResponseWriter: w}, r: r,
 		start: p.now(), decisionID: p.newID(), verdict: audit.Error,
 		crowded: p.inFlight.Add(1) > int64(p.limits.MaxInFlight),
+	}
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		c.source = from.Addr().Unmap().WithZone("")
 	}
 	c.activityID = c.decisionID
 	if sent := r.Header[headerActivityID]; len(sent) == 1 && len(sent[0]) == guidLength && uuid.Validate(sent[0]) == nil {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/cosmos"
 )
 
 // record writes down what became of a call. It always runs, also when the handler
@@ -35,14 +36,14 @@ func (p *Proxy) record(c *call) {
 		BytesIn: c.body.read(), BytesOut: c.w.bytes, Outcome: c.outcome,
 		Duration: total, GateDuration: gate, UpstreamDuration: c.upstreamTime,
 	}
-	if from := c.source(); from.IsValid() {
-		r.Source = from.String()
+	if c.source.IsValid() {
+		r.Source = c.source.String()
 	}
 	if c.account != nil {
 		r.Account = c.account.name
 	}
 	c.describeCaller(&r)
-	c.describeOperation(&r)
+	p.describeOperation(c, &r)
 	c.reservation.Commit(r)
 }
 
@@ -60,6 +61,9 @@ func (c *call) status() int {
 
 func (c *call) describeCaller(r *audit.Record) {
 	from := &c.principal
+	if c.refused != nil {
+		from = c.refused
+	}
 	if from.Kind == 0 {
 		return
 	}
@@ -74,20 +78,34 @@ func (c *call) describeCaller(r *audit.Record) {
 	}
 }
 
-func (c *call) describeOperation(r *audit.Record) {
+func (p *Proxy) describeOperation(c *call, r *audit.Record) {
 	r.Role, r.Identity, r.Policies = c.decision.Role, c.decision.Identity, c.decision.Policies
 	if c.op == nil {
+		if c.request != nil {
+			r.Database, r.Container = c.request.Target()
+		}
 		return
 	}
 	r.Operation = c.op.Type.String()
-	r.Actions = c.op.Actions.Names()
+	r.Actions = p.namesOf(c.op.Actions)
+	r.PartitionKeys = c.keys
 	r.Database, r.Container, r.Item = c.op.Database, c.op.Container, c.op.ID
-	if len(c.op.PartitionKeys) > 0 {
-		r.PartitionKeys = make([][]string, len(c.op.PartitionKeys))
-		for i, key := range c.op.PartitionKeys {
-			r.PartitionKeys[i] = key
-		}
+}
+
+// actionBits is how many data actions there are.
+const actionBits = 10
+
+// namesOf returns the names of a set of actions, made once for each set.
+func (p *Proxy) namesOf(actions cosmos.Actions) []string {
+	if int(actions) >= len(p.actions) {
+		return actions.Names()
 	}
+	if names := p.actions[actions].Load(); names != nil {
+		return *names
+	}
+	names := actions.Names()
+	p.actions[actions].Store(&names)
+	return names
 }
 
 // count counts a call by operation, decision and class of status.
