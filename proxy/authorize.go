@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"net/netip"
-
 	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/cosmos"
 	"github.com/cosmosgate/cosmosgate/identity"
@@ -61,13 +59,10 @@ func (c *call) question() policy.Request {
 		Resource:  policy.Resource{Account: c.account.name, Database: c.op.Database, Container: c.op.Container},
 		Ranged:    c.op.Scope == cosmos.ScopeRange,
 		NoData:    c.op.NoData,
-		Context:   policy.Context{SourceIP: c.source(), Time: c.start, AuthenticationStrength: c.principal.ACR},
-	}
-	if len(c.op.PartitionKeys) > 0 {
-		q.PartitionKeys = make([][]string, len(c.op.PartitionKeys))
-		for i, key := range c.op.PartitionKeys {
-			q.PartitionKeys[i] = key
-		}
+
+		PartitionKeys: c.keys,
+
+		Context: policy.Context{SourceIP: c.source, Time: c.start, AuthenticationStrength: c.principal.ACR},
 	}
 	if roles := c.r.Header[headerRole]; len(roles) == 1 {
 		q.Role = roles[0]
@@ -99,15 +94,6 @@ func asked(from *identity.Principal) policy.Principal {
 	default:
 		return policy.Principal{}
 	}
-}
-
-// source is the caller's address; not valid if the server gave none.
-func (c *call) source() netip.Addr {
-	from, err := netip.ParseAddrPort(c.r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return from.Addr().Unmap().WithZone("")
 }
 
 // denied is the native answer to a decision against the caller. A decision that

@@ -103,14 +103,20 @@ func BenchmarkGate(b *testing.B) {
 	}
 }
 
-// BenchmarkTokenInForce is the exchange stage: the upstream token from memory.
+// BenchmarkPointReadOverTLS is one request through the gate between two real servers;
+// its time includes the caller and the upstream.
 func BenchmarkPointReadOverTLS(b *testing.B) {
 	for _, row := range []struct {
-		name  string
-		http1 bool
-	}{{"HTTP1", true}, {"HTTP2", false}} {
+		name         string
+		http1, mixed bool
+	}{
+		{"HTTP 1.1 on both sides", true, false},
+		{"HTTP 1.1 to the gate and 2 upstream", true, true},
+		{"HTTP 2 to the gate and 1.1 upstream", false, true},
+		{"HTTP 2 on both sides", false, false},
+	} {
 		b.Run(row.name, func(b *testing.B) {
-			g := newGate(b, setup{http1: row.http1, handler: func(w http.ResponseWriter, _ *http.Request) { item(w, document) },
+			g := newGate(b, setup{http1: row.http1, mixed: row.mixed, handler: func(w http.ResponseWriter, _ *http.Request) { item(w, document) },
 				reserve: func() (proxy.Reservation, error) { return commit(func(audit.Record) {}), nil }})
 			b.ReportAllocs()
 			b.SetParallelism(16)
@@ -126,5 +132,20 @@ func BenchmarkPointReadOverTLS(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// TestPointReadStaysWithinItsAllocations guards the allow path. 13 of them are the
+// stand-in upstream's.
+func TestPointReadStaysWithinItsAllocations(t *testing.T) { //nolint:paralleltest // counts the allocations of the process.
+	const most = 40
+	p := benchProxy(t)
+	r := benchRequest(t, http.MethodGet, "/dbs/shop/colls/orders/docs/1", "")
+	w := &discarding{header: http.Header{}}
+	if got := testing.AllocsPerRun(200, func() {
+		clear(w.header)
+		p.ServeHTTP(w, r)
+	}); got > most {
+		t.Errorf("%v allocations, want at most %d", got, most)
 	}
 }

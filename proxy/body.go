@@ -76,7 +76,7 @@ func (b *body) again() (io.ReadCloser, error) {
 // readWhole reads the body into memory, as far as its limit allows.
 func (p *Proxy) readWhole(c *call) error {
 	began := p.now()
-	control := http.NewResponseController(c.w)
+	control := http.NewResponseController(&c.w)
 	// A server that can't set deadlines, such as a test's, has no slow callers either.
 	_ = control.SetReadDeadline(began.Add(p.limits.TransferTimeout))
 	held, err := readBounded(c.body.source, c.body.length, c.body.limit)

@@ -192,7 +192,7 @@ func (p *Proxy) write(c *call, status int, whole []byte) {
 // that the server still waits for included.
 func (p *Proxy) boundWrite(c *call) {
 	// A server that can't set deadlines, such as a test's, has no slow callers either.
-	_ = http.NewResponseController(c.w).SetWriteDeadline(p.now().Add(p.limits.TransferTimeout + lingerTimeout))
+	_ = http.NewResponseController(&c.w).SetWriteDeadline(p.now().Add(p.limits.TransferTimeout + lingerTimeout))
 }
 
 // forgetRID drops the names behind RIDs that upstream says are gone.

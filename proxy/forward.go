@@ -46,7 +46,8 @@ func (p *Proxy) forward(c *call) {
 		return
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end, or given up.
-	p.deliver(c, &answer{Response: response, ctx: ctx, patience: patience})
+	c.answer = answer{Response: response, ctx: ctx, patience: patience}
+	p.deliver(c, &c.answer)
 }
 
 // ask sends the request, and once more if upstream refused the token that signed it,
@@ -93,10 +94,9 @@ func (p *Proxy) roundTrip(ctx context.Context, c *call) (*http.Response, error) 
 }
 
 func (p *Proxy) upstreamHeader(c *call) http.Header {
-	date := p.now().UTC().Format(http.TimeFormat)
-	kind, link := c.op.Signing()
+	date := p.date()
 	header := c.op.UpstreamHeader(cosmos.UpstreamOptions{
-		Authorization:    c.token.sign(c.op.Method(), kind, link, date),
+		Authorization:    c.token.sign(c.op, date),
 		Date:             date,
 		ActivityID:       c.activityID,
 		ReturnMinimal:    c.minimal,
@@ -109,6 +109,23 @@ func (p *Proxy) upstreamHeader(c *call) http.Header {
 		header["Accept-Encoding"] = []string{"identity"}
 	}
 	return header
+}
+
+// second is a second of time, written as x-ms-date.
+type second struct {
+	unix int64
+	text string
+}
+
+// date is the time as x-ms-date; it is written once a second.
+func (p *Proxy) date() string {
+	now := p.now()
+	if last := p.lastDate.Load(); last != nil && last.unix == now.Unix() {
+		return last.text
+	}
+	written := &second{unix: now.Unix(), text: now.UTC().Format(http.TimeFormat)}
+	p.lastDate.Store(written)
+	return written.text
 }
 
 // boundItems forces the page size down to a limit; -1 and absence mean upstream's own choice.

@@ -181,6 +181,7 @@ type setup struct {
 	reserve      proxy.Recorder
 	limits       proxy.Limits
 	http1        bool // on both sides; else HTTP/2 on both
+	mixed        bool // the other version upstream
 	notReady     bool // do not wait for the account document
 	serviceDown  bool
 	edit         func(*proxy.Config)
@@ -207,7 +208,7 @@ func newGate(t testing.TB, with setup) *gate {
 	pool := x509.NewCertPool()
 	pool.AddCert(g.service.server.Certificate())
 	g.upstream = proxy.NewTransport(proxy.TransportOptions{
-		TLS: &tls.Config{RootCAs: pool, ServerName: "example.com", MinVersion: tls.VersionTLS12}, HTTP2: !with.http1,
+		TLS: &tls.Config{RootCAs: pool, ServerName: "example.com", MinVersion: tls.VersionTLS12}, HTTP2: with.http1 == with.mixed,
 	})
 	g.upstream.DialContext = dialTo(g.service.server.Listener.Addr().String())
 
@@ -245,7 +246,7 @@ func startService(t testing.TB, with setup) *service {
 		s.handler = func(w http.ResponseWriter, _ *http.Request) { item(w, `{"id":"1"}`) }
 	}
 	s.server = httptest.NewUnstartedServer(s)
-	s.server.EnableHTTP2 = !with.http1
+	s.server.EnableHTTP2 = with.http1 == with.mixed
 	s.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.server.StartTLS()
 	t.Cleanup(func() {

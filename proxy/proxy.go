@@ -33,6 +33,8 @@ type Proxy struct {
 	buffers  *sync.Pool
 	inFlight atomic.Int64
 	metrics  *metrics
+	lastDate atomic.Pointer[second]
+	actions  [1 << actionBits]atomic.Pointer[[]string] // names of each set of actions seen
 }
 
 // ErrNotReady is wrapped by what [Proxy.Ready] returns.

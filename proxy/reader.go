@@ -34,6 +34,12 @@ type resource struct {
 	link string // resource link that a key signs
 }
 
+// Method implements signable.
+func (resource) Method() string { return http.MethodGet }
+
+// Signing implements signable.
+func (r resource) Signing() (resourceType, resourceLink string) { return r.kind, r.link }
+
 // read gets one resource under the reader's identity, renewing its token once.
 func (a *account) read(ctx context.Context, from resource) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, ownReadTimeout)
@@ -64,7 +70,7 @@ func (a *account) readOnce(ctx context.Context, from resource, token Token) (bod
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
 			"Accept":        {"application/json"},
-			"Authorization": {token.sign(http.MethodGet, from.kind, from.link, date)},
+			"Authorization": {token.sign(from, date)},
 			"User-Agent":    {ownUserAgent},
 			"X-Ms-Date":     {date},
 			"X-Ms-Version":  {ownVersion},

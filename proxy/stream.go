@@ -33,7 +33,7 @@ func (p *Proxy) stream(c *call, from *answer) {
 		return
 	}
 	p.begin(c, from)
-	flusher := http.NewResponseController(c.w)
+	flusher := http.NewResponseController(&c.w)
 	for {
 		if n > 0 && !p.pass(c, buffer[:n]) {
 			return
@@ -78,7 +78,7 @@ func (p *Proxy) begin(c *call, from *answer) {
 	if _, sent := h[headerActivityID]; !sent {
 		h[headerActivityID] = []string{c.activityID}
 	}
-	if from.ContentLength > 0 {
+	if _, sent := h["Content-Length"]; !sent && from.ContentLength > 0 {
 		h["Content-Length"] = []string{strconv.FormatInt(from.ContentLength, 10)}
 	}
 	p.boundWrite(c)
@@ -118,7 +118,7 @@ func (p *Proxy) cutShort(c *call, from *answer, err error) {
 		return
 	}
 	// What was written so far goes out, so that the record's status and bytes are true.
-	_ = http.NewResponseController(c.w).Flush()
+	_ = http.NewResponseController(&c.w).Flush()
 	c.outcome = audit.Partial
 	c.detail = err.Error()
 	if cause := context.Cause(from.ctx); cause != nil {

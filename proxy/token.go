@@ -61,14 +61,22 @@ func (t Token) equal(other Token) bool {
 	return t.authorization == other.authorization && hmac.Equal(t.key, other.key)
 }
 
+// signable is a request as a key signs it.
+type signable interface {
+	Method() string
+	// Signing returns the resource type and the resource link.
+	Signing() (resourceType, resourceLink string)
+}
+
 // sign returns the Authorization header of a request. Only an emulator's key signs
 // what it is given; an Entra token is the same for every request.
-func (t Token) sign(method, resourceType, resourceLink, date string) string {
+func (t Token) sign(of signable, date string) string {
 	if t.key == nil {
 		return t.authorization
 	}
+	resourceType, resourceLink := of.Signing()
 	mac := hmac.New(sha256.New, t.key)
-	mac.Write([]byte(strings.ToLower(method) + "\n" + strings.ToLower(resourceType) + "\n" + resourceLink + "\n" +
+	mac.Write([]byte(strings.ToLower(of.Method()) + "\n" + strings.ToLower(resourceType) + "\n" + resourceLink + "\n" +
 		strings.ToLower(date) + "\n\n"))
 	return url.QueryEscape("type=master&ver=1.0&sig=" + base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }
