@@ -42,7 +42,6 @@ func benchWorld(tb testing.TB, s signer) *world {
 	return w.running(tb)
 }
 
-//nolint:paralleltest // Allocations are counted for the whole process.
 func TestACachedTokenCostsNoAllocation(t *testing.T) {
 	w := benchWorld(t, newSigner(t, "k1"))
 

@@ -60,14 +60,19 @@ type house struct {
 	oidc   *oidc.Provider
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t *testing.T, identities ...devidp.ManagedIdentity) *house {
 	t.Helper()
 
 	h := &house{clock: &clock{}}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
 	base := "http://" + server.Listener.Addr().String()
 
-	provider, err := devidp.New(config(base+"/dev", h.clock))
+	c := config(base+"/dev", h.clock)
+	if identities != nil {
+		c.Identities = identities
+	}
+
+	provider, err := devidp.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,39 +347,36 @@ func TestDoubtfulAuthorizationRequestsAreRefused(t *testing.T) {
 func TestACodeIsGoodOnceForItsClientAndVerifier(t *testing.T) {
 	t.Parallel()
 
+	h := newHouse(t)
+
 	for _, row := range []struct {
 		name   string
-		change func(h *house, c *oauth2.Config, verifier *string)
+		change func(c *oauth2.Config, verifier *string)
 		want   string
 	}{
-		{"honest", func(*house, *oauth2.Config, *string) {}, ""},
-		{"other verifier", func(_ *house, _ *oauth2.Config, v *string) { *v = oauth2.GenerateVerifier() }, "invalid_grant"},
-		{"no verifier", func(_ *house, _ *oauth2.Config, v *string) { *v = "" }, "invalid_grant"},
-		{"other redirect", func(_ *house, c *oauth2.Config, _ *string) { c.RedirectURL = "http://127.0.0.1:1/callback" }, "invalid_grant"},
-		{"other client", func(_ *house, c *oauth2.Config, _ *string) { c.ClientID, c.ClientSecret = serviceID, secret }, "invalid_grant"},
-		{"unknown client", func(_ *house, c *oauth2.Config, _ *string) { c.ClientID = "stranger" }, "invalid_client"},
-		{"secret of a public client", func(_ *house, c *oauth2.Config, _ *string) { c.ClientSecret = "x" }, "invalid_client"},
-		{"late", func(h *house, _ *oauth2.Config, _ *string) { h.clock.advance(time.Minute) }, "invalid_grant"},
+		{"honest", func(*oauth2.Config, *string) {}, ""},
+		{"other verifier", func(_ *oauth2.Config, v *string) { *v = oauth2.GenerateVerifier() }, "invalid_grant"},
+		{"no verifier", func(_ *oauth2.Config, v *string) { *v = "" }, "invalid_grant"},
+		{"other redirect", func(c *oauth2.Config, _ *string) { c.RedirectURL = "http://127.0.0.1:1/callback" }, "invalid_grant"},
+		{"other client", func(c *oauth2.Config, _ *string) { c.ClientID, c.ClientSecret = serviceID, secret }, "invalid_grant"},
+		{"unknown client", func(c *oauth2.Config, _ *string) { c.ClientID = "stranger" }, "invalid_client"},
+		{"secret of a public client", func(c *oauth2.Config, _ *string) { c.ClientSecret = "x" }, "invalid_client"},
+		{"late", func(*oauth2.Config, *string) { h.clock.advance(time.Minute) }, "invalid_grant"},
 	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
+		config, verifier := h.config("openid"), oauth2.GenerateVerifier()
+		answer, _ := h.visit(t, http.MethodGet, config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier),
+			oauth2.SetAuthURLParam("login_hint", "ann")), nil)
 
-			h := newHouse(t)
-			config, verifier := h.config("openid"), oauth2.GenerateVerifier()
-			answer, _ := h.visit(t, http.MethodGet, config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier),
-				oauth2.SetAuthURLParam("login_hint", "ann")), nil)
+		row.change(&config, &verifier)
 
-			row.change(h, &config, &verifier)
+		_, err := config.Exchange(h.ctx, answer.Get("code"), oauth2.VerifierOption(verifier))
+		if err == nil && row.want == "" {
+			_, err = config.Exchange(h.ctx, answer.Get("code"), oauth2.VerifierOption(verifier))
+			row.want = "invalid_grant" // the second time
+		}
 
-			_, err := config.Exchange(h.ctx, answer.Get("code"), oauth2.VerifierOption(verifier))
-			if err == nil && row.want == "" {
-				_, err = config.Exchange(h.ctx, answer.Get("code"), oauth2.VerifierOption(verifier))
-				row.want = "invalid_grant" // the second time
-			}
-
-			if diff := cmp.Diff(row.want, refusal(t, err)); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
+		if diff := cmp.Diff(row.want, refusal(t, err)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", row.name, diff)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package devidp_test
 
 import (
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -18,27 +17,17 @@ import (
 
 const cosmosScope = "https://cosmos.azure.com/.default"
 
-// host pretends to be an App Service with identities, through the environment that azidentity reads. The identities are new each
-// time, because that library keeps tokens per client id for the whole process.
-func host(t *testing.T) (*house, []devidp.ManagedIdentity) {
+// host pretends to be an App Service with n identities, through the environment that azidentity reads. The identities are new
+// each time, because that library keeps tokens per client id for the whole process.
+func host(t *testing.T, n int) (*house, []devidp.ManagedIdentity) {
 	t.Helper()
 
-	identities := []devidp.ManagedIdentity{
-		{ClientID: uuid.NewString(), ObjectID: uuid.NewString()},
-		{ClientID: uuid.NewString(), ObjectID: uuid.NewString()},
+	identities := make([]devidp.ManagedIdentity, n)
+	for i := range identities {
+		identities[i] = devidp.ManagedIdentity{ClientID: uuid.NewString(), ObjectID: uuid.NewString()}
 	}
 
-	h := newHouse(t)
-
-	provider, err := devidp.New(devidp.Config{
-		Issuer: h.Issuer(), Audience: audience, Identities: identities, IdentityHeader: header,
-		Clock: h.clock.now, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	h.Provider = provider
+	h := newHouse(t, identities...)
 
 	t.Setenv("IDENTITY_ENDPOINT", h.IdentityEndpoint())
 	t.Setenv("IDENTITY_HEADER", header)
@@ -59,9 +48,8 @@ func getToken(t *testing.T, client *http.Client, id azidentity.ManagedIDKind) (a
 	return credential.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{cosmosScope}})
 }
 
-//nolint:paralleltest // The library reads the environment.
 func TestAzidentityGetsATokenPerClientID(t *testing.T) {
-	h, identities := host(t)
+	h, identities := host(t, 2)
 
 	for _, identity := range identities {
 		token, err := getToken(t, h.client, azidentity.ClientID(identity.ClientID))
@@ -88,9 +76,8 @@ func TestAzidentityGetsATokenPerClientID(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // The library reads the environment.
 func TestAzidentityMeetsTheFaultsThatAHostHas(t *testing.T) {
-	for _, row := range []struct {
+	rows := []struct {
 		name  string
 		fault devidp.Fault
 		want  string // "token", "expired token" or "error"
@@ -101,32 +88,33 @@ func TestAzidentityMeetsTheFaultsThatAHostHas(t *testing.T) {
 		{"malformed", devidp.Fault{Malformed: true}, "error"},
 		{"slow", devidp.Fault{Delay: time.Millisecond}, "token"},
 		{"expired", devidp.Fault{Expired: true}, "expired token"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			h, identities := host(t)
-			h.Inject(devidp.EndpointManagedIdentity, row.fault)
+		{"and healthy again", devidp.Fault{}, "token"},
+	}
 
-			token, err := getToken(t, h.client, azidentity.ClientID(identities[0].ClientID))
+	h, identities := host(t, len(rows))
 
-			got := "token"
+	for i, row := range rows {
+		h.Inject(devidp.EndpointManagedIdentity, row.fault)
 
-			switch {
-			case err != nil:
-				got = "error"
-			case token.ExpiresOn.Before(h.clock.now()):
-				got = "expired token"
-			}
+		token, err := getToken(t, h.client, azidentity.ClientID(identities[i].ClientID))
 
-			if diff := cmp.Diff(row.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s\n%v", diff, err)
-			}
-		})
+		got := "token"
+
+		switch {
+		case err != nil:
+			got = "error"
+		case token.ExpiresOn.Before(h.clock.now()):
+			got = "expired token"
+		}
+
+		if diff := cmp.Diff(row.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s\n%v", row.name, diff, err)
+		}
 	}
 }
 
-//nolint:paralleltest // The library reads the environment.
 func TestAzidentityIsRefusedIdentitiesThatTheHostLacks(t *testing.T) {
-	h, identities := host(t)
+	h, identities := host(t, 2)
 
 	for name, id := range map[string]azidentity.ManagedIDKind{
 		"unknown client id":         azidentity.ClientID(uuid.NewString()),
