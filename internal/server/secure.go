@@ -27,7 +27,7 @@ type secureListener struct {
 	timeout time.Duration
 
 	ready  chan net.Conn
-	failed chan error // holds why accepting ended
+	failed chan error      // holds why accepting ended
 	closed context.Context //nolint:containedctx // Ends handshakes with the listener, whose life no function spans.
 	close  context.CancelFunc
 }
@@ -83,12 +83,12 @@ func (l *secureListener) handshake(conn net.Conn) {
 
 // explain tells a client that it sent HTTP where TLS is spoken.
 func (l *secureListener) explain(err error) {
-	var clear tls.RecordHeaderError
-	if l.refuse == nil || !errors.As(err, &clear) || clear.Conn == nil || clear.RecordHeader[0] < 'A' || clear.RecordHeader[0] > 'Z' {
+	var notTLS tls.RecordHeaderError
+	if l.refuse == nil || !errors.As(err, &notTLS) || notTLS.Conn == nil || notTLS.RecordHeader[0] < 'A' || notTLS.RecordHeader[0] > 'Z' {
 		return
 	}
-	_, _ = clear.Conn.Write(l.refuse.answer(Unreadable{
-		Status: http.StatusBadRequest, Reason: "HTTP request to an HTTPS port", Source: clear.Conn.RemoteAddr().String(),
+	_, _ = notTLS.Conn.Write(l.refuse.answer(Unreadable{
+		Status: http.StatusBadRequest, Reason: "HTTP request to an HTTPS port", Source: notTLS.Conn.RemoteAddr().String(),
 	}))
 }
 
