@@ -1,12 +1,10 @@
 package policy
 
 import (
-	"cmp"
 	"iter"
 	"math/bits"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cedar-policy/cedar-go"
 )
@@ -80,21 +78,6 @@ type judgement struct {
 	forbidden Actions
 	denials   []*statement
 	tallies   []tally
-}
-
-// tally is how far one role goes towards the request.
-type tally struct {
-	role     *role
-	granted  Actions
-	blocked  []blocked
-	policies []string
-}
-
-// blocked is an action that a role allows under another partition key only.
-type blocked struct {
-	action  Actions
-	outcome keyOutcome
-	detail  string
 }
 
 // judge decides a well-formed request by the statements that find returns, and
@@ -197,24 +180,6 @@ func (j *judgement) weigh(found []filed, action Actions) {
 	}
 }
 
-// book adds one permitted action to the tally of its role.
-func (j *judgement) book(s *statement, action Actions) {
-	i := slices.IndexFunc(j.tallies, func(t tally) bool { return t.role == s.role })
-	if i < 0 {
-		i = len(j.tallies)
-		j.tallies = append(j.tallies, tally{role: s.role})
-	}
-	t := &j.tallies[i]
-	if outcome, detail := j.fits(s.key, action); outcome != keyFits {
-		t.blocked = append(t.blocked, blocked{action, outcome, detail})
-		return
-	}
-	t.granted |= action
-	if !slices.Contains(t.policies, s.origin) {
-		t.policies = append(t.policies, s.origin)
-	}
-}
-
 // fits checks a partition key, where the action needs one.
 func (j *judgement) fits(key *keyGrant, action Actions) (keyOutcome, string) {
 	if key == nil || action == ReadMetadata || j.request.NoData {
@@ -243,93 +208,6 @@ func (j *judgement) denied() Decision {
 func sortedOnce(s []string) []string {
 	slices.Sort(s)
 	return slices.Compact(s)
-}
-
-// choose returns the effective role: the one asked for if it allows everything,
-// else the first by rank that does. Nil if none does.
-func (j *judgement) choose() *tally {
-	var best *tally
-	for i := range j.tallies {
-		t := &j.tallies[i]
-		if t.granted != j.required {
-			continue
-		}
-		if t.role.name == j.request.Role {
-			return t
-		}
-		if best == nil || t.role.rank < best.role.rank {
-			best = t
-		}
-	}
-	return best
-}
-
-// unmatched explains why no role allows the request.
-func (j *judgement) unmatched() Decision {
-	var reachable Actions
-	var near Decision
-	var nearest obstacle
-	for i := range j.tallies {
-		t := &j.tallies[i]
-		within := t.within()
-		reachable |= within
-		if within != j.required {
-			continue
-		}
-		o := t.obstacle()
-		if near.Reason != ReasonNoPolicy && o.compare(nearest) >= 0 {
-			continue
-		}
-		nearest = o
-		near = Decision{Reason: o.reason(), Missing: j.required &^ t.granted, Detail: "role " + t.role.name + " " + o.detail}
-	}
-	if near.Reason != ReasonNoPolicy {
-		return near
-	}
-	if missing := j.required &^ reachable; missing != 0 {
-		return Decision{Reason: ReasonNoRole, Missing: missing, Detail: "no role allows " + missing.String() + " on " + j.request.Resource.String()}
-	}
-	return Decision{Reason: ReasonNoRole, Missing: j.required, Detail: "no single role allows all of " + j.required.String()}
-}
-
-// within returns the actions that the role allows under some partition key.
-func (t *tally) within() Actions {
-	actions := t.granted
-	for _, b := range t.blocked {
-		actions |= b.action
-	}
-	return actions
-}
-
-// obstacle is what keeps a role, that otherwise would, from allowing a request.
-type obstacle struct {
-	outcome keyOutcome
-	rank    int
-	detail  string
-}
-
-// obstacle returns the first reason why an action is blocked. What the caller
-// can change comes before what only the directory can.
-func (t *tally) obstacle() obstacle {
-	first := obstacle{outcome: keyAttributeMissing + 1}
-	for _, b := range t.blocked {
-		o := obstacle{outcome: b.outcome, rank: t.role.rank, detail: b.detail}
-		if t.granted&b.action == 0 && o.compare(first) < 0 {
-			first = o
-		}
-	}
-	return first
-}
-
-func (o obstacle) compare(p obstacle) int {
-	return cmp.Or(cmp.Compare(o.outcome, p.outcome), cmp.Compare(o.rank, p.rank), strings.Compare(o.detail, p.detail))
-}
-
-func (o obstacle) reason() Reason {
-	if o.outcome == keyAttributeMissing {
-		return ReasonMissingAttribute
-	}
-	return ReasonPartitionKey
 }
 
 // oblige allows the request under the role, with what guardrails add.
@@ -382,32 +260,4 @@ func (o Obligations) count() int {
 		return 1
 	}
 	return 0
-}
-
-// validity is how long a decision may be remembered: from the last moment at
-// which a binding that concerns it began or ended until the next. Never, if a
-// condition reads the clock.
-type validity struct {
-	from, until time.Time
-	never       bool
-}
-
-func (v *validity) narrow(s *statement, now time.Time) {
-	v.never = v.never || (s.when != nil && s.when.readsTime)
-	for _, boundary := range [...]time.Time{s.starts, s.expires} {
-		switch {
-		case boundary.IsZero():
-		case boundary.After(now):
-			if v.until.IsZero() || boundary.Before(v.until) {
-				v.until = boundary
-			}
-		case boundary.After(v.from):
-			v.from = boundary
-		}
-	}
-}
-
-// holds reports whether the decision may be used at the given time.
-func (v *validity) holds(at time.Time) bool {
-	return !v.never && !at.Before(v.from) && (v.until.IsZero() || at.Before(v.until))
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 )
@@ -135,4 +136,32 @@ func (s *Set) question(q *Request) (question, bool) {
 func (a *answer) answers(q *Request) bool {
 	return a.validity.holds(q.Context.Time) &&
 		(q.Principal.Kind != KindApplication || maps.Equal(a.attributes, q.Principal.Attributes))
+}
+
+// validity is how long a decision may be remembered: from the last moment at
+// which a binding that concerns it began or ended until the next. Never, if a
+// condition reads the clock.
+type validity struct {
+	from, until time.Time
+	never       bool
+}
+
+func (v *validity) narrow(s *statement, now time.Time) {
+	v.never = v.never || (s.when != nil && s.when.readsTime)
+	for _, boundary := range [...]time.Time{s.starts, s.expires} {
+		switch {
+		case boundary.IsZero():
+		case boundary.After(now):
+			if v.until.IsZero() || boundary.Before(v.until) {
+				v.until = boundary
+			}
+		case boundary.After(v.from):
+			v.from = boundary
+		}
+	}
+}
+
+// holds reports whether the decision may be used at the given time.
+func (v *validity) holds(at time.Time) bool {
+	return !v.never && !at.Before(v.from) && (v.until.IsZero() || at.Before(v.until))
 }
