@@ -39,12 +39,17 @@ func (b *batch) putUser(d Delta) error {
 	id := given.ID
 	old := b.user(id)
 	next := &user{
-		connection: given.Connection, externalID: given.ExternalID, userName: given.UserName,
+		connection: b.state.text(given.Connection), externalID: given.ExternalID, userName: given.UserName,
 		folded: Fold(given.UserName), active: given.Active, attributes: b.state.shared(given.Attributes),
 		document: slices.Clone(given.Document), revision: given.Revision, generation: d.Version,
 		created: given.Created.UnixMilli(), modified: given.Modified.UnixMilli(),
 	}
 	next.emails = foldAll(given.Emails)
+	for i, e := range next.emails {
+		if e == next.folded { // most addresses are the user's name as well
+			next.emails[i] = next.folded
+		}
+	}
 	if old == nil {
 		if b.place(id) == nil {
 			b.newSlot(id)
@@ -147,6 +152,10 @@ func (b *batch) changeMember(group *slot, member ID, d Delta) {
 	if place == nil {
 		return
 	}
+	if b.loading {
+		b.loadMember(group, place, add)
+		return
+	}
 	if u := b.user(member); u != nil {
 		direct, changed := b.withEdge(u.direct, group.ordinal, add)
 		if !changed {
@@ -166,6 +175,30 @@ func (b *batch) changeMember(group *slot, member ID, d Delta) {
 		record(b, b.groups, member, &next)
 		b.regroup[place] = struct{}{}
 		b.setEdge(group, place.ordinal, add)
+	}
+}
+
+// loadMember is changeMember while nobody reads yet: it alters the records
+// themselves, which saves a copy of the user for each of its memberships.
+func (b *batch) loadMember(group, place *slot, add bool) {
+	var list *[]uint32
+	if u := b.user(place.id); u != nil {
+		list = &u.direct
+	} else if g := b.group(place.id); g != nil {
+		list = &g.parents
+		b.regroup[place] = struct{}{}
+	} else {
+		return
+	}
+	at, found := slices.BinarySearch(*list, group.ordinal)
+	switch {
+	case found == add:
+	case add:
+		*list = slices.Insert(*list, at, group.ordinal)
+		group.members.add(place.ordinal)
+	default:
+		*list = slices.Delete(*list, at, at+1)
+		group.members.remove(place.ordinal)
 	}
 }
 
@@ -207,6 +240,15 @@ func (s *state) shared(attributes map[string]string) map[string]string {
 		s.attributes[key] = attributes
 	}
 	return attributes
+}
+
+// text returns one string for equal connection names.
+func (s *state) text(name string) string {
+	if known, ok := s.texts[name]; ok {
+		return known
+	}
+	s.texts[name] = name
+	return name
 }
 
 // maxSharedAttributes bounds how many attribute sets are remembered for sharing.

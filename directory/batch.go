@@ -22,6 +22,8 @@ type batch struct {
 	// regroup are the slots under a changed edge or group.
 	regroup map[*slot]struct{}
 	rename  bool
+	// loading means that nobody reads the state yet.
+	loading bool
 	deltas  []Delta
 	undo    []func()
 }
@@ -72,9 +74,14 @@ func record[K comparable, V any](b *batch, m map[K]V, k K, v V) {
 	})
 }
 
-// emit numbers a delta, applies it and queues it for the log.
+// emit dates a delta, applies it and queues it for the log.
 func (b *batch) emit(d Delta) error {
 	d.Time = b.now
+	return b.emitAt(d)
+}
+
+// emitAt is emit for a delta that keeps its own time.
+func (b *batch) emitAt(d Delta) error {
 	d.Version = b.state.version + uint64(len(b.deltas)) + 1
 	if err := b.apply(d); err != nil {
 		return err

@@ -77,6 +77,7 @@ const loadChunk = 8192
 // load replays the log. Ancestors are computed once, at the end.
 func (d *Directory) load() error {
 	b := newBatch(d.state, d.config.Clock())
+	b.loading = true
 	regroup := map[*slot]struct{}{}
 	pending := 0
 	flush := func() {
@@ -86,6 +87,7 @@ func (d *Directory) load() error {
 		b.regroup = nil
 		d.state.publish(b)
 		b = newBatch(d.state, d.config.Clock())
+		b.loading = true
 		pending = 0
 	}
 	err := d.log.Tail(context.Background(), 0, func(delta Delta) error {

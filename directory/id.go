@@ -23,7 +23,10 @@ const (
 )
 
 // newID returns an id that is greater than all before.
-func (d *Directory) newID() (ID, error) { return d.ids.next(d.config.Clock()) }
+func (d *Directory) newID() (ID, error) {
+	d.ids.last = max(d.ids.last, d.state.lastID) // an import brings ids of its own
+	return d.ids.next(d.config.Clock())
+}
 
 func (s *idSource) next(now time.Time) (ID, error) {
 	var id uuid.UUID

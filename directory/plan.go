@@ -18,6 +18,8 @@ type planner struct {
 	connection string
 	newID      func() (ID, error)
 	created    ID
+	// relinked are users whose external id changed or went away.
+	relinked []ID
 }
 
 // plan validates and applies one change.
@@ -77,6 +79,9 @@ func (p *planner) editUser(c EditUser) (Result, error) {
 	}
 	if err := p.free(next, c.ID); err != nil {
 		return Result{}, err
+	}
+	if old.ExternalID != "" && old.ExternalID != next.ExternalID {
+		p.relinked = append(p.relinked, c.ID)
 	}
 	next.Revision++
 	return Result{ID: c.ID, Revision: next.Revision, Changed: true}, p.emit(userDelta(next))

@@ -28,6 +28,7 @@ type state struct {
 	nextOrdinal uint32
 	lastID      ID
 	attributes  map[string]map[string]string
+	texts       map[string]string
 }
 
 // space is a set of values that must be unique within a connection.
@@ -95,7 +96,7 @@ type population struct {
 }
 
 func newState() *state {
-	s := &state{seed: maphash.MakeSeed(), attributes: map[string]map[string]string{}}
+	s := &state{seed: maphash.MakeSeed(), attributes: map[string]map[string]string{}, texts: map[string]string{}}
 	hashName := func(k nameKey) uint64 {
 		return maphash.String(s.seed, k.value) ^ 31*maphash.String(s.seed, k.connection)
 	}

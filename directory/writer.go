@@ -35,8 +35,9 @@ func (d *Directory) Apply(ctx context.Context, connection string, changes ...Cha
 		return nil, fmt.Errorf("%w: no connection", errPlan)
 	}
 	var results []Result
+	var p planner
 	err := d.submit(ctx, func(b *batch) error {
-		p := planner{batch: b, connection: connection, newID: d.newID}
+		p = planner{batch: b, connection: connection, newID: d.newID}
 		results = make([]Result, 0, len(changes))
 		for _, change := range changes {
 			result, err := p.plan(change)
@@ -49,6 +50,9 @@ func (d *Directory) Apply(ctx context.Context, connection string, changes ...Cha
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, id := range p.relinked {
+		d.config.Logger.Warn("link of a user was cut", "connection", connection, "user", id)
 	}
 	return results, nil
 }

@@ -30,10 +30,6 @@ func newMetrics() *metrics {
 	}
 }
 
-func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.errors, m.duration}
-}
-
 func (m *metrics) observe(connection, method string, status int, kind Kind, took time.Duration) {
 	method = knownMethod(method)
 	m.requests.WithLabelValues(connection, method, strconv.Itoa(status)).Inc()
@@ -51,4 +47,66 @@ func knownMethod(method string) string {
 	default:
 		return "other"
 	}
+}
+
+// census reads what the directory holds when somebody scrapes.
+type census struct {
+	server                            *Server
+	users, active, linked, groups     *prometheus.Desc
+	lastContact, lastWrite, heartbeat *prometheus.Desc
+}
+
+func newCensus(s *Server) *census {
+	describe := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, []string{"connection"}, nil)
+	}
+	return &census{
+		server: s,
+		users:  describe("cosmosgate_directory_users", "Users by connection, inactive ones too."),
+		active: describe("cosmosgate_directory_active_users", "Active users by connection."),
+		linked: describe("cosmosgate_directory_linked_users", "Users with an external id by connection."),
+		groups: describe("cosmosgate_directory_groups", "Groups by connection."),
+		lastContact: describe("cosmosgate_scim_last_contact_timestamp_seconds",
+			"Last request with a valid token since the start, Unix time, 0 for never."),
+		lastWrite: describe("cosmosgate_scim_last_write_timestamp_seconds",
+			"Last change since the start, Unix time, 0 for never."),
+		heartbeat: prometheus.NewDesc("cosmosgate_directory_healthy",
+			"1 while the directory can be written to.", nil, nil),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *census) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.users, c.active, c.linked, c.groups, c.lastContact, c.lastWrite, c.heartbeat} {
+		out <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *census) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for name, connection := range c.server.connections {
+		counts := connection.directory.Counts(name)
+		gauge(c.users, float64(counts.Users), name)
+		gauge(c.active, float64(counts.Active), name)
+		gauge(c.linked, float64(counts.Linked), name)
+		gauge(c.groups, float64(counts.Groups), name)
+		contact, write := connection.contact.times()
+		gauge(c.lastContact, unixSeconds(contact), name)
+		gauge(c.lastWrite, unixSeconds(write), name)
+	}
+	healthy := 1.0
+	if c.server.config.Directory.Healthy() != nil {
+		healthy = 0
+	}
+	gauge(c.heartbeat, healthy)
+}
+
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.Unix())
 }

@@ -75,8 +75,10 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// Collectors returns the server's metrics.
-func (s *Server) Collectors() []prometheus.Collector { return s.metrics.collectors() }
+// Collectors returns the server's metrics and those of its directory.
+func (s *Server) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{s.metrics.requests, s.metrics.errors, s.metrics.duration, newCensus(s)}
+}
 
 // call is a request after everything that is HTTP's.
 type call struct {

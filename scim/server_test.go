@@ -14,6 +14,7 @@ import (
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/scim"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestEverySpellingOfRemovingMembersLeavesExactlyTheOthers(t *testing.T) {
@@ -330,6 +331,37 @@ func TestAWrongConfigurationIsRefusedWhole(t *testing.T) {
 	for _, part := range []string{"required", "PublicURL", "name", "dialect", "rate"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q isn't told in %q", part, err)
+		}
+	}
+}
+
+func TestMetricsCountRequestsErrorsAndRecords(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	g.user(t, "a")
+	g.want(t, http.StatusConflict, http.MethodPost, "/Users", `{"userName":"A"}`)
+	registry := prometheus.NewPedanticRegistry()
+	for _, c := range g.Collectors() {
+		if err := registry.Register(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			got[f.GetName()] += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	for name, want := range map[string]float64{
+		"cosmosgate_scim_requests_total": 2, "cosmosgate_scim_errors_total": 1,
+		"cosmosgate_directory_users": 1, "cosmosgate_directory_healthy": 1,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
 	}
 }

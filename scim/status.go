@@ -61,6 +61,13 @@ func (c *contact) wrote(now time.Time) {
 	c.write = now
 }
 
+// times returns the last contact and the last write.
+func (c *contact) times() (time.Time, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last, c.write
+}
+
 func (c *contact) failed(now time.Time, method, path string, e *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,0 +1,83 @@
+package directory_test
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAnExportImportedElsewhereIsTheSameDirectory(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	ann, bob := h.user(t, "ann"), h.user(t, "bob")
+	inner := h.group(t, "inner", ann, bob)
+	h.group(t, "outer", inner)
+	h.do(t, directory.RemoveMembers{Group: inner, Members: []directory.ID{bob}}, directory.DeleteUser{ID: bob})
+	subject := directory.Subject{Kind: directory.SubjectUser, Name: string(ann)}
+	if err := h.PutLock(t.Context(), directory.Lock{Subject: subject, Message: "m", By: "olga"}); err != nil {
+		t.Fatal(err)
+	}
+	_, secret, err := h.CreateToken(t.Context(), corp, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first, second bytes.Buffer
+	if err := h.Export(&first); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(first.String(), secret) {
+		t.Error("the export holds a secret")
+	}
+	other := fresh(t)
+	if err := other.Import(t.Context(), bytes.NewReader(first.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	other = other.reopen(t)
+	if err := other.Export(&second); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first.String(), second.String()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"inner", "outer"}, other.groupsOf(t, "ann")); diff != "" {
+		t.Errorf("groups (-want +got)\n%s", diff)
+	}
+	if !other.VerifyToken(corp, secret) {
+		t.Error("the token doesn't work there")
+	}
+	if err := other.Import(t.Context(), &first); !errors.Is(err, directory.ErrNotEmpty) {
+		t.Errorf("a second import: %v", err)
+	}
+}
+
+func TestAFaultyImportIsRefused(t *testing.T) {
+	t.Parallel()
+	const user = `{"kind":"user","id":"019aa000-0000-7000-8000-000000000001","connection":"c","userName":"a"}`
+	rows := map[string]string{
+		"not JSON":          `{"kind"`,
+		"an unknown kind":   `{"kind":"robot","id":"019aa000-0000-7000-8000-000000000001"}`,
+		"no id":             `{"kind":"user","connection":"c","userName":"a"}`,
+		"a name twice":      user + "\n" + strings.Replace(user, "0001\"", "0002\"", 1),
+		"an unknown member": user + "\n" + `{"kind":"members","id":"019aa000-0000-7000-8000-000000000009","connection":"c","members":["x"]}`,
+		"a short hash":      `{"kind":"token","id":"t","connection":"c","hash":"00"}`,
+		"an unknown lock":   `{"kind":"lock","id":"x","subject":"ghost"}`,
+	}
+	for name, lines := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := fresh(t)
+			if err := h.Import(t.Context(), strings.NewReader(lines)); err == nil {
+				t.Error("accepted")
+			}
+			if users := slices.Collect(h.Users("c", "")); len(users) != 0 {
+				t.Errorf("kept %v", users)
+			}
+		})
+	}
+}
