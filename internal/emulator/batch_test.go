@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func atomic(key string, more ...string) map[string]string {
+func transactional(key string, more ...string) map[string]string {
 	return keyed(key, append([]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True"}, more...)...)
 }
 
@@ -63,7 +63,7 @@ func TestBatchesAreAllOrNothing(t *testing.T) {
 			t.Parallel()
 			s := newStand(t)
 			s.create(t, "e", "1", `,"n":1`)
-			answer := s.do(t, call{method: "POST", path: orders, body: row.body, header: atomic(`["e"]`)})
+			answer := s.do(t, call{method: "POST", path: orders, body: row.body, header: transactional(`["e"]`)})
 			if answer.Status != row.status {
 				t.Fatalf("status %d, want %d: %s", answer.Status, row.status, answer.Body)
 			}
@@ -87,7 +87,7 @@ func TestBatchesReturnBodiesOnlyWhenAsked(t *testing.T) {
 	s := newStand(t)
 	s.create(t, "e", "1", "")
 	body := `[{"operationType":"Create","resourceBody":{"id":"2","dep":"e"}},{"operationType":"Read","id":"1"}]`
-	answer := s.do(t, call{method: "POST", path: orders, body: body, header: atomic(`["e"]`, "Prefer", "return=minimal")})
+	answer := s.do(t, call{method: "POST", path: orders, body: body, header: transactional(`["e"]`, "Prefer", "return=minimal")})
 	if answer.get(t, 0, "resourceBody") != nil || answer.get(t, 1, "resourceBody", "id") != "1" {
 		t.Errorf("bodies: %s", answer.Body)
 	}
@@ -106,13 +106,13 @@ func TestBatchesThatMakeNoSenseAreRefusedWhole(t *testing.T) {
 		want   int
 	}{
 		"without a key":                   {"[" + one + "]", map[string]string{"X-Ms-Cosmos-Is-Batch-Request": "True", "X-Ms-Cosmos-Batch-Atomic": "True"}, 400},
-		"no operations":                   {"[]", atomic(`["e"]`), 400},
-		"more than a hundred":             {"[" + strings.Repeat(one+",", 100) + one + "]", atomic(`["e"]`), 400},
-		"an object":                       {one, atomic(`["e"]`), 400},
-		"an unknown operation":            {`[{"operationType":"Drop","id":"1"}]`, atomic(`["e"]`), 400},
-		"another key inside an operation": {`[{"operationType":"Read","id":"1","partitionKey":"[\"f\"]"}]`, atomic(`["e"]`), 400},
+		"no operations":                   {"[]", transactional(`["e"]`), 400},
+		"more than a hundred":             {"[" + strings.Repeat(one+",", 100) + one + "]", transactional(`["e"]`), 400},
+		"an object":                       {one, transactional(`["e"]`), 400},
+		"an unknown operation":            {`[{"operationType":"Drop","id":"1"}]`, transactional(`["e"]`), 400},
+		"another key inside an operation": {`[{"operationType":"Read","id":"1","partitionKey":"[\"f\"]"}]`, transactional(`["e"]`), 400},
 		"a bulk operation without a key":  {"[" + one + "]", map[string]string{"X-Ms-Cosmos-Is-Batch-Request": "True"}, 400},
-		"more than 2 MB":                  {"[" + strings.Replace(one, "dep", strings.Repeat("x", 2<<20), 1) + "]", atomic(`["e"]`), 413},
+		"more than 2 MB":                  {"[" + strings.Replace(one, "dep", strings.Repeat("x", 2<<20), 1) + "]", transactional(`["e"]`), 413},
 	} {
 		if answer := s.do(t, call{method: "POST", path: orders, body: row.body, header: row.header}); answer.Status != row.want {
 			t.Errorf("%s: %d, want %d: %.200s", name, answer.Status, row.want, answer.Body)

@@ -100,18 +100,31 @@ func (s *store) addContainer(parent *database, properties document.Value) (*cont
 	}
 	const ridHighBit = 0x80000000
 	parent.lastContainer++
-	added := &container{
-		name: name, database: parent,
-		rid:        binary.BigEndian.AppendUint32(slices.Clone(parent.rid), ridHighBit|parent.lastContainer<<8|s.lastDatabase&0xFF),
-		items:      map[itemKey]*entry{},
-		partitions: map[string]*partition{},
-	}
+	added := newContainer(parent, name, binary.BigEndian.AppendUint32(slices.Clone(parent.rid), ridHighBit|parent.lastContainer<<8|s.lastDatabase&0xFF))
 	if err := added.define(properties); err != nil {
 		return nil, err
 	}
 	s.describe(added)
 	parent.containers = append(parent.containers, added)
 	return added, nil
+}
+
+func newContainer(parent *database, name string, rid []byte) *container {
+	return &container{name: name, database: parent, rid: rid, items: map[itemKey]*entry{}, partitions: map[string]*partition{}}
+}
+
+// expiry is when an item written at a time with a time to live of its own, or none, goes away.
+func (c *container) expiry(own ttl, written time.Time) time.Time {
+	if !c.defaultTTL.on {
+		return time.Time{}
+	}
+	if !own.on {
+		own = c.defaultTTL
+	}
+	if own.seconds <= 0 {
+		return time.Time{}
+	}
+	return written.Add(time.Duration(own.seconds) * time.Second)
 }
 
 // deepestKey is how many paths a partition key has at most.

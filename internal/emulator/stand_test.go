@@ -158,12 +158,9 @@ func sign(request *http.Request, now time.Time) {
 	} else if n > 0 {
 		kind = segments[n-2]
 	}
-	date := strings.ToLower(now.UTC().Format(http.TimeFormat))
-	key, _ := base64.StdEncoding.DecodeString(emulator.WellKnownKey) //nolint:errcheck // a constant
-	mac := hmac.New(sha256.New, key)
-	_, _ = io.WriteString(mac, strings.ToLower(request.Method)+"\n"+kind+"\n"+link+"\n"+date+"\n\n")
-	request.Header.Set("X-Ms-Date", date)
-	request.Header.Set("Authorization", url.QueryEscape("type=master&ver=1.0&sig="+base64.StdEncoding.EncodeToString(mac.Sum(nil))))
+	for name, value := range signLink(request.Method, kind, link, now) {
+		request.Header.Set(name, value)
+	}
 }
 
 const (
@@ -197,4 +194,16 @@ func question(path, text string, header map[string]string) call {
 		full[name] = value
 	}
 	return call{method: "POST", path: path, body: string(body), header: full}
+}
+
+// signLink returns the headers of the account key's signature over a resource link.
+func signLink(method, kind, link string, now time.Time) map[string]string {
+	date := strings.ToLower(now.UTC().Format(http.TimeFormat))
+	key, _ := base64.StdEncoding.DecodeString(emulator.WellKnownKey) //nolint:errcheck // a constant
+	mac := hmac.New(sha256.New, key)
+	_, _ = io.WriteString(mac, strings.ToLower(method)+"\n"+kind+"\n"+link+"\n"+date+"\n\n")
+	return map[string]string{
+		"X-Ms-Date":     date,
+		"Authorization": url.QueryEscape("type=master&ver=1.0&sig=" + base64.StdEncoding.EncodeToString(mac.Sum(nil))),
+	}
 }

@@ -171,14 +171,7 @@ func (w *writer) keep(value document.Value, id string, key partitionKey, current
 	if len(version.body) > maxItem {
 		return nil, tooLarge()
 	}
-	if c.defaultTTL.on {
-		if !lives.on {
-			lives = c.defaultTTL
-		}
-		if lives.seconds > 0 {
-			version.expires = w.now.Add(time.Duration(lives.seconds) * time.Second)
-		}
-	}
+	version.expires = c.expiry(lives, w.now)
 	w.commit(version, current)
 	return version, nil
 }

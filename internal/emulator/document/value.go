@@ -131,7 +131,7 @@ func (v Value) At(i int) Value {
 // it. A new member comes last. On anything but an object it returns v.
 func (v Value) With(name string, value Value) Value {
 	members, ok := v.Members()
-	if !ok {
+	if !ok || !value.Defined() && !v.Get(name).Defined() {
 		return v
 	}
 	changed := make([]Member, 0, len(members)+1)
