@@ -152,6 +152,18 @@ func TestRememberedDecisionsNeverOutliveTheirMeaning(t *testing.T) {
 			readers + "---\n" + `{kind: RoleBinding, name: b, role: reader, subjects: [{user: bob}], starts: 2026-11-24T12:00:00Z, expires: 2026-11-24T13:00:00Z}`,
 			true, func(q *policy.Request) { q.Context.Time = noon().Add(-time.Second) }, false,
 		},
+		"the first of two bindings ends": {
+			readers + "---\n" + `{kind: Role, name: other, identity: mi, rules: [{dataActions: [items/read], resources: [prod/shop/orders], partitionKey: {equals: [x]}}]}` +
+				"\n---\n" + `{kind: RoleBinding, name: b, role: reader, subjects: [{user: bob}], expires: 2026-11-24T13:00:00Z}` +
+				"\n---\n" + `{kind: RoleBinding, name: c, role: other, subjects: [{user: bob}], expires: 2026-11-24T14:00:00Z}`,
+			true, func(q *policy.Request) { q.Context.Time = later }, false,
+		},
+		"the second of two bindings has begun when the clock goes back": {
+			readers + "---\n" + `{kind: Role, name: other, identity: mi, rules: [{dataActions: [items/read], resources: [prod/shop/orders], partitionKey: {equals: [x]}}]}` +
+				"\n---\n" + `{kind: RoleBinding, name: b, role: reader, subjects: [{user: bob}], starts: 2026-11-24T11:00:00Z}` +
+				"\n---\n" + `{kind: RoleBinding, name: c, role: other, subjects: [{user: bob}], starts: 2026-11-24T10:00:00Z}`,
+			true, func(q *policy.Request) { q.Context.Time = noon().Add(-90 * time.Minute) }, false,
+		},
 		"a condition reads the time": {
 			readers + "---\n" + `{kind: Role, name: h, identity: mi, rules: [{dataActions: [items/read], resources: [prod/shop/orders], when: 'context.time < datetime("2026-11-24T12:30:00Z")'}]}` +
 				"\n---\n" + `{kind: RoleBinding, name: b, role: h, subjects: [{user: bob}]}`,
