@@ -20,7 +20,7 @@ func (flat) Locked(directory.Subject) (*directory.Lock, bool)      { return nil,
 func (w *world) typical(tb testing.TB, id string) string {
 	tb.Helper()
 
-	groups := make([]string, 18)
+	groups := make([]string, 15)
 	for i := range groups {
 		groups[i] = fmt.Sprintf("2f4ba9f5-6e7c-4b0a-9f0a-%012d", i)
 	}
