@@ -60,6 +60,10 @@ demo: ## Watch a new hire get access, use it, and lose it
 conformance: ## Run the official SDKs directly and through the gate, and compare
 	$(MAKE) -C test/conformance
 
+.PHONY: docs
+docs: build ## Write docs/cli from what the commands say about themselves
+	./tools/clidocs.sh bin/cosmosgate docs/cli
+
 .PHONY: check
 check: format vet lint test ## What a change has to pass before review
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,7 +42,37 @@ type exchange struct {
 	body    io.ReadCloser
 	stall   time.Duration
 
-	reading, writing time.Time // when the deadlines were last moved
+	reading, writing       time.Time    // when the deadlines were last moved
+	readBefore, doneBefore atomic.Int64 // the handler's own deadlines in Unix ns, which are kept; 0 if it set none
+}
+
+// SetReadDeadline sets a deadline of the handler's own, for http.ResponseController. Later pieces do not move it.
+func (x *exchange) SetReadDeadline(at time.Time) error {
+	keep(&x.readBefore, at)
+	return x.control.SetReadDeadline(at) //nolint:wrapcheck // A plain decorator.
+}
+
+// SetWriteDeadline sets a deadline of the handler's own, for http.ResponseController. Later pieces do not move it.
+func (x *exchange) SetWriteDeadline(at time.Time) error {
+	keep(&x.doneBefore, at)
+	return x.control.SetWriteDeadline(at) //nolint:wrapcheck // A plain decorator.
+}
+
+func keep(deadline *atomic.Int64, at time.Time) {
+	if at.IsZero() {
+		deadline.Store(0)
+		return
+	}
+	deadline.Store(at.UnixNano())
+}
+
+// moved is the deadline for a piece that begins now.
+func (x *exchange) moved(now time.Time, own *atomic.Int64) time.Time {
+	next := now.Add(x.stall)
+	if before := own.Load(); before != 0 && before < next.UnixNano() {
+		return time.Unix(0, before)
+	}
+	return next
 }
 
 // Unwrap is for http.ResponseController.
@@ -81,7 +112,7 @@ func (x *exchange) awaitWrite() error {
 		return nil
 	}
 	x.writing = now
-	return unlessUnsupported(x.control.SetWriteDeadline(now.Add(x.stall)))
+	return unlessUnsupported(x.control.SetWriteDeadline(x.moved(now, &x.doneBefore)))
 }
 
 // requestBody is the body of an exchange.
@@ -92,13 +123,13 @@ func (b requestBody) Read(p []byte) (int, error) {
 	now := time.Now()
 	if b.x.reading.IsZero() {
 		// The first read may send "100 Continue", and the deadline of the connection's previous response may have passed.
-		if err := unlessUnsupported(b.x.control.SetWriteDeadline(now.Add(b.x.stall))); err != nil {
+		if err := unlessUnsupported(b.x.control.SetWriteDeadline(b.x.moved(now, &b.x.doneBefore))); err != nil {
 			return 0, err
 		}
 	}
 	if now.Sub(b.x.reading) >= b.x.stall/rearmFraction {
 		b.x.reading = now
-		if err := unlessUnsupported(b.x.control.SetReadDeadline(now.Add(b.x.stall))); err != nil {
+		if err := unlessUnsupported(b.x.control.SetReadDeadline(b.x.moved(now, &b.x.readBefore))); err != nil {
 			return 0, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -274,6 +275,58 @@ func TestSlowButSteadyClientsAreServed(t *testing.T) {
 			t.Errorf("%d, %d bytes", code, len(body))
 		}
 	})
+}
+
+func TestHandlersOwnDeadlinesAreNotMoved(t *testing.T) {
+	t.Parallel()
+	const own = 10 * time.Second
+	tests := map[string]http.HandlerFunc{
+		"for reading": func(w http.ResponseWriter, r *http.Request) {
+			if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(own)); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.Copy(io.Discard, r.Body); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("reading: %v", err)
+			}
+		},
+		"for writing": func(w http.ResponseWriter, _ *http.Request) {
+			if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(own)); err != nil {
+				t.Error(err)
+			}
+			if _, err := w.Write(make([]byte, 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("writing: %v", err)
+			}
+		},
+	}
+	for name, handler := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				listener := newPipes()
+				begun := time.Now()
+				ended := make(chan time.Duration, 1)
+				start(t, server.Config{Listener: listener, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					handler(w, r)
+					ended <- time.Since(begun)
+				})})
+				conn := listener.dial(t)
+				send(t, conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+				var trickle sync.WaitGroup // steady, in both directions
+				trickle.Go(func() {
+					for range 100 {
+						time.Sleep(time.Second)
+						_, _ = io.WriteString(conn, "x")
+					}
+				})
+				trickle.Go(func() { _, _ = io.Copy(io.Discard, slowReader{conn, time.Second}) })
+				if took := <-ended; took != own {
+					t.Errorf("ended after %v", took)
+				}
+				_ = conn.Close()
+				trickle.Wait()
+			})
+		})
+	}
 }
 
 // slowReader pauses before each read.
