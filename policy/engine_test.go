@@ -144,6 +144,10 @@ func TestRememberedDecisionsNeverOutliveTheirMeaning(t *testing.T) {
 			readers + "---\n" + `{kind: RoleBinding, name: b, role: reader, subjects: [{user: bob}], expires: 2026-11-24T13:00:00Z}`,
 			true, func(q *policy.Request) { q.Context.Time = later }, false,
 		},
+		"a binding has ended": {
+			readers + "---\n" + `{kind: RoleBinding, name: b, role: reader, subjects: [{user: bob}], expires: 2026-11-24T13:00:00Z}`,
+			true, func(q *policy.Request) { q.Context.Time = later.Add(time.Hour) }, false,
+		},
 		"a binding begins": {
 			readers + "---\n" + `{kind: RoleBinding, name: b, role: reader, subjects: [{user: bob}], starts: 2026-11-24T13:00:00Z}`,
 			false, func(q *policy.Request) { q.Context.Time = later }, true,
