@@ -173,9 +173,11 @@ func appendActing(found, from []filed, actions Actions) []filed {
 	return found
 }
 
-// alternatives returns what a segment of a scope may be to cover the name.
+// alternatives returns what a segment of a scope may be to cover the name. For
+// a container that is really called `*` both are the same, and what is found
+// twice counts once.
 func alternatives(name string) []string {
-	if name == "" || name == wildcard {
+	if name == "" {
 		return []string{name}
 	}
 	return []string{name, wildcard}
