@@ -53,7 +53,7 @@ func (p *Proxy) sanitize(c *call) error {
 	}
 	request, err := cosmos.Sanitize(c.r)
 	if err != nil {
-		return err //nolint:wrapcheck // a native error, as it is to be sent.
+		return err
 	}
 	c.request = request
 	if stripped := request.Stripped(); len(stripped) > 0 {
@@ -66,7 +66,7 @@ func (p *Proxy) sanitize(c *call) error {
 func (p *Proxy) authenticate(c *call) error {
 	authorization, err := cosmos.ParseAuthorization(c.r.Header)
 	if err != nil {
-		return err //nolint:wrapcheck // a native error, as it is to be sent.
+		return err
 	}
 	credential := identity.Credential{Scheme: identity.SchemeToken, Token: authorization.Token}
 	if authorization.Type == cosmos.Master {
@@ -82,8 +82,7 @@ func (p *Proxy) authenticate(c *call) error {
 
 // shutOut is who was refused, if the credential told. The record wants to know.
 func shutOut(err error) *identity.Principal {
-	var refusal *identity.Error
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*identity.Error](err); ok {
 		return refusal.Refused
 	}
 	return nil
@@ -127,7 +126,7 @@ func (p *Proxy) classify(c *call) error {
 	}
 	op, err := cosmos.Classify(c.request, c.body.held)
 	if err != nil {
-		return err //nolint:wrapcheck // a native error, as it is to be sent.
+		return err
 	}
 	c.op = op
 	if len(op.PartitionKeys) > 0 {

@@ -115,7 +115,7 @@ func (c *call) denied(d policy.Decision) error {
 // hint tells the caller what would help, without telling the policy.
 func (c *call) hint(reason policy.Reason) string {
 	const ask = " Ask an administrator of the gate, naming decision "
-	switch reason { //nolint:exhaustive // the rest have one text.
+	switch reason {
 	case policy.ReasonPartitionKey:
 		return "Set the partition key of the request to one that you may use: " +
 			"your role is confined to partitions, and cross-partition requests are refused." + ask + c.decisionID + "."

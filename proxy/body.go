@@ -41,7 +41,8 @@ type body struct {
 	held   []byte
 	stream *upload
 
-	received bool // to its end
+	received bool  // to its end
+	budgeted int64 // bytes taken from what may be held at once
 }
 
 // whole says whether the body can be sent once more.
@@ -75,6 +76,13 @@ func (b *body) again() (io.ReadCloser, error) {
 
 // readWhole reads the body into memory, as far as its limit allows.
 func (p *Proxy) readWhole(c *call) error {
+	c.body.budgeted = c.body.length
+	if c.body.length < 0 {
+		c.body.budgeted = c.body.limit
+	}
+	if p.buffered.Add(c.body.budgeted) > p.limits.MaxBufferedBytes {
+		return cosmos.Busy(busyRetryAfter)
+	}
 	began := p.now()
 	control := http.NewResponseController(&c.w)
 	// A server that can't set deadlines, such as a test's, has no slow callers either.

@@ -192,6 +192,16 @@ func TestBodyThatEndsEarlyIsNotForwarded(t *testing.T) {
 	}
 }
 
+func TestStreamedBodyThatEndsEarlyIsTheCallersFault(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{http1: true})
+	large := strings.Replace(unfinished, "Content-Length: 100\n", "Content-Length: 100000\n", 1)
+	_ = rawConnection(t, g, large).Close()
+	if diff := cmp.Diff(verdict{audit.Allow, audit.ClientAbort, 499, 0}, ended(g.ledger.next(t))); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+}
+
 func TestCallerThatStopsSendingIsTimedOut(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, setup{http1: true, limits: proxy.Limits{TransferTimeout: 50 * time.Millisecond}})
@@ -268,6 +278,36 @@ func TestRequestsBeyondTheCapAreToldToComeBack(t *testing.T) {
 				t.Errorf("in flight (-want +got):\n%s", diff)
 			}
 		}
+	}
+}
+
+func TestBodiesHeldAtOnceAreBounded(t *testing.T) {
+	t.Parallel()
+	arrived, leave := make(chan struct{}), make(chan struct{})
+	g := newGate(t, setup{limits: proxy.Limits{MaxBufferedBytes: 40}, handler: func(w http.ResponseWriter, _ *http.Request) {
+		arrived <- struct{}{}
+		<-leave
+		w.WriteHeader(http.StatusCreated)
+	}})
+	first := make(chan reply, 1)
+	go func() { first <- g.create() }()
+	<-arrived
+
+	got := g.create()
+
+	checkNative(t, got, http.StatusServiceUnavailable)
+	if got.Header.Get("Retry-After") == "" {
+		t.Error("no time to come back")
+	}
+	close(leave)
+	if got := <-first; got.Status != http.StatusCreated {
+		t.Errorf("the first request ended with %d", got.Status)
+	}
+	go func() { <-arrived }()
+	g.ledger.next(t)
+	g.ledger.next(t)
+	if got := g.create(); got.Status != http.StatusCreated {
+		t.Errorf("the room was not given back: %d", got.Status)
 	}
 }
 

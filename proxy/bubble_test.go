@@ -207,6 +207,34 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+func TestCallerThatStopsStreamingIsNotTakenForASlowUpstream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := bubble(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/" {
+				return accountResponse(r), nil
+			}
+			go func() { _, _ = io.Copy(io.Discard, r.Body) }()
+			return hang(r)
+		})
+		book := newLedger()
+		cfg.Reserve = book.reserve
+		p, stop := startBubble(t, cfg)
+		ctx, cancel := context.WithCancel(context.Background())
+		r := request(t, http.MethodPost, createPath, "{}")
+		r.Body, r.ContentLength = bodyOf("{", silence{ctx}), -1
+
+		got, _ := serve(t, p, r)
+
+		checkNative(t, reply{Status: got.Status, Header: got.Header, Body: got.Body}, http.StatusRequestTimeout)
+		if diff := cmp.Diff(verdict{audit.Deny, audit.Refused, 408, 0}, ended(book.next(t))); diff != "" {
+			t.Errorf("record (-want +got):\n%s", diff)
+		}
+		cancel()
+		stop()
+	})
+}
+
 func TestTokenIsFetchedOnceAndRefreshedAhead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -100,9 +101,18 @@ func (c *call) clientGone(err error) {
 	c.detail = err.Error()
 }
 
-// abortIfBroken breaks the connection, so that the caller does not take a part of a
-// response, or the empty one that the server would send, for the whole.
-func (c *call) abortIfBroken() {
+// finish ends the response. A stage that failed in a way nobody foresaw becomes a
+// native error if nothing has been sent; what was begun and can't be finished breaks
+// the connection, so that the caller does not take a part for the whole.
+func (p *Proxy) finish(c *call) {
+	if cause := recover(); cause != nil {
+		p.logger.Error("request handler failed", "cause", cause, "activity_id", c.activityID, "stack", string(debug.Stack()))
+		c.outcome, c.verdict, c.reason = audit.Internal, audit.Error, "InternalServerError"
+		c.broken = c.w.status != 0
+		if !c.broken {
+			p.refuse(c, cosmos.Internal("a stage failed; see the log"))
+		}
+	}
 	if c.broken {
 		panic(http.ErrAbortHandler) // the server's own way; it logs nothing.
 	}

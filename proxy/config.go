@@ -72,6 +72,10 @@ type Limits struct {
 	TransferTimeout time.Duration
 	// AccountRefresh is how often the account document is read again. Default 5 min.
 	AccountRefresh time.Duration
+	// MaxBufferedBytes is how much of all request bodies is held in memory at once;
+	// what would exceed it gets 503. Most bodies are streamed; batches, patches and
+	// small ones are held. Default 256 MiB.
+	MaxBufferedBytes int64
 	// MaxResponseBytes is the largest answer that is passed on. Default 16 MiB.
 	MaxResponseBytes int64
 }
@@ -85,6 +89,7 @@ func (l Limits) withDefaults() Limits {
 		upstreamTimeout  = 70 * time.Second
 		transferTimeout  = 5 * time.Minute
 		accountRefresh   = 5 * time.Minute
+		maxBufferedBytes = 256 << 20
 		maxResponseBytes = 16 << 20
 	)
 	if l.MaxInFlight == 0 {
@@ -98,6 +103,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.AccountRefresh == 0 {
 		l.AccountRefresh = accountRefresh
+	}
+	if l.MaxBufferedBytes == 0 {
+		l.MaxBufferedBytes = maxBufferedBytes
 	}
 	if l.MaxResponseBytes == 0 {
 		l.MaxResponseBytes = maxResponseBytes
@@ -144,7 +152,7 @@ func (c *Config) validate() error {
 	if l.UpstreamTimeout != 0 && l.UpstreamTimeout < minUpstreamTimeout {
 		faults = append(faults, fault("upstream timeout %v is below the %v that SDKs wait", l.UpstreamTimeout, minUpstreamTimeout))
 	}
-	if l.MaxInFlight < 0 || l.TransferTimeout < 0 || l.AccountRefresh < 0 || l.MaxResponseBytes < 0 {
+	if l.MaxInFlight < 0 || l.TransferTimeout < 0 || l.AccountRefresh < 0 || l.MaxBufferedBytes < 0 || l.MaxResponseBytes < 0 {
 		faults = append(faults, fault("a limit is negative"))
 	}
 	names := map[string]bool{}

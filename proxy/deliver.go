@@ -38,7 +38,7 @@ type answer struct {
 func (p *Proxy) deliver(c *call, from *answer) {
 	c.substatus = substatusOf(from.Header)
 	if sent := from.Header[headerCharge]; len(sent) > 0 {
-		c.charge, _ = strconv.ParseFloat(sent[0], 64) //nolint:errcheck // 0 if it is none.
+		c.charge, _ = strconv.ParseFloat(sent[0], 64) // 0 if it is none
 	}
 	c.forgetRID(from.StatusCode)
 	if refusal := cosmos.CheckResponse(from.StatusCode, from.Header); refusal != nil {

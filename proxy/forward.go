@@ -63,7 +63,7 @@ func (p *Proxy) ask(ctx context.Context, c *call) (*http.Response, error) {
 	if err != nil {
 		p.logger.WarnContext(ctx, "upstream refused the token and there is no other",
 			"account", c.account.name, "identity", c.decision.Identity, "error", err)
-		return response, nil //nolint:nilerr // the refusal itself is the answer to judge.
+		return response, nil // the refusal itself is the answer to judge
 	}
 	discard(response)
 	c.token = renewed
@@ -153,8 +153,7 @@ func (a *account) target(escaped string) *url.URL {
 // unanswered is the answer to a request that got none from upstream. A write that
 // may have been carried out is not called failed.
 func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
-	var native *cosmos.Error
-	if errors.As(err, &native) {
+	if native, ok := errors.AsType[*cosmos.Error](err); ok {
 		return native
 	}
 	if c.left() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -196,6 +197,7 @@ type gate struct {
 	client   *http.Client
 	server   *httptest.Server
 	upstream *http.Transport
+	log      journal
 
 	mu   sync.Mutex
 	sent []byte // everything that callers received
@@ -269,7 +271,7 @@ func config(g *gate, with setup) proxy.Config {
 		Authorizer:    pick(with.decide != nil, with.decide, allow),
 		PolicyHash:    func() string { return "sha256:0" },
 		Reserve:       pick(with.reserve != nil, with.reserve, g.ledger.reserve),
-		Logger:        slog.New(slog.DiscardHandler),
+		Logger:        slog.New(slog.NewTextHandler(&g.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:           time.Now,
 		NewID:         uuid.NewString,
 		Limits:        with.limits,
@@ -310,6 +312,24 @@ type reply struct {
 	Header http.Header
 	Body   string
 	Err    error // of reading the body
+}
+
+// journal is the operations log of a gate.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 // request builds a caller's request.
@@ -365,7 +385,8 @@ func (g *gate) create() reply {
 }
 
 // checkLeaks holds for every test: what went up holds nothing of the caller's
-// credential, what came down nothing of ours, nor the name of the upstream.
+// credential, what came down nothing of ours, nor the name of the upstream, and neither
+// credential was logged or recorded.
 func (g *gate) checkLeaks() {
 	for _, r := range g.service.seen() {
 		var dump bytes.Buffer
@@ -374,6 +395,14 @@ func (g *gate) checkLeaks() {
 		dump.WriteString(r.Body)
 		if bytes.Contains(dump.Bytes(), []byte(callerToken)) {
 			g.t.Errorf("the caller's credential went upstream:\n%s", dump.String())
+		}
+	}
+	g.ledger.mu.Lock()
+	written := g.log.String() + fmt.Sprintf("%+v", g.ledger.records)
+	g.ledger.mu.Unlock()
+	for _, secret := range []string{callerToken, upstreamToken} {
+		if strings.Contains(written, secret) {
+			g.t.Errorf("%q was logged or recorded:\n%s", secret, written)
 		}
 	}
 	g.mu.Lock()

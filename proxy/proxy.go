@@ -32,6 +32,7 @@ type Proxy struct {
 	hosts    map[string]*account
 	buffers  *sync.Pool
 	inFlight atomic.Int64
+	buffered atomic.Int64 // bytes of request bodies in memory
 	metrics  *metrics
 	lastDate atomic.Pointer[second]
 	actions  [1 << actionBits]atomic.Pointer[[]string] // names of each set of actions seen
@@ -103,7 +104,7 @@ func (p *Proxy) Collectors() []prometheus.Collector { return p.metrics.collector
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := p.accept(w, r)
 	defer p.record(c)
-	defer c.abortIfBroken()
+	defer p.finish(c)
 	if err := p.admit(c); err != nil {
 		p.refuse(c, err)
 		return

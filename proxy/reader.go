@@ -112,7 +112,7 @@ func (a *account) readName(ctx context.Context, rid cosmos.RID) (string, error) 
 	}
 	var found struct {
 		ID  string `json:"id"`
-		RID string `json:"_rid"` //nolint:tagliatelle // the service's name.
+		RID string `json:"_rid"`
 	}
 	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&found); err != nil {
 		return "", fmt.Errorf("%w: %w", errOwnRead, err)

@@ -11,6 +11,7 @@ import (
 // panics: then nothing has said how the call ended, which is the gate's own failure.
 func (p *Proxy) record(c *call) {
 	p.inFlight.Add(-1)
+	p.buffered.Add(-c.body.budgeted)
 	if c.outcome == "" {
 		c.outcome = audit.Internal
 		c.verdict = audit.Error

@@ -129,7 +129,7 @@ func (p *Proxy) resolve(c *call) error {
 	if container == "" {
 		return nil
 	}
-	return c.op.Pin(c.op.ContainerRID) //nolint:wrapcheck // a native error, as it is to be sent.
+	return c.op.Pin(c.op.ContainerRID)
 }
 
 func (c *call) nameOf(text string) (string, error) {

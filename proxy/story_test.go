@@ -309,6 +309,18 @@ func TestNothingIsDoneThatCannotBeRecorded(t *testing.T) {
 	}
 }
 
+func TestStageThatFailsUnforeseenIsAnsweredAndRecorded(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{decide: func(policy.Request) policy.Decision { panic("unforeseen") }})
+	checkNative(t, g.get(), http.StatusInternalServerError)
+	if diff := cmp.Diff(verdict{audit.Error, audit.Internal, 500, 0}, ended(g.ledger.next(t))); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(g.log.String(), "unforeseen") {
+		t.Error("the log says nothing")
+	}
+}
+
 // checkNative checks that an answer is an error that every SDK can parse.
 func checkNative(t *testing.T, got reply, status int) {
 	t.Helper()

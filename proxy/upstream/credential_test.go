@@ -1,7 +1,6 @@
 package upstream_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -15,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,7 +141,7 @@ func TestClientCertificateSignsAnAssertion(t *testing.T) {
 	if len(seen) != 1 {
 		t.Fatalf("token requests: %d, want 1", len(seen))
 	}
-	if parts := bytes.Count([]byte(seen[0].Form.Get("client_assertion")), []byte(".")); parts != 2 {
+	if parts := strings.Count(seen[0].Form.Get("client_assertion"), "."); parts != 2 {
 		t.Errorf("assertion has %d dots, want the 2 of a signed JWT", parts)
 	}
 }
