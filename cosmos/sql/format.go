@@ -43,7 +43,7 @@ func canonical(out *strings.Builder, e Expr) {
 		}
 		canonicalList(out, "{"+strings.Join(names, ",")+":", operands(e), "}")
 	case *Subquery:
-		out.WriteString("subquery@" + strconv.Itoa(e.Span.Start))
+		out.WriteString("subquery@" + strconv.Itoa(e.Start))
 	default:
 		canonicalList(out, operatorText(e)+"(", operands(e), ")")
 	}

@@ -248,15 +248,10 @@ func (p *parser) binary(lowest int) (Expr, error) {
 }
 
 func (p *parser) unary() (Expr, error) {
-	operator := ""
-	switch {
-	case p.keyword("NOT"):
-		operator = "NOT"
-	case p.symbol("-") || p.symbol("+") || p.symbol("~"):
-		operator = p.current.text
-	default:
+	if !p.keyword("NOT") && !p.symbol("-") && !p.symbol("+") && !p.symbol("~") {
 		return p.postfix()
 	}
+	operator := p.current.text
 	if err := p.enter(); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,13 @@ import (
 
 // engineConfiguration is the JSON text inside the account document that tells SDKs what the query
 // engine supports.
-const engineConfiguration = `{"maxSqlQueryInputLength":262144,"maxJoinsPerSqlQuery":10,"maxLogicalAndPerSqlQuery":2000,"maxLogicalOrPerSqlQuery":2000,"maxUdfRefPerSqlQuery":10,"maxInExpressionItemsCount":16000,"queryMaxGroupByTableCellCount":500,"queryMaxInMemorySortDocumentCount":500,"maxQueryRequestTimeoutFraction":0.9,"sqlAllowNonFiniteNumbers":false,"sqlAllowAggregateFunctions":true,"sqlAllowSubQuery":true,"sqlAllowScalarSubQuery":true,"allowNewKeywords":true,"sqlAllowLike":true,"sqlAllowGroupByClause":true,"maxSpatialQueryCells":12,"spatialMaxGeometryPointCount":256,"sqlDisableOptimizationFlags":0,"sqlAllowTop":true,"enableSpatialIndexing":true}`
+const engineConfiguration = `{"maxSqlQueryInputLength":262144,"maxJoinsPerSqlQuery":10,"maxLogicalAndPerSqlQuery":2000,` +
+	`"maxLogicalOrPerSqlQuery":2000,"maxUdfRefPerSqlQuery":10,"maxInExpressionItemsCount":16000,` +
+	`"queryMaxGroupByTableCellCount":500,"queryMaxInMemorySortDocumentCount":500,` +
+	`"maxQueryRequestTimeoutFraction":0.9,"sqlAllowNonFiniteNumbers":false,"sqlAllowAggregateFunctions":true,` +
+	`"sqlAllowSubQuery":true,"sqlAllowScalarSubQuery":true,"allowNewKeywords":true,"sqlAllowLike":true,` +
+	`"sqlAllowGroupByClause":true,"maxSpatialQueryCells":12,"spatialMaxGeometryPointCount":256,` +
+	`"sqlDisableOptimizationFlags":0,"sqlAllowTop":true,"enableSpatialIndexing":true}`
 
 // account answers the account document, which every caller who can sign in may read.
 func (x *exchange) account() (*response, error) {
@@ -29,7 +35,9 @@ func (x *exchange) account() (*response, error) {
 		locations[i] = object(member("name", text(location.Name)), member("databaseAccountEndpoint", text(endpoint)))
 	}
 	const replicas = 4
-	replication := object(member("asyncReplication", document.BoolValue(false)), member("minReplicaSetSize", number(1)), member("maxReplicasetSize", number(replicas)))
+	replication := object(
+		member("asyncReplication", document.BoolValue(false)), member("minReplicaSetSize", number(1)), member("maxReplicasetSize", number(replicas)),
+	)
 	return valueResponse(http.StatusOK, object(
 		member("_self", text("")),
 		member("id", text(config.Account)),

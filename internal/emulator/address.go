@@ -69,7 +69,7 @@ func parseAddress(u *url.URL) (address, error) {
 			continue
 		}
 		a.feed, a.leaf = false, segment
-		switch a.kind { //nolint:exhaustive // the others are leaves
+		switch a.kind {
 		case resourceDatabase:
 			a.database = segment
 			a.rids = isRID(segment, ridDatabase)

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"encoding/binary"
 	"net/http"
 	"slices"
 
@@ -12,7 +13,7 @@ import (
 type childSet map[resource][]document.Value
 
 func childFeed(kind resource) string {
-	switch kind { //nolint:exhaustive // the others are no children
+	switch kind {
 	case resourceSproc:
 		return "StoredProcedures"
 	case resourceTrigger:
@@ -101,9 +102,8 @@ func (x *exchange) childFeed(set *childSet, rid []byte, self string) (*response,
 	if *set == nil {
 		*set = childSet{}
 	}
-	const size = 16
-	own := append(slices.Clone(rid), make([]byte, size-len(rid))...)
-	own[len(rid)] = byte(len((*set)[kind]) + 1)
+	s.lastChild++
+	own := binary.BigEndian.AppendUint64(slices.Clone(rid), s.lastChild)
 	added := s.system(properties, own, self+string(kind)+"/"+encodeRID(own)+"/")
 	(*set)[kind] = append((*set)[kind], added)
 	return described(http.StatusCreated, added), nil

@@ -64,7 +64,6 @@ type change struct {
 	current, earlier *item
 	lsn              uint64
 	when             time.Time
-	expired          bool
 }
 
 // keptChanges bounds the history; older changes are forgotten.
@@ -186,11 +185,13 @@ func (c *container) redefine(properties document.Value) error {
 
 // defaultIndexing is the policy of a container that was created without one.
 func defaultIndexing() document.Value {
-	policy, err := document.Parse([]byte(`{"indexingMode":"consistent","automatic":true,"includedPaths":[{"path":"/*"}],"excludedPaths":[{"path":"/\"_etag\"/?"}]}`))
-	if err != nil {
-		return document.Value{}
+	paths := func(path string) document.Value {
+		return document.ArrayValue([]document.Value{object(member("path", text(path)))})
 	}
-	return policy
+	return object(
+		member("indexingMode", text("consistent")), member("automatic", document.BoolValue(true)),
+		member("includedPaths", paths("/*")), member("excludedPaths", paths(`/"_etag"/?`)),
+	)
 }
 
 // describe gives a container's properties their system properties anew.

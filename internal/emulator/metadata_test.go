@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -104,9 +105,7 @@ func TestResourceIDsAddressWhatTheyName(t *testing.T) {
 	// A resource id is signed alone, in lower case.
 	signed := func(method, path, kind, rid string, header map[string]string) reply {
 		full := signLink(method, kind, strings.ToLower(rid), s.clock.Now())
-		for name, value := range header {
-			full[name] = value
-		}
+		maps.Copy(full, header)
 		return s.do(t, call{method: method, path: path, header: full, unsigned: true})
 	}
 	for name, row := range map[string]struct {

@@ -113,7 +113,7 @@ func (w *writer) patch(ctx context.Context, target string, key partitionKey, pla
 	if !exists {
 		return nil, notFound()
 	}
-	if err := when.check(current, true); err != nil {
+	if err := when.check(current); err != nil {
 		return nil, err
 	}
 	if plan.condition != nil {

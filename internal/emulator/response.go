@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -34,9 +35,7 @@ func (r *response) charged(units float64) *response {
 // connection is broken.
 func (r *response) send(w http.ResponseWriter, activity string, cut int) {
 	header := w.Header()
-	for name, values := range r.header {
-		header[name] = values
-	}
+	maps.Copy(header, r.header)
 	header.Set(headerActivity, activity)
 	header.Set(headerCharge, strconv.FormatFloat(r.charge, 'f', -1, 64))
 	header.Set("X-Ms-Serviceversion", serviceVersion)

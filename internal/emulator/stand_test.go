@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -190,9 +191,7 @@ func (s *stand) create(t *testing.T, department, id, rest string) reply {
 func question(path, text string, header map[string]string) call {
 	body, _ := json.Marshal(map[string]any{"query": text}) //nolint:errchkjson // cannot fail
 	full := map[string]string{"Content-Type": "application/query+json", "X-Ms-Documentdb-Isquery": "True"}
-	for name, value := range header {
-		full[name] = value
-	}
+	maps.Copy(full, header)
 	return call{method: "POST", path: path, body: string(body), header: full}
 }
 

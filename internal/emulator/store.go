@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"io"
@@ -23,6 +24,7 @@ type store struct {
 	// lastDatabase and lastOffer number the resource ids given out.
 	lastDatabase uint32
 	lastOffer    uint32
+	lastChild    uint64
 }
 
 type database struct {
@@ -44,7 +46,7 @@ func (s *store) etag() string {
 	const size = 8
 	var raw [size]byte
 	if _, err := io.ReadFull(s.random, raw[:]); err != nil {
-		binary.BigEndian.PutUint64(raw[:], uint64(s.clock().UnixNano())) //nolint:gosec // any bits do
+		binary.BigEndian.PutUint64(raw[:], uint64(s.clock().UnixNano()))
 	}
 	text := hex.EncodeToString(raw[:])
 	return `"` + text[:8] + "-0000-0700-0000-" + text[8:] + `0000"`
@@ -62,7 +64,7 @@ func (s *store) system(value document.Value, rid []byte, self string) document.V
 // database finds a database by name, or by resource id when the address is of ids.
 func (s *store) database(a *address) (*database, bool) {
 	for _, one := range s.databases {
-		if a.rids && strings.HasPrefix(string(leafRID(a)), string(one.rid)) || !a.rids && one.name == a.database {
+		if a.rids && bytes.HasPrefix(leafRID(a), one.rid) || !a.rids && one.name == a.database {
 			return one, true
 		}
 	}

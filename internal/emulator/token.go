@@ -87,7 +87,7 @@ func (x *exchange) verifyToken(text string) error {
 	if config.Issuer == "" {
 		return unauthorized(substatusTokenIssuer, "The account accepts no AAD tokens.")
 	}
-	parsed, err := jose.ParseSigned(text, signatureAlgorithms())
+	parsed, err := jose.ParseSignedCompact(text, signatureAlgorithms())
 	if err != nil || len(parsed.Signatures) != 1 {
 		return unauthorized(substatusMalformedToken, "The AAD token could not be read.")
 	}

@@ -38,14 +38,14 @@ func (w *writer) done() {
 	w.into.tidy()
 }
 
-// conditions are the preconditions of a write; "" is none.
+// conditions are the preconditions of a write to what exists; "" is none.
 type conditions struct{ ifMatch, ifNoneMatch string }
 
-func (c conditions) check(current *item, exists bool) error {
-	if c.ifMatch != "" && (!exists || c.ifMatch != "*" && c.ifMatch != current.etag) {
+func (c conditions) check(current *item) error {
+	if c.ifMatch != "" && c.ifMatch != "*" && c.ifMatch != current.etag {
 		return preconditionFailed()
 	}
-	if c.ifNoneMatch != "" && exists && (c.ifNoneMatch == "*" || c.ifNoneMatch == current.etag) {
+	if c.ifNoneMatch != "" && (c.ifNoneMatch == "*" || c.ifNoneMatch == current.etag) {
 		return preconditionFailed()
 	}
 	return nil
@@ -71,7 +71,7 @@ func (w *writer) upsert(value document.Value, key partitionKey, given bool, when
 	}
 	current, exists := w.into.find(key, id, w.now)
 	if exists {
-		if err := when.check(current, true); err != nil {
+		if err := when.check(current); err != nil {
 			return nil, false, err
 		}
 	}
@@ -89,7 +89,7 @@ func (w *writer) replace(target string, value document.Value, key partitionKey, 
 	if err != nil {
 		return nil, err
 	}
-	if err := when.check(current, true); err != nil {
+	if err := when.check(current); err != nil {
 		return nil, err
 	}
 	if id != target {
@@ -104,7 +104,7 @@ func (w *writer) remove(target string, key partitionKey, when conditions) (*item
 	if !exists {
 		return nil, notFound()
 	}
-	if err := when.check(current, true); err != nil {
+	if err := when.check(current); err != nil {
 		return nil, err
 	}
 	c := w.into

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"bytes"
 	"cmp"
 	"strings"
 )
@@ -70,7 +71,7 @@ func Compare(a, b Value) int {
 	case Array:
 		return compareElements(a.nested.elements, b.nested.elements)
 	case Object:
-		return strings.Compare(string(a.canonical(nil)), string(b.canonical(nil)))
+		return bytes.Compare(a.canonical(nil), b.canonical(nil))
 	default:
 		return 0
 	}

@@ -23,19 +23,19 @@ func parse(t *testing.T, text string) document.Value {
 func TestValuesAreWrittenAsTheyWereRead(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		` { "b" : [ 1 , true , null ] , "a" : "x" } `: `{"b":[1,true,null],"a":"x"}`,
-		`"\u0041\n\"\\\/\ud83d\ude00"`:                "\"A\\n\\\"\\\\/😀\"",
-		`"\ud83d"`:                                    `"�"`,
-		`"\u0001"`:                                    `"\u0001"`,
-		`-0`:                                          `0`,
-		`1.0`:                                         `1`,
-		`1e3`:                                         `1000`,
-		`1e21`:                                        `1e+21`,
-		`1e-7`:                                        `1e-7`,
-		`123456789012345680`:                          `123456789012345680`,
-		`{"a":1,"b":2,"a":3}`:                         `{"a":3,"b":2}`,
-		`[]`:                                          `[]`,
-		`{}`:                                          `{}`,
+		"{ \"b\" : [ 1 ,\ttrue ,\nnull ] , \"a\" : \"x\" }": `{"b":[1,true,null],"a":"x"}`,
+		`"\u0041\n\"\\\/\ud83d\ude00"`:                      "\"A\\n\\\"\\\\/😀\"",
+		`"\ud83d"`:                                          `"�"`,
+		`"\u0001"`:                                          `"\u0001"`,
+		`-0`:                                                `0`,
+		`1.0`:                                               `1`,
+		`1e3`:                                               `1000`,
+		`1e21`:                                              `1e+21`,
+		`1e-7`:                                              `1e-7`,
+		`123456789012345680`:                                `123456789012345680`,
+		`{"a":1,"b":2,"a":3}`:                               `{"a":3,"b":2}`,
+		`[]`:                                                `[]`,
+		`{}`:                                                `{}`,
 	} {
 		if got := parse(t, text).String(); got != want {
 			t.Errorf("%s becomes %s, want %s", text, got, want)

@@ -104,6 +104,15 @@ func (p *parser) digits() bool {
 	return p.at > start
 }
 
+// one consumes the next byte if it is either of two, and reports whether it was.
+func (p *parser) one(a, b byte) bool {
+	if p.at >= len(p.text) || p.text[p.at] != a && p.text[p.at] != b {
+		return false
+	}
+	p.at++
+	return true
+}
+
 func (p *parser) number() (Value, error) {
 	start := p.at
 	if p.text[p.at] == '-' {
@@ -113,17 +122,11 @@ func (p *parser) number() (Value, error) {
 	if !p.digits() || p.text[first] == '0' && p.at > first+1 {
 		return Value{}, p.fault()
 	}
-	if p.at < len(p.text) && p.text[p.at] == '.' {
-		p.at++
-		if !p.digits() {
-			return Value{}, p.fault()
-		}
+	if p.one('.', '.') && !p.digits() {
+		return Value{}, p.fault()
 	}
-	if p.at < len(p.text) && (p.text[p.at] == 'e' || p.text[p.at] == 'E') {
-		p.at++
-		if p.at < len(p.text) && (p.text[p.at] == '+' || p.text[p.at] == '-') {
-			p.at++
-		}
+	if p.one('e', 'E') {
+		p.one('+', '-')
 		if !p.digits() {
 			return Value{}, p.fault()
 		}

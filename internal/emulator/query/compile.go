@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/cosmosgate/cosmosgate/cosmos/sql"
@@ -69,9 +70,9 @@ func (c *compiler) slot() int {
 }
 
 func (c *compiler) lookup(name string) (int, bool) {
-	for i := len(c.bound) - 1; i >= 0; i-- {
-		if c.bound[i].name == name {
-			return c.bound[i].slot, true
+	for _, one := range slices.Backward(c.bound) {
+		if one.name == name {
+			return one.slot, true
 		}
 	}
 	return 0, false

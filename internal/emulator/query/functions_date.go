@@ -202,7 +202,7 @@ func dateTimeBin(_ *run, v []document.Value) document.Value {
 	if offset%width < 0 {
 		bins--
 	}
-	return document.StringValue(origin.Add(bins * width).Format(timeLayout))
+	return document.StringValue(origin.Add(time.Duration(int64(bins) * int64(width))).Format(timeLayout))
 }
 
 func dateTimeFromParts(_ *run, v []document.Value) document.Value {

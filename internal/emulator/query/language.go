@@ -5,6 +5,7 @@ package query
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -44,9 +45,7 @@ func New(clock func() time.Time) *Language {
 		stringFunctions(), textFunctions(), mathFunctions(), integerFunctions(), typeFunctions(), arrayFunctions(),
 		setFunctions(), dateFunctions(), conversionFunctions(), fullTextFunctions(), vectorFunctions(),
 	} {
-		for name, one := range group {
-			l.functions[name] = one
-		}
+		maps.Copy(l.functions, group)
 	}
 	return l
 }

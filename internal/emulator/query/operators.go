@@ -54,7 +54,9 @@ func bitwise(operator string) func(x, y float64) float64 {
 	case ">>":
 		return func(x, y float64) float64 { return float64(int32Of(x) >> (int32Of(y) & shiftMask)) }
 	case ">>>":
-		return func(x, y float64) float64 { return float64(uint32(int32Of(x)) >> (int32Of(y) & shiftMask)) } //nolint:gosec // the wrap is the operator's meaning
+		return func(x, y float64) float64 {
+			return float64(uint32(int32Of(x)) >> (int32Of(y) & shiftMask)) //nolint:gosec // the wrap is the operator's meaning
+		}
 	default:
 		return nil
 	}
