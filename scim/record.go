@@ -45,8 +45,6 @@ func fillUser(u *directory.User, kind *resourceType, document map[string]any) er
 	u.ExternalID, _ = document["externalId"].(string)
 	if active, ok := document["active"].(bool); ok {
 		u.Active = active
-	} else if !u.Active {
-		document["active"] = false
 	}
 	u.Emails = nil
 	emails, _ := document["emails"].([]any)
