@@ -10,6 +10,8 @@ import (
 type Check struct {
 	Name  string
 	Probe func() error
+	// Advisory checks are shown, but a gate that fails them stays in traffic.
+	Advisory bool
 }
 
 // Health answers three different questions: is the process alive, has it finished starting, and may it be given traffic now.
@@ -67,7 +69,9 @@ func (h *Health) ready(w http.ResponseWriter, _ *http.Request) {
 		checks[c.Name] = "ok"
 		if err := c.Probe(); err != nil {
 			checks[c.Name] = err.Error()
-			status = statusNotReady
+			if !c.Advisory {
+				status = statusNotReady
+			}
 		}
 	}
 	switch {

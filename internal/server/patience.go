@@ -4,7 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -16,7 +16,7 @@ const (
 )
 
 // patience bounds how long a client may keep a handler waiting, for each piece of a body instead of for the whole of it: a large
-// document over a slow line is welcome, a client that stands still is not.
+// document over a slow line is welcome, a client that stands still is not. It takes 64 KiB of a response within the stall timeout.
 type patience struct {
 	next  http.Handler
 	stall time.Duration
@@ -25,9 +25,9 @@ type patience struct {
 // ServeHTTP gives the next handler a body and a writer that move the connection's deadlines along.
 func (p *patience) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	restoreTLS(r)
-	x := &exchange{ResponseWriter: w, control: http.NewResponseController(w), stall: p.stall}
+	x := &exchange{ResponseWriter: w, control: http.NewResponseController(w), stall: p.stall, received: true}
 	if r.Body != nil && r.Body != http.NoBody {
-		x.body = r.Body
+		x.body, x.received = r.Body, false
 		r.Body = requestBody{x}
 	}
 	p.next.ServeHTTP(x, r)
@@ -42,41 +42,30 @@ type exchange struct {
 	body    io.ReadCloser
 	stall   time.Duration
 
-	reading, writing       time.Time    // when the deadlines were last moved
-	readBefore, doneBefore atomic.Int64 // the handler's own deadlines in Unix ns, which are kept; 0 if it set none
+	mu                 sync.Mutex
+	received           bool      // the body, to its end
+	reading, writing   time.Time // when the deadlines were last moved
+	readTill, sendTill time.Time // the handler's own deadlines, which are kept; zero if it set none
 }
+
+// Unwrap is for http.ResponseController.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // SetReadDeadline sets a deadline of the handler's own, for http.ResponseController. Later pieces do not move it.
 func (x *exchange) SetReadDeadline(at time.Time) error {
-	keep(&x.readBefore, at)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.readTill = at
 	return x.control.SetReadDeadline(at) //nolint:wrapcheck // A plain decorator.
 }
 
 // SetWriteDeadline sets a deadline of the handler's own, for http.ResponseController. Later pieces do not move it.
 func (x *exchange) SetWriteDeadline(at time.Time) error {
-	keep(&x.doneBefore, at)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.sendTill = at
 	return x.control.SetWriteDeadline(at) //nolint:wrapcheck // A plain decorator.
 }
-
-func keep(deadline *atomic.Int64, at time.Time) {
-	if at.IsZero() {
-		deadline.Store(0)
-		return
-	}
-	deadline.Store(at.UnixNano())
-}
-
-// moved is the deadline for a piece that begins now.
-func (x *exchange) moved(now time.Time, own *atomic.Int64) time.Time {
-	next := now.Add(x.stall)
-	if before := own.Load(); before != 0 && before < next.UnixNano() {
-		return time.Unix(0, before)
-	}
-	return next
-}
-
-// Unwrap is for http.ResponseController.
-func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // Write writes p in pieces, each with time of its own.
 func (x *exchange) Write(p []byte) (int, error) {
@@ -106,13 +95,71 @@ func (x *exchange) FlushError() error {
 // Flush is FlushError for callers that look for http.Flusher.
 func (x *exchange) Flush() { _ = x.FlushError() }
 
+// awaitWrite gives the client time to take a piece of the response. Before the first of it, net/http reads what is left of the body:
+// half the time is for that, so that the other half is left for the response.
 func (x *exchange) awaitWrite() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	now := time.Now()
-	if now.Sub(x.writing) < x.stall/rearmFraction {
+	if !x.received {
+		if err := x.moveRead(now, x.stall/2); err != nil { //nolint:mnd // Half.
+			return err
+		}
+	}
+	if x.rests(x.writing, now) {
 		return nil
 	}
+	return x.moveWrite(now)
+}
+
+// awaitRead gives the client time to send a piece of the body.
+func (x *exchange) awaitRead() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now()
+	if x.reading.IsZero() {
+		// The first read may send "100 Continue", and the deadline of the connection's previous response may have passed.
+		if err := x.moveWrite(now); err != nil {
+			return err
+		}
+	}
+	return x.moveRead(now, x.stall)
+}
+
+// finishRead says that nothing more of the body is to come. If that is because of its end, the bound on reading ends too: from here on
+// net/http reads ahead to notice a client that leaves, and would take a deadline for one.
+func (x *exchange) finishRead(why error) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.received = true
+	if !errors.Is(why, io.EOF) {
+		return nil
+	}
+	return unlessUnsupported(x.control.SetReadDeadline(time.Time{}))
+}
+
+// rests says that a deadline was moved so lately that it can stay.
+func (x *exchange) rests(moved, now time.Time) bool { return now.Sub(moved) < x.stall/rearmFraction }
+
+func (x *exchange) moveRead(now time.Time, bound time.Duration) error {
+	if x.rests(x.reading, now) {
+		return nil
+	}
+	x.reading = now
+	return unlessUnsupported(x.control.SetReadDeadline(earlier(now.Add(bound), x.readTill)))
+}
+
+func (x *exchange) moveWrite(now time.Time) error {
 	x.writing = now
-	return unlessUnsupported(x.control.SetWriteDeadline(x.moved(now, &x.doneBefore)))
+	return unlessUnsupported(x.control.SetWriteDeadline(earlier(now.Add(x.stall), x.sendTill)))
+}
+
+// earlier is at, or the handler's own deadline if it has one and that comes first.
+func earlier(at, own time.Time) time.Time {
+	if !own.IsZero() && own.Before(at) {
+		return own
+	}
+	return at
 }
 
 // requestBody is the body of an exchange.
@@ -120,23 +167,12 @@ type requestBody struct{ x *exchange }
 
 // Read waits for the next piece of the body no longer than the stall timeout.
 func (b requestBody) Read(p []byte) (int, error) {
-	now := time.Now()
-	if b.x.reading.IsZero() {
-		// The first read may send "100 Continue", and the deadline of the connection's previous response may have passed.
-		if err := unlessUnsupported(b.x.control.SetWriteDeadline(b.x.moved(now, &b.x.doneBefore))); err != nil {
-			return 0, err
-		}
-	}
-	if now.Sub(b.x.reading) >= b.x.stall/rearmFraction {
-		b.x.reading = now
-		if err := unlessUnsupported(b.x.control.SetReadDeadline(b.x.moved(now, &b.x.readBefore))); err != nil {
-			return 0, err
-		}
+	if err := b.x.awaitRead(); err != nil {
+		return 0, err
 	}
 	n, err := b.x.body.Read(p)
-	if errors.Is(err, io.EOF) {
-		// From here on net/http reads ahead to notice a client that leaves; a deadline would look like one.
-		if unset := unlessUnsupported(b.x.control.SetReadDeadline(time.Time{})); unset != nil {
+	if err != nil {
+		if unset := b.x.finishRead(err); unset != nil {
 			return n, unset
 		}
 	}

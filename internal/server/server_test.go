@@ -230,6 +230,29 @@ func TestClientsThatStandStillAreGivenUp(t *testing.T) {
 	}
 }
 
+func TestClientThatDoesNotSendABodyNobodyWaitsForIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, respond := range map[string]http.HandlerFunc{
+		"when the handler answers at once": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) },
+		"when the handler only returns":    func(http.ResponseWriter, *http.Request) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				listener := newPipes()
+				s, _ := start(t, server.Config{Listener: listener, Handler: respond})
+				conn := listener.dial(t)
+				send(t, conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40\r\n\r\nhalf")
+				_, _ = io.Copy(io.Discard, conn) // until the server closes it
+				synctest.Wait()
+				if open := metric(t, s, "open_connections"); open != 0 {
+					t.Errorf("%v connections open", open)
+				}
+			})
+		})
+	}
+}
+
 func TestClientThatDoesNotTakeItsResponseIsGivenUp(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"a small one": 10, "a large one": 1 << 20} {
@@ -280,25 +303,28 @@ func TestSlowButSteadyClientsAreServed(t *testing.T) {
 func TestHandlersOwnDeadlinesAreNotMoved(t *testing.T) {
 	t.Parallel()
 	const own = 10 * time.Second
-	tests := map[string]http.HandlerFunc{
-		"for reading": func(w http.ResponseWriter, r *http.Request) {
+	tests := map[string]struct {
+		body    int
+		handler http.HandlerFunc
+	}{
+		"for reading": {40, func(w http.ResponseWriter, r *http.Request) {
 			if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(own)); err != nil {
 				t.Error(err)
 			}
 			if _, err := io.Copy(io.Discard, r.Body); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("reading: %v", err)
 			}
-		},
-		"for writing": func(w http.ResponseWriter, _ *http.Request) {
+		}},
+		"for writing": {0, func(w http.ResponseWriter, _ *http.Request) {
 			if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(own)); err != nil {
 				t.Error(err)
 			}
-			if _, err := w.Write(make([]byte, 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			if _, err := w.Write(make([]byte, 16<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("writing: %v", err)
 			}
-		},
+		}},
 	}
-	for name, handler := range tests {
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -306,14 +332,14 @@ func TestHandlersOwnDeadlinesAreNotMoved(t *testing.T) {
 				begun := time.Now()
 				ended := make(chan time.Duration, 1)
 				start(t, server.Config{Listener: listener, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					handler(w, r)
+					test.handler(w, r)
 					ended <- time.Since(begun)
 				})})
 				conn := listener.dial(t)
-				send(t, conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+				send(t, conn, fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", test.body))
 				var trickle sync.WaitGroup // steady, in both directions
 				trickle.Go(func() {
-					for range 100 {
+					for range test.body {
 						time.Sleep(time.Second)
 						_, _ = io.WriteString(conn, "x")
 					}
