@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 )
 
@@ -57,8 +60,9 @@ func check(path string) (*resolved, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // each line begins with its file
 	}
-	p, err := newPolicyFolder(&cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
+	silent := slog.New(slog.DiscardHandler)
+	p, err := newPolicyFolder(&cfg, silent)
+	if err := errors.Join(err, checkIssuers(&cfg, silent)); err != nil {
 		return nil, err
 	}
 	set := p.engine.Set()
@@ -71,6 +75,22 @@ func check(path string) (*resolved, error) {
 	}
 	return r, nil
 }
+
+// checkIssuers applies the rules of authentication that depend on the kind of provider. It contacts nobody.
+func checkIssuers(cfg *config.Config, log *slog.Logger) error {
+	c := identityConfig(cfg, &http.Client{Transport: new(http.Transport)}, log)
+	c.Directory = nobody{}
+	if _, err := identity.New(c); err != nil {
+		return fmt.Errorf("issuers: %w", err)
+	}
+	return nil
+}
+
+// nobody is a directory without people, for a check that asks about none.
+type nobody struct{}
+
+func (nobody) Lookup(directory.LinkKey) (directory.UserView, bool) { return directory.UserView{}, false }
+func (nobody) Locked(directory.Subject) (*directory.Lock, bool)    { return nil, false }
 
 func printResolved(cmd *cobra.Command, path string, r *resolved) error {
 	w := cmd.OutOrStdout()

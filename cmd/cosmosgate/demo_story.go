@@ -83,17 +83,18 @@ const substatusRevoked = 5013
 // tellAccess shows what a role gives, and where it ends.
 func tellAccess(ctx context.Context, s *stage, nina, bob *visitor) error {
 	s.chapter("Her role reads her own department's partition, and nothing else")
+	emea, amer := azcosmos.NewPartitionKeyString("emea"), azcosmos.NewPartitionKeyString("amer")
 	scenes := []struct {
 		what string
 		came outcome
 		want outcome
 	}{
-		{"nina queries her partition", nina.query(ctx, azcosmos.NewPartitionKeyString("emea")), outcome{status: http.StatusOK, rows: 3}},
-		{"nina queries another partition", nina.query(ctx, azcosmos.NewPartitionKeyString("amer")), outcome{status: http.StatusForbidden, contains: "executeQuery"}},
+		{"nina queries her partition", nina.query(ctx, emea), outcome{status: http.StatusOK, rows: 3}},
+		{"nina queries another partition", nina.query(ctx, amer), outcome{status: http.StatusForbidden, contains: "executeQuery"}},
 		{"nina queries without a partition", nina.query(ctx, azcosmos.NewPartitionKey()), outcome{status: http.StatusForbidden, contains: "executeQuery"}},
 		{"nina writes an order", nina.write(ctx, "emea", "1009"), outcome{status: http.StatusForbidden, substatus: substatusData, contains: "items/create"}},
 		{"bob, a writer, writes it", bob.write(ctx, "emea", "1009"), outcome{status: http.StatusCreated}},
-		{"nina queries her partition again", nina.query(ctx, azcosmos.NewPartitionKeyString("emea")), outcome{status: http.StatusOK, rows: 4}},
+		{"nina queries her partition again", nina.query(ctx, emea), outcome{status: http.StatusOK, rows: 4}},
 	}
 	for _, x := range scenes {
 		if err := s.scene(x.what, x.came, x.want); err != nil {
@@ -247,7 +248,10 @@ func timed(call func() (int, []string, error)) outcome {
 
 // nativeMessage is the message of the error body, which the SDK keeps readable.
 func nativeMessage(e *azcore.ResponseError) string {
-	var body struct{ Code, Message string }
+	var body struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
 	if err := json.NewDecoder(e.RawResponse.Body).Decode(&body); err != nil {
 		return e.Error()
 	}

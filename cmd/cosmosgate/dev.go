@@ -315,7 +315,10 @@ func (w *devWorld) prepare(ctx context.Context, announce func(*ready) error) err
 	if err != nil {
 		return err
 	}
-	faults := []error{writeSnippets(&w.ready, snippetFolder(&w.ready)), w.ready.write(filepath.Join(w.options.state, "ready.json")), w.ready.write(current)}
+	faults := []error{
+		writeSnippets(&w.ready, snippetFolder(&w.ready)),
+		w.ready.write(filepath.Join(w.options.state, "ready.json")), w.ready.write(current),
+	}
 	if w.options.readyFile != "" {
 		faults = append(faults, w.ready.write(w.options.readyFile))
 	}

@@ -20,7 +20,10 @@ type snippet struct{ language, file, text string }
 
 // snippets renders every language's program for a running gate.
 func snippets(r *ready) ([]snippet, error) {
-	all := []snippet{{language: "curl", file: "try.sh"}, {language: "Go", file: "main.go"}, {language: "JavaScript", file: "try.mjs"}, {language: "Python", file: "try.py"}}
+	all := []snippet{
+		{language: "curl", file: "try.sh"}, {language: "Go", file: "main.go"},
+		{language: "JavaScript", file: "try.mjs"}, {language: "Python", file: "try.py"},
+	}
 	t, err := template.ParseFS(snippetFiles, "snippets/*.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("reading the snippets: %w", err)

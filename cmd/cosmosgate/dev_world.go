@@ -25,7 +25,7 @@ const (
 	devRegion     = "Local"
 	devDatabase   = "shop"
 
-	groupReaders   = "7d1f2a60-52a4-4e0e-9a39-0f6c3b9d1a01"
+	groupReaders   = "7d1f2a60-52a4-4e0e-9a39-0f6c3b9d1a01" //nolint:gosec // an id of a group, no credential
 	groupWriters   = "7d1f2a60-52a4-4e0e-9a39-0f6c3b9d1a02"
 	groupOperators = "7d1f2a60-52a4-4e0e-9a39-0f6c3b9d1a03"
 )
@@ -62,11 +62,12 @@ const (
 )
 
 func devIdentities() []devIdentity {
+	const shop = "/dbs/" + devDatabase
 	return []devIdentity{
 		{"gate", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0001", "e7a0f1c2-0000-4000-8000-000000000001", roleMetadata, "/"},
-		{"reader", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0002", "e7a0f1c2-0000-4000-8000-000000000002", roleReader, "/dbs/" + devDatabase},
-		{"writer", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0003", "e7a0f1c2-0000-4000-8000-000000000003", emulator.BuiltInDataContributor, "/dbs/" + devDatabase},
-		{"operator", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0004", "e7a0f1c2-0000-4000-8000-000000000004", emulator.BuiltInDataContributor, "/dbs/" + devDatabase},
+		{"reader", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0002", "e7a0f1c2-0000-4000-8000-000000000002", roleReader, shop},
+		{"writer", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0003", "e7a0f1c2-0000-4000-8000-000000000003", emulator.BuiltInDataContributor, shop},
+		{"operator", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0004", "e7a0f1c2-0000-4000-8000-000000000004", emulator.BuiltInDataContributor, shop},
 	}
 }
 

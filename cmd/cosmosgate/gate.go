@@ -109,10 +109,20 @@ func (g *gate) newAuthenticator() (*identity.Authenticator, error) {
 		return nil, err
 	}
 	const patience = 10 * time.Second
-	client := &http.Client{Transport: bundle.Transport(), Timeout: patience}
-	c := identity.Config{Directory: g.directory, Applications: g.policy.declaredApplications, Clock: time.Now, Logger: g.log}
-	for i := range g.cfg.Issuers {
-		x := &g.cfg.Issuers[i]
+	c := identityConfig(&g.cfg, &http.Client{Transport: bundle.Transport(), Timeout: patience}, g.log)
+	c.Directory, c.Applications = g.directory, g.policy.declaredApplications
+	a, err := identity.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("preparing authentication: %w", err)
+	}
+	return a, nil
+}
+
+// identityConfig is what the configuration says about issuers.
+func identityConfig(cfg *config.Config, client *http.Client, log *slog.Logger) identity.Config {
+	c := identity.Config{Clock: time.Now, Logger: log}
+	for i := range cfg.Issuers {
+		x := &cfg.Issuers[i]
 		c.InsecureLoopbackIssuers = c.InsecureLoopbackIssuers || x.InsecureLoopback
 		c.Issuers = append(c.Issuers, identity.Issuer{
 			Name: x.Name, URL: x.URL, Audiences: x.Audiences, TokenType: identity.TokenType(x.TokenType),
@@ -120,11 +130,7 @@ func (g *gate) newAuthenticator() (*identity.Authenticator, error) {
 			Algorithms: x.Algorithms, MaxLifetime: x.MaxLifetime, HTTPClient: client,
 		})
 	}
-	a, err := identity.New(c)
-	if err != nil {
-		return nil, fmt.Errorf("preparing authentication: %w", err)
-	}
-	return a, nil
+	return c
 }
 
 func (g *gate) bundle(name, file string) (*certs.Bundle, error) {
@@ -146,6 +152,7 @@ func (g *gate) newServers() error {
 		server.Check{Name: "directory", Probe: g.directory.Healthy},
 		server.Check{Name: "issuers", Probe: g.identity.Ready},
 		server.Check{Name: "accounts", Probe: g.proxy.Ready},
+		server.Check{Name: "policy", Probe: g.policy.fault, Advisory: true},
 	)
 	admin, err := server.Admin(server.AdminConfig{Gatherer: g.metrics, Health: g.health, Level: g.level})
 	if err != nil {

@@ -58,7 +58,7 @@ func jsonEnv(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var v any
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &v))
-	for _, step := range strings.Split(args[2], ".") {
+	for step := range strings.SplitSeq(args[2], ".") {
 		m, ok := v.(map[string]any)
 		if !ok {
 			ts.Fatalf("%s: no %s", args[0], args[2])

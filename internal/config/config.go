@@ -150,7 +150,8 @@ type Issuer struct {
 	FrontEndClients []string `yaml:"front_end_clients"`
 	// Algorithms are the accepted signature algorithms. Default RS256 and ES256.
 	Algorithms []string `yaml:"algorithms"`
-	// TokenType is "at+jwt" for providers that follow RFC 9068, "jwt" for Entra ID's and Okta's unmarked access tokens.
+	// TokenType is how the provider marks access tokens: at+jwt (RFC 9068, the default), entra, okta, keycloak, or workload
+	// for issuers of nothing but workload tokens (GitHub Actions, Kubernetes).
 	TokenType string `yaml:"token_type"`
 	// MaxLifetime is the longest exp−iat accepted. Default 25h.
 	MaxLifetime time.Duration `yaml:"max_lifetime"`

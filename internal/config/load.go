@@ -100,8 +100,7 @@ var (
 // decodeFaults turns the decoder's messages, which name Go types, into ones for the file's author.
 func decodeFaults(name string, err error) []error {
 	lines := []string{err.Error()}
-	var types *yaml.TypeError
-	if errors.As(err, &types) {
+	if types, ok := errors.AsType[*yaml.TypeError](err); ok {
 		lines = types.Errors
 	}
 	faults := make([]error, 0, len(lines))

@@ -205,40 +205,50 @@ func (c *Config) checkIssuers(ps *problems) {
 }
 
 func (i *Issuer) check(ps *problems, path string) {
-	u, err := url.Parse(i.URL)
-	switch {
-	case err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
-		ps.add(path+".url", "%q is not an https URL without query", i.URL)
-	case loopback(u.Hostname()) && !i.InsecureLoopback:
-		ps.add(path+".url", "is on loopback: set insecure_loopback for a development provider")
-	case strings.HasSuffix(i.URL, "/common/v2.0") || strings.HasSuffix(i.URL, "/organizations/v2.0"):
-		ps.add(path+".url", "accepts every Entra tenant: put your tenant id in place of common or organizations")
-	}
+	i.checkURL(ps, path+".url")
 	if len(i.Audiences) == 0 {
 		ps.add(path+".audiences", "is empty: give the aud of tokens made for this gate")
 	}
 	for n, aud := range i.Audiences {
 		if cosmosAudience(aud) {
-			ps.add(fmt.Sprintf("%s.audiences[%d]", path, n), "%q is Cosmos DB's own: such a token would open the account itself; register an audience for the gate", aud)
+			ps.add(fmt.Sprintf("%s.audiences[%d]", path, n),
+				"%q is Cosmos DB's own: such a token would open the account itself; register an audience for the gate", aud)
 		}
 	}
 	if i.Connection != "" {
-		ps.require(path+".claim", i.Claim, "name the immutable claim that equals externalId (oid for Entra ID)")
-		if len(i.FrontEndClients) == 0 {
-			ps.add(path+".front_end_clients", "is empty: give the client ids that people sign in with")
-		}
-		switch i.Claim {
-		case "email", "upn", "preferred_username", "unique_name", "name":
-			ps.add(path+".claim", "%q can change or be reused: link on an immutable id such as oid or sub", i.Claim)
-		}
+		i.checkLink(ps, path)
 	}
 	for n, alg := range i.Algorithms {
 		oneOf(ps, fmt.Sprintf("%s.algorithms[%d]", path, n), alg, "RS256", "ES256", "PS256", "EdDSA")
 	}
-	oneOf(ps, path+".token_type", i.TokenType, "at+jwt", "jwt", "")
+	oneOf(ps, path+".token_type", i.TokenType, "at+jwt", "entra", "okta", "keycloak", "workload", "")
 	const longest = 25 * time.Hour
 	if i.MaxLifetime < 0 || i.MaxLifetime > longest {
 		ps.add(path+".max_lifetime", "is %s: use at most 25h", i.MaxLifetime)
+	}
+}
+
+func (i *Issuer) checkURL(ps *problems, path string) {
+	u, err := url.Parse(i.URL)
+	switch {
+	case err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+		ps.add(path, "%q is not an https URL without query", i.URL)
+	case loopback(u.Hostname()) && !i.InsecureLoopback:
+		ps.add(path, "is on loopback: set insecure_loopback for a development provider")
+	case strings.HasSuffix(i.URL, "/common/v2.0") || strings.HasSuffix(i.URL, "/organizations/v2.0"):
+		ps.add(path, "accepts every Entra tenant: put your tenant id in place of common or organizations")
+	}
+}
+
+// checkLink checks how people of the connection are found by their tokens.
+func (i *Issuer) checkLink(ps *problems, path string) {
+	ps.require(path+".claim", i.Claim, "name the immutable claim that equals externalId (oid for Entra ID)")
+	if len(i.FrontEndClients) == 0 {
+		ps.add(path+".front_end_clients", "is empty: give the client ids that people sign in with")
+	}
+	switch i.Claim {
+	case "email", "upn", "preferred_username", "unique_name", "name":
+		ps.add(path+".claim", "%q can change or be reused: link on an immutable id such as oid or sub", i.Claim)
 	}
 }
 
