@@ -89,8 +89,10 @@ func checkIssuers(cfg *config.Config, log *slog.Logger) error {
 // nobody is a directory without people, for a check that asks about none.
 type nobody struct{}
 
-func (nobody) Lookup(directory.LinkKey) (directory.UserView, bool) { return directory.UserView{}, false }
-func (nobody) Locked(directory.Subject) (*directory.Lock, bool)    { return nil, false }
+func (nobody) Lookup(directory.LinkKey) (directory.UserView, bool) {
+	return directory.UserView{}, false
+}
+func (nobody) Locked(directory.Subject) (*directory.Lock, bool) { return nil, false }
 
 func printResolved(cmd *cobra.Command, path string, r *resolved) error {
 	w := cmd.OutOrStdout()

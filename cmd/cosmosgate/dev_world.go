@@ -25,8 +25,8 @@ const (
 	devRegion     = "Local"
 	devDatabase   = "shop"
 
-	groupReaders   = "7d1f2a60-52a4-4e0e-9a39-0f6c3b9d1a01" //nolint:gosec // an id of a group, no credential
-	groupWriters   = "7d1f2a60-52a4-4e0e-9a39-0f6c3b9d1a02"
+	groupReaders   = "7d1f2a60-52a4-4e0e-9a39-0f6c3b9d1a01"
+	groupWriters   = "7d1f2a60-52a4-4e0e-9a39-0f6c3b9d1a02" //nolint:gosec // an id of a group, no credential
 	groupOperators = "7d1f2a60-52a4-4e0e-9a39-0f6c3b9d1a03"
 )
 
