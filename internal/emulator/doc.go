@@ -26,7 +26,7 @@
 // The numbers in SC codes of refusals are those known to be the service's for syntax, names and functions only.
 //
 // Change feeds. The feed of all versions starts no earlier than the request that starts it and keeps the last 100,000
-// changes; expiry of an item's time to live is not in it.
+// changes; expiry of an item's time to live is not in it. Queries over a change feed are refused.
 //
 // Consistency is always strong; session tokens are given but not waited for. There are no conflicts. Extra locations
 // are published, but all are this one account.
@@ -35,5 +35,6 @@
 // naming a trigger are refused, and so are permissions (resource tokens). Deleting by partition key is 404. Throughput is
 // kept and never enforced; a 429 comes from Inject only.
 //
-// Of two members of one name in an item the last counts. Binary encodings are not served: answers are JSON text.
+// Of two members of one name in an item the last counts. Binary encodings are neither served nor read: answers
+// are JSON text, and a HybridRow batch, as .NET sends it, is refused.
 package emulator

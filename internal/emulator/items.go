@@ -25,6 +25,8 @@ func (x *exchange) items() (*response, error) {
 		return x.readFeed()
 	case x.request.Method != http.MethodPost:
 		return nil, methodNotAllowed()
+	case header.Get("A-Im") != "":
+		return nil, badRequest("This stand-in does not run queries over the change feed.")
 	case is(header, headerIsPlan):
 		return x.queryPlan()
 	case x.isQuery():

@@ -25,7 +25,7 @@ type Request struct {
 
 // Bounds of what is recorded.
 const (
-	keptRequests = 10_000
+	keptRequests = 2_000
 	keptBody     = 4 << 10
 )
 
@@ -56,7 +56,7 @@ func (r *recorder) add(one Request) {
 }
 
 // Requests returns a copy of what was received since the start or the last ResetRequests, oldest
-// first; the newest 10,000 are kept.
+// first; the newest 2,000 are kept.
 func (e *Emulator) Requests() []Request {
 	e.recorder.mu.Lock()
 	defer e.recorder.mu.Unlock()
