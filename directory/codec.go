@@ -227,7 +227,7 @@ func (r *reader) milliseconds() time.Time {
 	if b == nil {
 		return time.Time{}
 	}
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC()
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC() //nolint:gosec // it was written from an int64
 }
 
 func (r *reader) optionalTime() time.Time {

@@ -83,7 +83,7 @@ func writeForEver(t *testing.T, path string) {
 				h.do(t, edit(id, func(u *directory.User) { u.Active = false }),
 					directory.AddMembers{Group: group, Members: []directory.ID{id}})
 				out.Lock()
-				fmt.Println("ack " + name)
+				_, _ = fmt.Fprintln(os.Stdout, "ack "+name)
 				out.Unlock()
 			}
 		})

@@ -111,7 +111,12 @@ func (d *Directory) load() error {
 }
 
 // Close releases the log. Call it after Run has returned.
-func (d *Directory) Close() error { return d.log.Close() }
+func (d *Directory) Close() error {
+	if err := d.log.Close(); err != nil {
+		return fmt.Errorf("closing the directory: %w", err)
+	}
+	return nil
+}
 
 // Healthy returns nil, or why no write is possible any more.
 func (d *Directory) Healthy() error {

@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cosmosgate/cosmosgate/directory"
 )
 
 const corp = "corp"

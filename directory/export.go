@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 )
 
@@ -150,30 +149,28 @@ func (d *Directory) Import(ctx context.Context, r io.Reader) error {
 		return fmt.Errorf("importing: %w", ErrNotEmpty)
 	}
 	decoder := json.NewDecoder(r)
-	chunk := make([]exported, 0, importChunk)
-	for n := 1; ; n++ {
-		var line exported
-		err := decoder.Decode(&line)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("importing line %d: %w", n, err)
-		}
-		if err == nil {
+	for n, more := 0, true; more; {
+		chunk := make([]exported, 0, importChunk)
+		for len(chunk) < importChunk {
+			var line exported
+			err := decoder.Decode(&line)
+			if more = !errors.Is(err, io.EOF); !more {
+				break
+			}
+			n++
+			if err != nil {
+				return fmt.Errorf("importing line %d: %w", n, err)
+			}
 			chunk = append(chunk, line)
 		}
-		if len(chunk) == importChunk || err != nil {
-			if failed := d.importLines(ctx, chunk); failed != nil {
-				return fmt.Errorf("importing lines up to %d: %w", n, failed)
-			}
-			chunk = chunk[:0]
-		}
-		if err != nil {
-			return nil
+		if err := d.importLines(ctx, chunk); err != nil {
+			return fmt.Errorf("importing lines up to %d: %w", n, err)
 		}
 	}
+	return nil
 }
 
 func (d *Directory) importLines(ctx context.Context, lines []exported) error {
-	lines = slices.Clone(lines)
 	return d.submit(ctx, func(b *batch) error {
 		for _, line := range lines {
 			delta, err := line.delta()

@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cosmosgate/cosmosgate/directory"
 )
 
 func TestAnExportImportedElsewhereIsTheSameDirectory(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 type memberSet struct {
 	mu    sync.RWMutex
 	slots []uint32 // ordinal+1; free is 0, removed is tombstone
-	live  int
-	used  int // live and tombstones
+	mask  uint32   // one less than the length, a power of two
+	live  uint32
+	used  uint32 // live and tombstones
 }
 
 const (
@@ -26,7 +27,7 @@ const (
 func (m *memberSet) add(ordinal uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if 4*(m.used+1) > 3*len(m.slots) {
+	if len(m.slots) == 0 || m.used >= m.mask-m.mask/4 {
 		m.rebuild()
 	}
 	m.insert(ordinal + 1)
@@ -41,8 +42,7 @@ func (m *memberSet) remove(ordinal uint32) {
 	if len(m.slots) == 0 {
 		return
 	}
-	mask := uint32(len(m.slots) - 1)
-	for i := (ordinal + 1) * fibonacci & mask; m.slots[i] != 0; i = (i + 1) & mask {
+	for i := (ordinal + 1) * fibonacci & m.mask; m.slots[i] != 0; i = (i + 1) & m.mask {
 		if m.slots[i] == ordinal+1 {
 			m.slots[i] = tombstone
 			m.live--
@@ -55,7 +55,7 @@ func (m *memberSet) remove(ordinal uint32) {
 func (m *memberSet) size() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.live
+	return int(m.live)
 }
 
 // sorted returns the members in ascending order, hence in that of creation.
@@ -73,10 +73,9 @@ func (m *memberSet) sorted() []uint32 {
 }
 
 func (m *memberSet) insert(entry uint32) {
-	mask := uint32(len(m.slots) - 1)
-	i := entry * fibonacci & mask
+	i := entry * fibonacci & m.mask
 	for m.slots[i] != 0 {
-		i = (i + 1) & mask
+		i = (i + 1) & m.mask
 	}
 	m.slots[i] = entry
 }
@@ -84,11 +83,11 @@ func (m *memberSet) insert(entry uint32) {
 // rebuild makes room, dropping tombstones.
 func (m *memberSet) rebuild() {
 	old := m.slots
-	size := smallestMembers
-	for 2*(m.live+1) > size {
+	size := uint32(smallestMembers)
+	for size < 2*(m.live+1) {
 		size *= 2
 	}
-	m.slots = make([]uint32, size)
+	m.slots, m.mask = make([]uint32, size), size-1
 	for _, s := range old {
 		if s != 0 && s != tombstone {
 			m.insert(s)

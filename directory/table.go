@@ -8,9 +8,22 @@ import "sync/atomic"
 type table[K, V any] struct {
 	hash    func(K) uint64
 	match   func(*V, K) bool
-	buckets atomic.Pointer[[]atomic.Pointer[node[V]]]
-	count   int // writer only
+	buckets atomic.Pointer[buckets[V]]
+	count   uint64 // writer only
 }
+
+// buckets are the heads of a power of two of chains.
+type buckets[V any] struct {
+	mask  uint64
+	heads []atomic.Pointer[node[V]]
+}
+
+func newBuckets[V any](size uint64) *buckets[V] {
+	return &buckets[V]{mask: size - 1, heads: make([]atomic.Pointer[node[V]], size)}
+}
+
+// of returns the chain of a hash.
+func (b *buckets[V]) of(hash uint64) *atomic.Pointer[node[V]] { return &b.heads[hash&b.mask] }
 
 // node is immutable once published; a removal copies what stands before it.
 type node[V any] struct {
@@ -24,16 +37,14 @@ const smallestTable = 64
 
 func newTable[K, V any](hash func(K) uint64, match func(*V, K) bool) *table[K, V] {
 	t := &table[K, V]{hash: hash, match: match}
-	buckets := make([]atomic.Pointer[node[V]], smallestTable)
-	t.buckets.Store(&buckets)
+	t.buckets.Store(newBuckets[V](smallestTable))
 	return t
 }
 
 // get returns the value with key k, or nil.
 func (t *table[K, V]) get(k K) *V {
 	h := t.hash(k)
-	buckets := *t.buckets.Load()
-	for n := buckets[h&uint64(len(buckets)-1)].Load(); n != nil; n = n.next {
+	for n := t.buckets.Load().of(h).Load(); n != nil; n = n.next {
 		if n.hash == h && t.match(n.value, k) {
 			return n.value
 		}
@@ -44,9 +55,8 @@ func (t *table[K, V]) get(k K) *V {
 // all returns every value with key k.
 func (t *table[K, V]) all(k K) []*V {
 	h := t.hash(k)
-	buckets := *t.buckets.Load()
 	var values []*V
-	for n := buckets[h&uint64(len(buckets)-1)].Load(); n != nil; n = n.next {
+	for n := t.buckets.Load().of(h).Load(); n != nil; n = n.next {
 		if n.hash == h && t.match(n.value, k) {
 			values = append(values, n.value)
 		}
@@ -56,12 +66,11 @@ func (t *table[K, V]) all(k K) []*V {
 
 // put adds an entry. Only the writer may call it.
 func (t *table[K, V]) put(k K, value *V) {
-	buckets := *t.buckets.Load()
-	if t.count >= len(buckets) {
-		buckets = t.grow(buckets)
+	if t.count > t.buckets.Load().mask {
+		t.grow()
 	}
 	h := t.hash(k)
-	bucket := &buckets[h&uint64(len(buckets)-1)]
+	bucket := t.buckets.Load().of(h)
 	bucket.Store(&node[V]{hash: h, value: value, next: bucket.Load()})
 	t.count++
 }
@@ -69,8 +78,7 @@ func (t *table[K, V]) put(k K, value *V) {
 // remove drops the entry of value under k. Only the writer may call it.
 func (t *table[K, V]) remove(k K, value *V) {
 	h := t.hash(k)
-	buckets := *t.buckets.Load()
-	bucket := &buckets[h&uint64(len(buckets)-1)]
+	bucket := t.buckets.Load().of(h)
 	head := bucket.Load()
 	for n := head; n != nil; n = n.next {
 		if n.hash != h || n.value != value {
@@ -87,14 +95,14 @@ func (t *table[K, V]) remove(k K, value *V) {
 }
 
 // grow doubles the table beside the old one and publishes it.
-func (t *table[K, V]) grow(old []atomic.Pointer[node[V]]) []atomic.Pointer[node[V]] {
-	bigger := make([]atomic.Pointer[node[V]], 2*len(old))
-	for i := range old {
-		for n := old[i].Load(); n != nil; n = n.next {
-			bucket := &bigger[n.hash&uint64(len(bigger)-1)]
+func (t *table[K, V]) grow() {
+	old := t.buckets.Load()
+	bigger := newBuckets[V](2 * (old.mask + 1))
+	for i := range old.heads {
+		for n := old.heads[i].Load(); n != nil; n = n.next {
+			bucket := bigger.of(n.hash)
 			bucket.Store(&node[V]{hash: n.hash, value: n.value, next: bucket.Load()})
 		}
 	}
-	t.buckets.Store(&bigger)
-	return bigger
+	t.buckets.Store(bigger)
 }

@@ -34,7 +34,7 @@ const (
 	opElement // attribute[filter]
 )
 
-// operators maps the RFC's words, in lower case, to comparisons.
+// comparison reads one of the RFC's words in any case.
 func comparison(word string) (operator, bool) {
 	if len(word) != 2 {
 		return 0, false
@@ -87,15 +87,7 @@ type filterParser struct {
 
 // parseFilter reads a filter over resources of a kind.
 func parseFilter(kind *resourceType, text string) (*filter, error) {
-	return parseWhole(&filterParser{kind: kind, text: text})
-}
-
-// parseElementFilter reads what stands between the brackets of a PATCH path.
-func parseElementFilter(kind *resourceType, element *Attribute, text string) (*filter, error) {
-	return parseWhole(&filterParser{kind: kind, element: element, text: text})
-}
-
-func parseWhole(p *filterParser) (*filter, error) {
+	p := &filterParser{kind: kind, text: text}
 	if len(p.text) > maxFilterBytes {
 		return nil, refusal(KindInvalidFilter, "filter is longer than %d bytes", maxFilterBytes)
 	}
@@ -332,45 +324,42 @@ func (p *filterParser) literal() (any, error) {
 
 // typed checks a value against the attribute's type and the operator.
 func (p *filterParser) typed(leaf *Attribute, op operator, value any) (any, error) {
-	if value == nil {
-		if op == opEqual || op == opNotEqual {
-			return nil, nil //nolint:nilnil // null is a value of the grammar
-		}
-		return nil, p.fail("null can't be ordered")
-	}
-	mismatch := p.fail(leaf.Name + " is of another type")
+	exact := op == opEqual || op == opNotEqual
+	partial := op == opContains || op == opStartsWith || op == opEndsWith
+	valid := false
 	switch leaf.Type {
 	case TypeBoolean:
-		b, ok := asBoolean(value)
-		if !ok || op != opEqual && op != opNotEqual {
-			return nil, mismatch
+		if value != nil {
+			value, valid = asBoolean(value)
+			valid = valid && exact
 		}
-		return b, nil
 	case TypeInteger, TypeDecimal:
-		if _, ok := value.(json.Number); !ok || op == opContains || op == opStartsWith || op == opEndsWith {
-			return nil, mismatch
-		}
-		return value, nil
+		_, valid = value.(json.Number)
+		valid = valid && !partial
 	case TypeDateTime:
-		s, _ := value.(string)
-		if op == opContains || op == opStartsWith || op == opEndsWith {
-			return s, nil
+		if s, ok := value.(string); ok {
+			return p.instant(leaf, s, partial)
 		}
-		t, err := time.Parse(time.RFC3339Nano, s)
-		if err != nil {
-			return nil, mismatch
-		}
-		return t, nil
 	case TypeString, TypeReference, TypeBinary:
-		if _, ok := value.(string); !ok {
-			return nil, mismatch
-		}
-		return value, nil
+		_, valid = value.(string)
 	case TypeComplex:
-		return nil, mismatch
-	default:
-		return nil, mismatch
 	}
+	if !valid && (value != nil || !exact) {
+		return nil, p.fail(leaf.Name + " can't be compared like this")
+	}
+	return value, nil
+}
+
+// instant reads a time; a part of one is compared as text.
+func (p *filterParser) instant(leaf *Attribute, text string, partial bool) (any, error) {
+	if partial {
+		return text, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return nil, p.fail(leaf.Name + " is no time")
+	}
+	return t, nil
 }
 
 // nameByte reports whether c may be part of an attribute path or a word.

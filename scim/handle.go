@@ -117,11 +117,10 @@ func (c *connection) create(ctx context.Context, k call, kind *resourceType) (an
 			changes = append(changes, directory.AddMembers{Members: members})
 		}
 	}
-	results, err := c.directory.Apply(ctx, c.Name, changes...)
+	results, err := c.commit(ctx, changes...)
 	if err != nil {
 		return answer{}, err
 	}
-	c.contact.wrote(c.clock())
 	return c.show(kind, results[0].ID, http.StatusCreated, k.query)
 }
 
@@ -210,7 +209,7 @@ func (c *connection) replace(ctx context.Context, k call, kind *resourceType, id
 			directory.EditGroup{ID: id, IfRevision: revision, Edit: replaceGroup(filled)},
 			directory.SetMembers{Group: id, Members: members})
 	}
-	if err := c.commit(ctx, changes); err != nil {
+	if _, err := c.commit(ctx, changes...); err != nil {
 		return answer{}, err
 	}
 	return c.show(kind, id, http.StatusOK, k.query)
@@ -249,7 +248,7 @@ func (c *connection) patch(ctx context.Context, k call, kind *resourceType, id d
 			return answer{}, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "too many operations"}
 		}
 		change := directory.EditUser{ID: id, IfRevision: revision, Edit: e.user(operations)}
-		if err := c.commit(ctx, []directory.Change{change}); err != nil {
+		if _, err := c.commit(ctx, change); err != nil {
 			return answer{}, err
 		}
 		return c.show(kind, id, http.StatusOK, k.query)
@@ -264,7 +263,7 @@ func (c *connection) patch(ctx context.Context, k call, kind *resourceType, id d
 		}
 	}
 	plan.flush()
-	if err := c.commit(ctx, plan.changes); err != nil {
+	if _, err := c.commit(ctx, plan.changes...); err != nil {
 		return answer{}, err
 	}
 	if k.query.hasAttributes {
@@ -322,14 +321,15 @@ func (c *connection) remove(ctx context.Context, k call, kind *resourceType, id 
 	if kind == c.kinds.group {
 		change = directory.DeleteGroup{ID: id, IfRevision: revision}
 	}
-	return answer{status: http.StatusNoContent}, c.commit(ctx, []directory.Change{change})
+	_, err = c.commit(ctx, change)
+	return answer{status: http.StatusNoContent}, err
 }
 
 // commit makes changes durable and visible.
-func (c *connection) commit(ctx context.Context, changes []directory.Change) error {
-	if _, err := c.directory.Apply(ctx, c.Name, changes...); err != nil {
-		return err //nolint:wrapcheck // explain translates the directory's own words
+func (c *connection) commit(ctx context.Context, changes ...directory.Change) ([]directory.Result, error) {
+	results, err := c.directory.Apply(ctx, c.Name, changes...)
+	if err == nil {
+		c.contact.wrote(c.clock())
 	}
-	c.contact.wrote(c.clock())
-	return nil
+	return results, err //nolint:wrapcheck // explain translates the directory's own words
 }

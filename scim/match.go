@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,12 +141,7 @@ func anyElement(value any, test func(any) bool) bool {
 	if !ok {
 		return value != nil && test(value)
 	}
-	for _, v := range list {
-		if test(v) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, test)
 }
 
 // compareOne compares one stored value with the filter's.

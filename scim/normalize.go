@@ -166,34 +166,40 @@ func (n normalizer) single(a *Attribute, value any) (any, error) {
 	if value == nil {
 		return nil, nil //nolint:nilnil // null means unassigned
 	}
-	wrong := refusal(KindInvalidValue, "%s needs a value of type %s", a.Name, a.Type)
+	valid := false
 	switch a.Type {
 	case TypeString, TypeReference, TypeBinary:
-		if s, ok := value.(string); ok {
-			return s, nil
-		}
+		_, valid = value.(string)
 	case TypeBoolean:
-		if b, ok := value.(bool); ok {
-			return b, nil
-		}
-		if b, ok := asBoolean(value); ok && !n.strict {
-			return b, nil
-		}
-		if value == "" {
-			return nil, nil //nolint:nilnil // "" means unassigned
-		}
+		return n.boolean(a, value)
 	case TypeInteger, TypeDecimal:
-		if number, ok := value.(json.Number); ok && (a.Type == TypeDecimal || !strings.ContainsAny(string(number), ".eE")) {
-			return number, nil
-		}
+		number, ok := value.(json.Number)
+		valid = ok && (a.Type == TypeDecimal || !strings.ContainsAny(string(number), ".eE"))
 	case TypeDateTime:
-		if s, ok := value.(string); ok && validTime(s) {
-			return s, nil
-		}
+		s, ok := value.(string)
+		valid = ok && validTime(s)
 	case TypeComplex:
 		return n.object(a, value)
 	}
-	return nil, wrong
+	if !valid {
+		return nil, refusal(KindInvalidValue, "%s needs a value of type %s", a.Name, a.Type)
+	}
+	return value, nil
+}
+
+// boolean accepts a boolean and, unless strict, its spelling as a string.
+func (n normalizer) boolean(a *Attribute, value any) (any, error) {
+	b, ok := asBoolean(value)
+	if _, text := value.(string); text && n.strict {
+		ok = false
+	}
+	if value == "" {
+		return nil, nil //nolint:nilnil // "" means unassigned
+	}
+	if !ok {
+		return nil, refusal(KindInvalidValue, "%s needs true or false", a.Name)
+	}
+	return b, nil
 }
 
 func validTime(s string) bool {

@@ -13,8 +13,9 @@ const maxValues = 1000
 
 // editor applies attribute operations to a document.
 type editor struct {
-	kind *resourceType
 	normalizer
+
+	kind *resourceType
 }
 
 // apply changes document as op says.

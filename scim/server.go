@@ -10,9 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"github.com/cosmosgate/cosmosgate/directory"
 )
 
 const (
@@ -229,8 +230,7 @@ func readBody(w http.ResponseWriter, r *http.Request, path []string) (map[string
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	var text bytes.Buffer
 	if _, err := text.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
-		var over *http.MaxBytesError
-		if errors.As(err, &over) {
+		if _, over := errors.AsType[*http.MaxBytesError](err); over {
 			return nil, tooLarge
 		}
 		return nil, refusal(KindInvalidSyntax, "body was cut off")

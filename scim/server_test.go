@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cosmosgate/cosmosgate/directory"
-	"github.com/cosmosgate/cosmosgate/scim"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/scim"
 )
 
 func TestEverySpellingOfRemovingMembersLeavesExactlyTheOthers(t *testing.T) {
