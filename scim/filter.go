@@ -34,6 +34,12 @@ const (
 	opElement // attribute[filter]
 )
 
+// exact reports whether op is about equality.
+func (o operator) exact() bool { return o == opEqual || o == opNotEqual }
+
+// partial reports whether op looks at a part of a text.
+func (o operator) partial() bool { return o == opContains || o == opStartsWith || o == opEndsWith }
+
 // comparison reads one of the RFC's words in any case.
 func comparison(word string) (operator, bool) {
 	if len(word) != 2 {
@@ -324,8 +330,7 @@ func (p *filterParser) literal() (any, error) {
 
 // typed checks a value against the attribute's type and the operator.
 func (p *filterParser) typed(leaf *Attribute, op operator, value any) (any, error) {
-	exact := op == opEqual || op == opNotEqual
-	partial := op == opContains || op == opStartsWith || op == opEndsWith
+	exact, partial := op.exact(), op.partial()
 	valid := false
 	switch leaf.Type {
 	case TypeBoolean:
@@ -342,7 +347,7 @@ func (p *filterParser) typed(leaf *Attribute, op operator, value any) (any, erro
 		}
 	case TypeString, TypeReference, TypeBinary:
 		_, valid = value.(string)
-	case TypeComplex:
+	case TypeComplex: // has no value to compare with, except null
 	}
 	if !valid && (value != nil || !exact) {
 		return nil, p.fail(leaf.Name + " can't be compared like this")

@@ -21,9 +21,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/scim"
-	"github.com/google/go-cmp/cmp"
 )
 
 // service is a SCIM server under test.
