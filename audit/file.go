@@ -54,7 +54,8 @@ type file struct {
 
 	current File // nil after a failure, until it could be opened again
 	size    int64
-	dirty   bool // holds what Sync has not confirmed
+	full    int64 // size at which to rotate, beyond maxBytes after a rotation that failed
+	dirty   bool  // holds what Sync has not confirmed
 }
 
 // ready opens the current file if it is not open. A line that an interrupted write left unfinished is ended first, so that it stays
@@ -111,11 +112,7 @@ func (f *file) append(lines []byte) (int, error) {
 	if err := f.ready(); err != nil {
 		return 0, err
 	}
-	if f.maxBytes > 0 && f.size > 0 && f.size+int64(len(lines)) > f.maxBytes {
-		if err := f.rotate(); err != nil {
-			f.report(failRotate, err)
-		}
-	}
+	f.rotateIfFull(len(lines))
 	n, err := f.current.Write(lines)
 	f.size += int64(n)
 	f.dirty = true
@@ -159,6 +156,20 @@ func (f *file) close() error {
 		f.current = nil
 	}
 	return err
+}
+
+// rotateIfFull makes room for more bytes. After a failure it tries again when as much has been written once more.
+func (f *file) rotateIfFull(more int) {
+	f.full = max(f.full, f.maxBytes)
+	if f.maxBytes == 0 || f.size == 0 || f.size+int64(more) <= f.full {
+		return
+	}
+	if err := f.rotate(); err != nil {
+		f.full = f.size + f.maxBytes
+		f.report(failRotate, err)
+		return
+	}
+	f.full = f.maxBytes
 }
 
 // rotate renames the current file and starts a new one. If that fails, the old one goes on being written under its old name.

@@ -25,7 +25,7 @@ type patience struct {
 // ServeHTTP gives the next handler a body and a writer that move the connection's deadlines along.
 func (p *patience) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	restoreTLS(r)
-	x := &exchange{ResponseWriter: w, control: http.NewResponseController(w), stall: p.stall, received: true}
+	x := &exchange{ResponseWriter: w, control: *http.NewResponseController(w), stall: p.stall, received: true}
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body, x.received = r.Body, false
 		r.Body = requestBody{x}
@@ -38,7 +38,7 @@ func (p *patience) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type exchange struct {
 	http.ResponseWriter
 
-	control *http.ResponseController
+	control http.ResponseController
 	body    io.ReadCloser
 	stall   time.Duration
 
