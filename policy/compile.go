@@ -241,8 +241,6 @@ func scopeResource(p *ast.Policy, s scope) {
 	switch {
 	case s.account != wildcard && s.database != wildcard && s.container != wildcard:
 		p.ResourceEq(resourceUID(Resource{s.account, s.database, s.container}))
-	case s.account != wildcard && s.database == wildcard && (s.container == wildcard || s.container == ""):
-		p.ResourceIsIn(level, resourceUID(Resource{Account: s.account}))
 	case s.account != wildcard && s.database != wildcard:
 		p.ResourceIsIn(level, resourceUID(Resource{Account: s.account, Database: s.database}))
 	default:

@@ -1,10 +1,12 @@
 package policy_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/cosmosgate/cosmosgate/policy"
 )
@@ -60,6 +62,35 @@ func FuzzCondition(f *testing.F) {
 		// Ann is bound to nothing: no condition can help her.
 		if d := policy.NewEngine(set).Decide(annReads()); d.Allow {
 			t.Errorf("condition %q let somebody in who is not bound: %+v", when, d)
+		}
+	})
+}
+
+// FuzzPartitionKeyOfAttribute compares the key that an attribute stands for with
+// what encoding/json makes of it, as the cosmos package does.
+func FuzzPartitionKeyOfAttribute(f *testing.F) {
+	for _, text := range []string{"emea", "a b", `"`, `\`, "\x1f", " ", "~", "\x7f", "é", "<&>", "\u2028", "𝄞", "a\nb", "\xff", ""} {
+		f.Add(text)
+	}
+	set, err := policy.Parse("p.yaml", []byte(readers), policy.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	engine := policy.NewEngine(set)
+	f.Fuzz(func(t *testing.T, department string) {
+		var canonical strings.Builder
+		encoder := json.NewEncoder(&canonical)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(department); err != nil {
+			t.Fatal(err)
+		}
+		q := annReads()
+		q.Principal.Attributes = map[string]string{"department": department}
+		q.Principal.Generation = [2]uint64{}
+		q.PartitionKeys = [][]string{{strings.TrimSuffix(canonical.String(), "\n")}}
+		want := department != "" && utf8.ValidString(department)
+		if d := engine.Decide(q); d.Allow != want {
+			t.Errorf("department %q: want %v, got %+v", department, want, d)
 		}
 	})
 }

@@ -257,7 +257,34 @@ func checkRequest(t *testing.T, w world, engine *policy.Engine, q policy.Request
 			t.Errorf("%s (-want +got): %s\n%+v\n%s", how, diff, q, got.Detail)
 		}
 	}
+	checkExplanation(t, w, engine.Explain(q), q)
 	return want.Reason
+}
+
+// checkExplanation checks that what an explanation says matched is what
+// decided. It is told for each rule, so only requests of one action are plain.
+func checkExplanation(t *testing.T, w world, x policy.Explanation, q policy.Request) {
+	t.Helper()
+	d := x.Decision
+	if len(q.Actions.Names()) != 1 || q.Actions == policy.ExecuteStoredProcedure || d.Reason == policy.ReasonEvaluation {
+		return
+	}
+	rule, deny := false, false
+	for _, c := range x.Considered {
+		if !c.Matched {
+			continue
+		}
+		rule = rule || c.Role != ""
+		for _, g := range w.Guardrails {
+			deny = deny || (g.Deny && c.Policy == "Guardrail/"+g.Name)
+		}
+	}
+	if deny != (d.Reason == policy.ReasonGuardrail) {
+		t.Errorf("explained that a guardrail denies: %v, decided %+v for %+v\n%+v", deny, d, q, x.Considered)
+	}
+	if d.Allow && !rule || d.Reason == policy.ReasonNoRole && rule {
+		t.Errorf("explained that a rule allows: %v, decided %+v for %+v\n%+v", rule, d, q, x.Considered)
+	}
 }
 
 func FuzzIndexAndScanAgree(f *testing.F) {
