@@ -98,7 +98,8 @@ func (l *boltLog) Append(_ context.Context, batch []Delta) error {
 }
 
 // Tail implements [Log].
-func (l *boltLog) Tail(_ context.Context, from uint64, each func(Delta) error) error {
+func (l *boltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (uint64, error) {
+	last := uint64(0)
 	err := l.db.View(func(tx *bolt.Tx) error {
 		folded := uint64(0)
 		if v := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyFolded)); len(v) == 8 {
@@ -110,7 +111,7 @@ func (l *boltLog) Tail(_ context.Context, from uint64, each func(Delta) error) e
 				return err
 			}
 		}
-		l.pending = 0
+		l.pending, last = 0, folded
 		journal := tx.Bucket([]byte(bucketJournal)).Cursor()
 		for k, v := journal.Seek(versionKey(max(from, folded+1))); k != nil; k, v = journal.Next() {
 			d, err := decodeDelta(k, v)
@@ -118,6 +119,7 @@ func (l *boltLog) Tail(_ context.Context, from uint64, each func(Delta) error) e
 				return err
 			}
 			d.Version = binary.BigEndian.Uint64(k)
+			last = d.Version
 			l.pending++
 			if err := each(d); err != nil {
 				return err
@@ -126,9 +128,9 @@ func (l *boltLog) Tail(_ context.Context, from uint64, each func(Delta) error) e
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("reading the log: %w", err)
+		return 0, fmt.Errorf("reading the log: %w", err)
 	}
-	return nil
+	return last, nil
 }
 
 // Close implements [Log].

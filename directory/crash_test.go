@@ -115,17 +115,19 @@ func (l *brittleLog) Append(_ context.Context, batch []directory.Delta) error {
 	return errDisk
 }
 
-func (l *brittleLog) Tail(_ context.Context, from uint64, each func(directory.Delta) error) error {
+func (l *brittleLog) Tail(_ context.Context, from uint64, each func(directory.Delta) error) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	last := uint64(0)
 	for _, d := range l.kept {
 		if d.Version >= from {
 			if err := each(d); err != nil {
-				return err
+				return 0, err
 			}
 		}
+		last = max(last, d.Version)
 	}
-	return nil
+	return last, nil
 }
 
 func (l *brittleLog) Close() error { return nil }

@@ -90,12 +90,11 @@ func (d *Directory) load() error {
 		b.loading = true
 		pending = 0
 	}
-	err := d.log.Tail(context.Background(), 0, func(delta Delta) error {
+	last, err := d.log.Tail(context.Background(), 0, func(delta Delta) error {
 		b.undo = b.undo[:0]
 		if err := b.apply(delta); err != nil {
 			return err
 		}
-		d.state.version = max(d.state.version, delta.Version)
 		if pending++; pending >= loadChunk {
 			flush()
 		}
@@ -105,6 +104,7 @@ func (d *Directory) load() error {
 		return fmt.Errorf("opening the directory: %w", err)
 	}
 	flush()
+	d.state.version = last
 	d.state.recompute(d.state.below(regroup))
 	d.state.closure.Add(1)
 	return nil

@@ -203,6 +203,19 @@ func TestEverythingSurvivesARestart(t *testing.T) {
 	}
 }
 
+func TestADirectoryThatWasEmptiedKeepsCountingWhereItWas(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	h.do(t, directory.DeleteUser{ID: h.user(t, "ann")})
+	time.Sleep(50 * time.Millisecond) // lets the journal be folded
+	h = h.reopen(t)
+	h.user(t, "bob")
+	h = h.reopen(t)
+	if _, ok := h.UserByName(corp, "bob"); !ok {
+		t.Error("a write after the directory was emptied is lost")
+	}
+}
+
 func TestEffectiveGroupsFollowEveryChangeOfTheGraph(t *testing.T) {
 	t.Parallel()
 	h := fresh(t)

@@ -45,8 +45,9 @@ type Log interface {
 	// an error nobody may assume which part of it is.
 	Append(ctx context.Context, batch []Delta) error
 	// Tail calls each for the state before version from, then for every delta
-	// from there on, in order. State comes as deltas too.
-	Tail(ctx context.Context, from uint64, each func(Delta) error) error
+	// from there on, in order, and returns the last version, zero for an empty
+	// log. State comes as deltas too; what it no longer holds has no delta.
+	Tail(ctx context.Context, from uint64, each func(Delta) error) (last uint64, err error)
 	// Close releases what the log holds.
 	Close() error
 }

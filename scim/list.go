@@ -15,6 +15,8 @@ import (
 const (
 	// maxScanned is how many rows a scan without an index may yield.
 	maxScanned = 200
+	// maxDecoded is how many documents a scan may read.
+	maxDecoded = 100_000
 	// maxSorted is how many rows are sorted for one answer.
 	maxSorted = 10_000
 )
@@ -152,9 +154,16 @@ func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 		return nil
 	}
 	rows, indexed := c.candidates(kind, f)
-	found := 0
+	found, decoded := 0, 0
 	for r := range rows {
-		if f != nil && !f.matches(r) {
+		matched := f == nil || f.matches(r)
+		if r.document != nil {
+			decoded++
+		}
+		if decoded > maxDecoded {
+			return refusal(KindTooMany, "the filter would read more than %d resources", maxDecoded)
+		}
+		if !matched {
 			continue
 		}
 		found++

@@ -38,7 +38,7 @@ func decodeDocument(document []byte) (map[string]any, error) {
 // the record stays as it is: clearing the attribute must not let anybody in.
 func fillUser(u *directory.User, kind *resourceType, document map[string]any) error {
 	name, _ := document["userName"].(string)
-	if name == "" {
+	if strings.TrimSpace(name) == "" {
 		return refusal(KindInvalidValue, "userName is required")
 	}
 	u.UserName = name
