@@ -58,7 +58,10 @@ const (
 // of the gate's own identity (401, 403/53xx), a wrong region (403/3, 403/1008), a redirect or a page of HTML is the
 // gate's fault: 503. Other errors that are not JSON keep their status in native form. The reason says what it was.
 func CheckResponse(status int, h http.Header) *Error {
-	substatus, _ := strconv.Atoi(h.Get("X-Ms-Substatus"))
+	substatus := 0
+	if sent := h["X-Ms-Substatus"]; len(sent) > 0 { // Atoi("") would make an error for every success
+		substatus, _ = strconv.Atoi(sent[0])
+	}
 
 	switch {
 	case status == http.StatusNotModified:
