@@ -105,7 +105,7 @@ func (d *Directory) Run(ctx context.Context) error {
 			d.commit(ctx, c)
 			idle.Reset(idleFold)
 		case <-idle.C:
-			if d.fold() {
+			if d.fold(foldChunk) {
 				idle.Reset(idleFold)
 			}
 		case <-ctx.Done():
@@ -153,7 +153,7 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 		close(c.done)
 	}
 	if f, ok := d.log.(folder); ok && f.backlog() > maxBacklog {
-		d.fold()
+		d.fold(foldChunk + len(b.deltas)) // more than came in, so that the backlog shrinks
 	}
 }
 
@@ -170,13 +170,13 @@ func (d *Directory) next(taken int) *call {
 	}
 }
 
-// fold tidies the log by one chunk and reports whether there is more to do.
-func (d *Directory) fold() bool {
+// fold tidies the log by some deltas and reports whether there is more to do.
+func (d *Directory) fold(limit int) bool {
 	f, ok := d.log.(folder)
 	if !ok || d.Healthy() != nil || f.backlog() == 0 {
 		return false
 	}
-	left, err := f.fold(foldChunk)
+	left, err := f.fold(limit)
 	if err != nil {
 		d.stop(err)
 		return false

@@ -32,7 +32,7 @@ func (n normalizer) document(kind *resourceType, input map[string]any) (map[stri
 
 // member normalises one key of a resource into document.
 func (n normalizer) member(kind *resourceType, document map[string]any, key string, value any) error {
-	if strings.EqualFold(key, urnMicrosoftGroup) {
+	if vendorURN(key) && (n.strict || strings.EqualFold(key, urnMicrosoftGroup)) {
 		return n.vendor(key)
 	}
 	if strings.EqualFold(key, "schemas") || find(commonAttributes, key) != nil && !strings.EqualFold(key, "externalId") {
@@ -250,13 +250,11 @@ func (n normalizer) schemas(kind *resourceType, input map[string]any) error {
 			return refusal(KindInvalidSyntax, "schemas needs an array of URNs")
 		}
 		switch known := kind.canonicalURN(urn); {
+		case n.strict && vendorURN(urn):
+			return n.vendor(urn)
 		case strings.EqualFold(known, kind.core.ID):
 			own = true
-		case kind.extension(urn) != nil:
-		case strings.EqualFold(urn, urnMicrosoftGroup):
-			if err := n.vendor(urn); err != nil {
-				return err
-			}
+		case kind.extension(urn) != nil, vendorURN(urn):
 		default:
 			return refusal(KindInvalidSyntax, "unknown schema %q", clip(urn))
 		}

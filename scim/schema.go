@@ -133,6 +133,18 @@ func (p attrPath) leaf() *Attribute {
 	return p.attribute
 }
 
+// vendorURN reports whether a URN is a provider's own spelling.
+func vendorURN(urn string) bool {
+	for _, vendor := range []string{
+		urnMicrosoftGroup, urnOneLoginCore, urnOneLoginEnterprise, urnOneLoginEnterpriseV2,
+	} {
+		if strings.EqualFold(urn, vendor) {
+			return true
+		}
+	}
+	return false
+}
+
 // canonicalURN maps providers' spellings of a URN to the RFC's.
 func (t *resourceType) canonicalURN(urn string) string {
 	switch {

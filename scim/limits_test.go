@@ -1,0 +1,164 @@
+package scim_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/scim"
+)
+
+func TestTenThousandMembersFitInOnePatch(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	const people = 10_000
+	changes := make([]directory.Change, 0, people)
+	for i := range people {
+		changes = append(changes, directory.CreateUser{User: directory.User{UserName: fmt.Sprintf("u%d", i), Active: true}})
+	}
+	results, err := g.directory.Apply(t.Context(), corp, changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := make([]string, 0, people)
+	for _, r := range results {
+		members = append(members, `{"value":"`+string(r.ID)+`"}`)
+	}
+	group := g.group(t, "all")
+	add := patchBody(`{"op":"add","path":"members","value":[` + strings.Join(members, ",") + `]}`)
+	g.want(t, http.StatusNoContent, http.MethodPatch, "/Groups/"+group, add)
+	remove := patchBody(`{"op":"remove","path":"members","value":[` + strings.Join(members[1:], ",") + `]}`)
+	g.want(t, http.StatusNoContent, http.MethodPatch, "/Groups/"+group, remove)
+	if diff := cmp.Diff([]string{string(results[0].ID)}, g.members(t, group)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestACursorWalkLosesNoRowWhenOthersAreDeleted(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	var all []string
+	for i := range 40 {
+		all = append(all, g.user(t, fmt.Sprintf("u%02d", i)))
+	}
+	var seen []string
+	cursor := ""
+	for page := 0; ; page++ {
+		list := g.want(t, http.StatusOK, http.MethodGet, "/Users?count=7&cursor="+cursor, "")
+		resources, _ := list["Resources"].([]any)
+		for _, r := range resources {
+			object, _ := r.(map[string]any)
+			id, _ := object["id"].(string)
+			seen = append(seen, id)
+		}
+		next, ok := list["nextCursor"].(string)
+		if !ok {
+			break
+		}
+		cursor = next
+		// One that was seen and the very last one seen: neither may shift the walk.
+		g.want(t, http.StatusNoContent, http.MethodDelete, "/Users/"+seen[len(seen)-1-page%2], "")
+	}
+	if diff := cmp.Diff(all, seen); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestAFilterThatNoIndexServesIsBounded(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	changes := make([]directory.Change, 0, 250)
+	for i := range 250 {
+		changes = append(changes, directory.CreateUser{User: directory.User{UserName: fmt.Sprintf("u%d", i), Active: true}})
+	}
+	if _, err := g.directory.Apply(t.Context(), corp, changes...); err != nil {
+		t.Fatal(err)
+	}
+	refused := g.want(t, http.StatusBadRequest, http.MethodGet, "/Users?filter=active%20eq%20true", "")
+	if refused["scimType"] != "tooMany" {
+		t.Errorf("scimType %v", refused["scimType"])
+	}
+	g.want(t, http.StatusOK, http.MethodGet, "/Users?filter=active%20eq%20true%20and%20userName%20eq%20%22u7%22", "")
+	g.want(t, http.StatusOK, http.MethodGet, "/Users?count=250", "")
+}
+
+// memoryLog keeps deltas until it is told to fail.
+type memoryLog struct {
+	broken atomic.Bool
+	kept   []directory.Delta
+}
+
+var errDisk = errors.New("disk on fire")
+
+func (l *memoryLog) Append(_ context.Context, batch []directory.Delta) error {
+	if l.broken.Load() {
+		return errDisk
+	}
+	l.kept = append(l.kept, batch...)
+	return nil
+}
+
+func (l *memoryLog) Tail(context.Context, uint64, func(directory.Delta) error) (uint64, error) {
+	return 0, nil
+}
+
+func (l *memoryLog) Close() error { return nil }
+
+func TestAStoppedDirectoryAnswersWrites503AndStillReads(t *testing.T) {
+	t.Parallel()
+	log := &memoryLog{}
+	d, err := directory.Open(directory.Config{
+		Log: log, Clock: time.Now, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { _ = d.Run(ctx) }()
+	g := newGate(t, func(c *scim.Config) { c.Directory = d })
+	id := g.user(t, "ann")
+	log.broken.Store(true)
+	deactivate := patchBody(`{"op":"replace","path":"active","value":false}`)
+	refused := g.want(t, http.StatusServiceUnavailable, http.MethodPatch, "/Users/"+id, deactivate)
+	if detail, _ := refused["detail"].(string); strings.Contains(detail, "fire") {
+		t.Errorf("the body tells the caller our troubles: %s", detail)
+	}
+	log.broken.Store(false)
+	g.want(t, http.StatusServiceUnavailable, http.MethodPatch, "/Users/"+id, deactivate)
+	if user := g.want(t, http.StatusOK, http.MethodGet, "/Users/"+id, ""); user["active"] != true {
+		t.Error("a write that isn't durable is visible")
+	}
+}
+
+func TestASortedListIsInOrder(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	names := []string{"delta", "Alpha", "charlie", "Bravo", "échо"}
+	for _, n := range names {
+		g.user(t, n)
+	}
+	list := g.want(t, http.StatusOK, http.MethodGet, "/Users?sortBy=userName&attributes=userName", "")
+	resources, _ := list["Resources"].([]any)
+	var got []string
+	for _, r := range resources {
+		object, _ := r.(map[string]any)
+		name, _ := object["userName"].(string)
+		got = append(got, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(directory.Fold(a), directory.Fold(b)) })
+	if diff := cmp.Diff(names, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
