@@ -111,6 +111,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a, err := s.serve(c, w, r, segments(rest))
 	if err != nil {
 		e := s.report(c, r, err)
+		if e.Status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", allowed(segments(rest)))
+		}
 		e.write(w)
 		s.metrics.observe(c.Name, r.Method, e.Status, e.Kind, s.config.Clock().Sub(started))
 		return
@@ -162,6 +165,20 @@ func (s *Server) report(c *connection, r *http.Request, err error) *Error {
 		c.contact.failed(s.config.Clock(), r.Method, r.URL.Path, e)
 	}
 	return e
+}
+
+// allowed lists the methods of a path, for a 405 (RFC 9110 §15.5.6).
+func allowed(path []string) string {
+	switch {
+	case discovery(path):
+		return http.MethodGet
+	case path[len(path)-1] == ".search", path[0] == "Bulk":
+		return http.MethodPost
+	case len(path) == 1:
+		return http.MethodGet + ", " + http.MethodPost
+	default:
+		return strings.Join([]string{http.MethodGet, http.MethodPut, http.MethodPatch, http.MethodDelete}, ", ")
+	}
 }
 
 // segments splits a path; a trailing slash means nothing.

@@ -299,6 +299,19 @@ func TestHostileInputIsRefusedAndChangesNothing(t *testing.T) {
 	}
 }
 
+func TestAWrongMethodIsToldTheRightOnes(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	for path, want := range map[string]string{
+		"/Users": "GET, POST", "/Users/x": "GET, PUT, PATCH, DELETE", "/Schemas": "GET", "/.search": "POST", "/Bulk": "POST",
+	} {
+		w := g.do(http.MethodOptions, path, "")
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != want {
+			t.Errorf("%s: status %d, Allow %q", path, w.Code, w.Header().Get("Allow"))
+		}
+	}
+}
+
 func TestOwnAttributesAreKeptAndShownToPolicy(t *testing.T) {
 	t.Parallel()
 	const urn = "urn:corp:params:scim:schemas:2.0:Access"
