@@ -60,11 +60,13 @@ func filesUnder(path string) ([]string, error) {
 		return []string{path}, nil
 	}
 	var names []string
-	err = filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+	// With the separator a link to a folder is walked, not looked at.
+	root := path + string(filepath.Separator)
+	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case name != path && strings.HasPrefix(entry.Name(), "."):
+		case name != root && strings.HasPrefix(entry.Name(), "."):
 			if entry.IsDir() {
 				return filepath.SkipDir
 			}
@@ -76,6 +78,9 @@ func filesUnder(path string) ([]string, error) {
 		}
 		return nil
 	})
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("%s holds no .yaml file: %w", path, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading policy: %w", err)
 	}

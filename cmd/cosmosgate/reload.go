@@ -196,6 +196,9 @@ func (p *policyFolder) collectors() []prometheus.Collector {
 // fingerprint changes when any file below path does: name, size and time are enough to look again, the content decides.
 func fingerprint(path string) [sha256.Size]byte {
 	h := sha256.New()
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path += string(filepath.Separator) // a link to a folder is walked, not looked at
+	}
 	_ = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error { // an unreadable folder has its own fingerprint
 		if err != nil {
 			_, _ = fmt.Fprintln(h, name, err)
