@@ -11,7 +11,7 @@ import (
 
 // folder is a log that wants idle time to tidy up.
 type folder interface {
-	// fold moves at most limit deltas; it reports how many are left.
+	// fold moves deltas worth about limit keys; it reports how many are left.
 	fold(limit int) (left int, err error)
 	// backlog is the number of deltas that wait to be folded.
 	backlog() int
@@ -19,28 +19,29 @@ type folder interface {
 
 func (l *boltLog) backlog() int { return l.pending }
 
-// fold moves the oldest journal entries into state in one transaction: a crash
-// leaves either all of them or none moved.
+// fold moves the oldest journal entries, worth about limit keys, into state in
+// one transaction: a crash leaves either all of them or none moved.
 func (l *boltLog) fold(limit int) (int, error) {
 	moved := 0
 	err := l.db.Update(func(tx *bolt.Tx) error {
 		journal, state := tx.Bucket([]byte(bucketJournal)), tx.Bucket([]byte(bucketState))
-		moved = 0
 		var last []byte
 		var done [][]byte
 		cursor := journal.Cursor()
-		for k, v := cursor.First(); k != nil && moved < limit; k, v = cursor.Next() {
+		keys := 0
+		for k, v := cursor.First(); k != nil && keys < limit; k, v = cursor.Next() {
 			d, err := decodeDelta(k, v)
 			if err != nil {
 				return err
 			}
+			keys += d.keys()
 			if err := foldDelta(state, d); err != nil {
 				return fmt.Errorf("folding delta %x: %w", k, err)
 			}
 			last = bytes.Clone(k)
 			done = append(done, last)
-			moved++
 		}
+		moved = len(done)
 		for _, k := range done {
 			if err := journal.Delete(k); err != nil {
 				return fmt.Errorf("dropping delta %x: %w", k, err)
@@ -59,6 +60,14 @@ func (l *boltLog) fold(limit int) (int, error) {
 	}
 	l.pending -= moved
 	return l.pending, nil
+}
+
+// keys is the number of state keys that a delta touches.
+func (d Delta) keys() int {
+	if d.Kind == KindAddMembers || d.Kind == KindRemoveMembers {
+		return 1 + len(d.Payload)/idSize
+	}
+	return 1
 }
 
 // foldDelta applies one delta to the state keys.

@@ -17,8 +17,8 @@ const (
 	// maxCommit bounds the calls of one group commit.
 	maxCommit = 512
 	// idleFold is how long the queue is quiet before the journal is folded,
-	// foldChunk how much is folded at once, maxBacklog where folding starts to
-	// slow writers down instead.
+	// foldChunk how many keys are folded at once, maxBacklog the number of
+	// deltas at which folding starts to slow writers down instead.
 	idleFold   = 10 * time.Millisecond
 	foldChunk  = 256
 	maxBacklog = 1 << 16
@@ -153,7 +153,11 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 		close(c.done)
 	}
 	if f, ok := d.log.(folder); ok && f.backlog() > maxBacklog {
-		d.fold(foldChunk + len(b.deltas)) // more than came in, so that the backlog shrinks
+		limit := foldChunk // more than came in, so that the backlog shrinks
+		for _, delta := range b.deltas {
+			limit += delta.keys()
+		}
+		d.fold(limit)
 	}
 }
 
@@ -170,7 +174,7 @@ func (d *Directory) next(taken int) *call {
 	}
 }
 
-// fold tidies the log by some deltas and reports whether there is more to do.
+// fold tidies the log by some keys and reports whether there is more to do.
 func (d *Directory) fold(limit int) bool {
 	f, ok := d.log.(folder)
 	if !ok || d.Healthy() != nil || f.backlog() == 0 {
