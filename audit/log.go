@@ -24,7 +24,7 @@ const (
 	// maxPending bounds the bytes waiting to be written; Reserve refuses beyond it.
 	maxPending = 64 << 20
 	// maxSpare is the largest buffer that is kept for the next batch.
-	maxSpare = 1 << 20
+	maxSpare = 8 << 20
 )
 
 var (
