@@ -29,7 +29,11 @@ import (
 type devOptions struct {
 	host, state, readyFile string
 	port                   int
-	verbose                bool
+	verbose, onlyEmulator  bool
+
+	// What test suites need and nobody else: not shown in the help.
+	region, consistency string
+	tokenLifetime       time.Duration
 }
 
 func newDev() *cobra.Command {
@@ -40,19 +44,30 @@ func newDev() *cobra.Command {
 		Long: `Runs everything in one process on loopback: the gate, a development identity provider, a Cosmos DB stand-in with
 data in it, and a directory filled over SCIM. The policy is written to a folder; edit it and the gate obeys at once.
 
+With --only-emulator there is no gate: just the Cosmos DB stand-in, its account key, and managed identities that sign in to
+it as they would with Entra ID.
+
 Nothing here is a secret and nobody is asked for a password: it refuses to bind anything but loopback.`,
-		Example: "  cosmosgate dev\n  cosmosgate dev --state ./dev-state      # keep people, data and policy between runs\n  cosmosgate dev token ann",
-		Args:    cobra.NoArgs,
+		Example: "  cosmosgate dev\n  cosmosgate dev --state ./dev-state      # keep people, data and policy between runs\n" +
+			"  cosmosgate dev --only-emulator\n  cosmosgate dev token ann",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDev(cmd.Context(), o, cmd.ErrOrStderr(), func(r *ready) error { return announce(cmd.OutOrStdout(), r) })
+			return runDev(cmd.Context(), o, cmd.ErrOrStderr(), func(r *ready) error { return announceWorld(cmd.OutOrStdout(), r) })
 		},
 	}
 	const firstPort = 8443
+	cmd.Flags().BoolVar(&o.onlyEmulator, "only-emulator", false, "run the Cosmos DB stand-in without a gate, with managed identities to sign in with")
 	cmd.Flags().StringVar(&o.host, "host", "127.0.0.1", "loopback address to bind")
 	cmd.Flags().IntVar(&o.port, "port", firstPort, "first of six consecutive ports; 0 takes free ones")
 	cmd.Flags().StringVar(&o.state, "state", "", "folder that keeps everything between runs (default: a temporary one)")
 	cmd.Flags().StringVar(&o.readyFile, "ready-file", "", "also write endpoints, people and secrets to this file, as JSON, once the gate is ready")
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show the operations log")
+	cmd.Flags().StringVar(&o.region, "region", devRegion, "name of the account's region")
+	cmd.Flags().StringVar(&o.consistency, "consistency", "", "default consistency that the stand-in publishes")
+	cmd.Flags().DurationVar(&o.tokenLifetime, "token-lifetime", 0, "life of the tokens of people and applications")
+	for _, name := range []string{"region", "consistency", "token-lifetime"} {
+		cmd.Flags().Lookup(name).Hidden = true
+	}
 	cmd.AddCommand(newDevToken())
 	return cmd
 }
@@ -96,6 +111,8 @@ type devWorld struct {
 	gate     *gate
 	around   []*server.Server // what is not the gate: provider, managed identity endpoint, stand-in
 	ready    ready
+
+	identityHeader string // what a managed identity's token is asked for with
 }
 
 // The listeners of a development world, in the order of their ports.
@@ -109,6 +126,9 @@ const (
 )
 
 func newDevWorld(o devOptions, stderr io.Writer) (_ *devWorld, err error) {
+	if o.region == "" {
+		o.region = devRegion
+	}
 	w := &devWorld{options: o, log: slog.New(slog.DiscardHandler), ports: map[string]net.Listener{}}
 	level := new(slog.LevelVar)
 	if o.verbose {
@@ -137,6 +157,10 @@ func newDevWorld(o devOptions, stderr io.Writer) (_ *devWorld, err error) {
 	if err := w.surround(authority, checkoutSecret); err != nil {
 		return nil, err
 	}
+	if o.onlyEmulator {
+		w.describeStandIn(authority)
+		return w, nil
+	}
 	scimToken, err := secretFile(filepath.Join(o.state, "scim-token"))
 	if err != nil {
 		return nil, err
@@ -158,7 +182,11 @@ func newDevWorld(o devOptions, stderr io.Writer) (_ *devWorld, err error) {
 
 // open takes all ports at once, so that their addresses can be written into the configuration.
 func (w *devWorld) open() error {
-	for n, name := range []string{portData, portSCIM, portAdmin, portProvider, portIdentity, portCosmos} {
+	names := []string{portData, portSCIM, portAdmin, portProvider, portIdentity, portCosmos}
+	if w.options.onlyEmulator {
+		names = []string{portCosmos, portProvider, portIdentity}
+	}
+	for n, name := range names {
 		port := 0
 		if w.options.port != 0 {
 			port = w.options.port + n
@@ -198,8 +226,10 @@ func (w *devWorld) surround(authority *certs.Authority, checkoutSecret string) e
 	if err != nil {
 		return err
 	}
+	w.identityHeader = identityHeader
 	w.provider, err = devProvider(devidp.Config{
 		Issuer: w.url("https", portProvider) + "/dev", Clock: time.Now, Logger: w.log,
+		TokenLifetime: w.options.tokenLifetime,
 	}, checkoutSecret, identityHeader)
 	if err != nil {
 		return err
@@ -212,8 +242,8 @@ func (w *devWorld) surround(authority *certs.Authority, checkoutSecret string) e
 		return err
 	}
 	w.cosmos, err = devCosmos(emulator.Config{
-		Locations: []emulator.Location{{Name: devRegion, Endpoint: w.url("https", portCosmos) + "/"}},
-		Clock:     time.Now, Random: rand.Reader,
+		Locations: []emulator.Location{{Name: w.options.region, Endpoint: w.url("https", portCosmos) + "/"}}, Consistency: w.options.consistency,
+		Clock: time.Now, Random: rand.Reader,
 	}, w.provider)
 	if err != nil {
 		return err
@@ -231,7 +261,7 @@ func (w *devWorld) surround(authority *certs.Authority, checkoutSecret string) e
 		handler http.Handler
 		clear   bool
 	}{
-		{portProvider, w.provider, false}, {portIdentity, w.provider, true}, {portCosmos, w.cosmos, false},
+		{portProvider, w.provider, false}, {portIdentity, w.provider, true}, {portCosmos, devControl(w.cosmos, emulator.WellKnownKey), false},
 	} {
 		c := server.Config{Name: s.name, Listener: w.ports[s.name], Handler: s.handler, Logger: w.log}
 		if !s.clear {
@@ -281,6 +311,13 @@ func (w *devWorld) run(ctx context.Context, announce func(*ready) error) error {
 		around = append(around, s.Run)
 	}
 	surroundings, stopSurroundings := start(context.WithoutCancel(ctx), stop, around...)
+	if w.gate == nil {
+		err := w.prepareStandIn(announce)
+		if err == nil {
+			<-ctx.Done()
+		}
+		return errors.Join(err, w.keep(), end(surroundings, stopSurroundings))
+	}
 	gate, stopGate := start(ctx, stop, w.gate.Run)
 	err := w.prepare(ctx, announce)
 	if err == nil {
@@ -311,21 +348,23 @@ func (w *devWorld) prepare(ctx context.Context, announce func(*ready) error) err
 	if err := awaitReady(ctx, w.ready.Gate.Admin); err != nil {
 		return err
 	}
+	if err := errors.Join(writeSnippets(&w.ready, snippetFolder(&w.ready)), w.writeReady()); err != nil {
+		return err
+	}
+	return announce(&w.ready)
+}
+
+// writeReady tells programs that everything answers, and where.
+func (w *devWorld) writeReady() error {
 	current, err := currentReady()
 	if err != nil {
 		return err
 	}
-	faults := []error{
-		writeSnippets(&w.ready, snippetFolder(&w.ready)),
-		w.ready.write(filepath.Join(w.options.state, "ready.json")), w.ready.write(current),
-	}
+	faults := []error{w.ready.write(filepath.Join(w.options.state, "ready.json")), w.ready.write(current)}
 	if w.options.readyFile != "" {
 		faults = append(faults, w.ready.write(w.options.readyFile))
 	}
-	if err := errors.Join(faults...); err != nil {
-		return err
-	}
-	return announce(&w.ready)
+	return errors.Join(faults...)
 }
 
 // close gives the ports back if the world never ran.

@@ -27,7 +27,7 @@ accounts:
   public_url: {{.GateURL}}/
   hosts: ["{{.Data}}"]
   upstream: {{.CosmosURL}}/
-  region: ` + devRegion + `
+  region: {{.Region}}
   reader: gate
   identities:
 {{- range .Identities}}
@@ -67,7 +67,7 @@ func (w *devWorld) writeConfig(authority *certs.Authority) (config.Config, error
 		"Data": w.ports[portData].Addr(), "SCIM": w.ports[portSCIM].Addr(), "Admin": w.ports[portAdmin].Addr(),
 		"Cert": authority.CertFile, "Key": authority.KeyFile, "CA": authority.CAFile, "State": w.options.state,
 		"GateURL": w.url("https", portData), "SCIMURL": w.url("https", portSCIM), "CosmosURL": w.url("https", portCosmos),
-		"Issuer": w.provider.Issuer(), "Identities": identities,
+		"Region": w.options.region, "Issuer": w.provider.Issuer(), "Identities": identities,
 		"TokenExpiry": time.Now().AddDate(1, 0, 0).UTC().Format(time.RFC3339),
 	})
 	if err != nil {

@@ -21,11 +21,13 @@ type ready struct {
 	Applications []readyClient `json:"applications"`
 	Groups       []readyGroup  `json:"groups"`
 	Emulator     readyEmulator `json:"emulator"`
-	Config       string        `json:"config"`
-	Policy       string        `json:"policy"`
-	Audit        string        `json:"audit"`
-	TokenCommand []string      `json:"token_command"`
-	PID          int           `json:"pid"`
+	// HostIdentity is how a process on a host with managed identities gets their tokens; only without a gate.
+	HostIdentity *readyHost `json:"host_identity,omitempty"`
+	Config       string     `json:"config"`
+	Policy       string     `json:"policy"`
+	Audit        string     `json:"audit"`
+	TokenCommand []string   `json:"token_command"`
+	PID          int        `json:"pid"`
 }
 
 type readyGate struct {
@@ -63,6 +65,19 @@ type readyGroup struct {
 type readyEmulator struct {
 	Endpoint string `json:"endpoint"`
 	Key      string `json:"key"`
+}
+
+// readyHost holds what App Service tells to a process on it.
+type readyHost struct {
+	Endpoint   string          `json:"endpoint"`
+	Header     string          `json:"header"`
+	Identities []readyIdentity `json:"identities"`
+}
+
+type readyIdentity struct {
+	Name     string `json:"name"`
+	ClientID string `json:"client_id"`
+	May      string `json:"may"`
 }
 
 var errNotRunning = errors.New("no development gate is running here")

@@ -54,6 +54,9 @@ var (
 
 // devToken signs in through the provider's own protocol.
 func devToken(ctx context.Context, client *http.Client, r *ready, name string) (*oauth2.Token, error) {
+	if r.HostIdentity != nil {
+		return hostToken(ctx, client, r.HostIdentity, name)
+	}
 	ctx = oidc.ClientContext(ctx, client)
 	provider, err := oidc.NewProvider(ctx, r.Issuer)
 	if err != nil {
