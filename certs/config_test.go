@@ -16,6 +16,7 @@ import (
 	"github.com/cosmosgate/cosmosgate/certs"
 )
 
+// serve runs an HTTPS server with the settings on an address, and makes URLs of its port.
 func serve(t *testing.T, address string, config *tls.Config) func(host string) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(address, "0"))
@@ -37,6 +38,7 @@ func serve(t *testing.T, address string, config *tls.Config) func(host string) s
 	return func(host string) string { return "https://" + net.JoinHostPort(host, port) }
 }
 
+// fetch returns the protocol that was spoken.
 func fetch(t *testing.T, transport http.RoundTripper, url string) (string, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

@@ -333,6 +333,3 @@ func TestBundleWithoutFilesIsTheSystemsTrustStore(t *testing.T) {
 		t.Error("another pool")
 	}
 }
-
-// serve runs an HTTPS server with the settings on an address, and makes URLs of its port.
-// fetch returns the protocol that was spoken.

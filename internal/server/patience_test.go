@@ -18,6 +18,7 @@ import (
 	"github.com/cosmosgate/cosmosgate/internal/server"
 )
 
+// readAll answers with the number of bytes in the body, or 418 if it could not be read.
 func readAll(w http.ResponseWriter, r *http.Request) {
 	n, err := io.Copy(io.Discard, r.Body)
 	if err != nil {
@@ -190,6 +191,7 @@ func TestHandlersOwnDeadlinesAreNotMoved(t *testing.T) {
 	}
 }
 
+// slowReader pauses before each read.
 type slowReader struct {
 	io.Reader
 

@@ -113,7 +113,6 @@ func metric(t *testing.T, s *server.Server, name string) float64 {
 	return 0
 }
 
-// readAll answers with the number of bytes in the body, or 418 if it could not be read.
 func TestBothProtocolsAreServedOverTLS(t *testing.T) {
 	t.Parallel()
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
@@ -181,7 +180,6 @@ func TestConnectionsBeyondTheLimitAreClosedAtOnce(t *testing.T) {
 	})
 }
 
-// slowReader pauses before each read.
 func TestHandlerSeesLargeHeadersUpToTheHardLimit(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
