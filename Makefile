@@ -60,6 +60,13 @@ demo: ## Watch a new hire get access, use it, and lose it
 conformance: ## Run the official SDKs directly and through the gate, and compare
 	$(MAKE) -C test/conformance
 
+.PHONY: suites
+suites: ## Run the tests of the nested modules: public SCIM suites, deployment files
+	@for module in $(filter-out tools test/conformance,$(NESTED)); do \
+	  echo "== $$module"; \
+	  if [ -x $$module/run.sh ]; then $$module/run.sh; else (cd $$module && $(GO) test ./...); fi; \
+	done
+
 .PHONY: docs
 docs: build ## Write docs/cli from what the commands say about themselves
 	./tools/clidocs.sh bin/cosmosgate docs/cli

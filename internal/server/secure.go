@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -25,6 +26,7 @@ type secureListener struct {
 	config  *tls.Config
 	refuse  Refuse
 	timeout time.Duration
+	logger  *slog.Logger
 
 	ready  chan net.Conn
 	failed chan error      // holds why accepting ended
@@ -32,9 +34,9 @@ type secureListener struct {
 	close  context.CancelFunc
 }
 
-func newSecureListener(inner *limitedListener, config *tls.Config, refuse Refuse, timeout time.Duration) *secureListener {
+func newSecureListener(inner *limitedListener, settings *tls.Config, c Config) *secureListener {
 	l := &secureListener{
-		limitedListener: inner, config: config, refuse: refuse, timeout: timeout,
+		limitedListener: inner, config: settings, refuse: c.Refuse, timeout: c.ReadHeaderTimeout, logger: c.Logger.With("listener", c.Name),
 		ready: make(chan net.Conn), failed: make(chan error, 1),
 	}
 	l.closed, l.close = context.WithCancel(context.Background())
@@ -66,6 +68,7 @@ func (l *secureListener) handshake(conn net.Conn) {
 	defer cancel()
 	if err := secured.HandshakeContext(ctx); err != nil {
 		l.metrics.handshakes.Inc()
+		l.logger.Debug("TLS handshake failed", "source", conn.RemoteAddr().String(), "error", err)
 		l.explain(err)
 		_ = conn.Close() // whoever it was did not speak TLS with us
 		return

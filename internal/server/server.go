@@ -110,7 +110,7 @@ func New(config Config) (*Server, error) {
 		if len(settings.NextProtos) == 0 {
 			settings.NextProtos = []string{protocolHTTP2, "http/1.1"}
 		}
-		s.secure = newSecureListener(s.listener, settings, config.Refuse, config.ReadHeaderTimeout)
+		s.secure = newSecureListener(s.listener, settings, config)
 	}
 	return s, nil
 }
