@@ -43,7 +43,7 @@ type Config struct {
 	StallTimeout      time.Duration // longest wait for a piece of a request's body, or for a client to take a piece of a response; 0 means 30 s
 	DrainTimeout      time.Duration // for requests in flight when Run's context ends; 0 means 25 s
 
-	// Refuse makes the answers to requests that net/http cannot read, over HTTP/1.1. Over HTTP/2, net/http resets the stream, and answers
+	// Refuse answers requests that net/http cannot read, over HTTP/1.1. Over HTTP/2, net/http resets the stream, and answers
 	// a header that is too large with HTML. Nil leaves all of them to net/http, which answers in plain text.
 	Refuse Refuse
 }

@@ -15,8 +15,8 @@ type Unreadable struct {
 	Source string // network address of the client, with its port
 }
 
-// Refuse makes the answer to a request that could not be read. Content-Length and Connection are added to the header.
-type Refuse func(Unreadable) (header http.Header, body []byte)
+// Refuse answers a request that could not be read. Content-Length and Connection are added to the header.
+type Refuse func(http.ResponseWriter, Unreadable)
 
 // net/http writes its own refusals in a single write, as a status line, these headers, and the text once more.
 // No response of a handler looks like it: those have a Date.
@@ -40,18 +40,32 @@ func (refuse Refuse) replace(p []byte, source string) []byte {
 	return refuse.answer(Unreadable{Status: status, Reason: text, Source: source})
 }
 
+// answer returns the bytes of a whole response.
 func (refuse Refuse) answer(u Unreadable) []byte {
-	header, body := refuse(u)
-	header = header.Clone()
-	if header == nil {
-		header = make(http.Header)
-	}
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("Connection", "close")
-	var answer bytes.Buffer
-	answer.WriteString("HTTP/1.1 " + strconv.Itoa(u.Status) + " " + http.StatusText(u.Status) + "\r\n")
-	_ = header.Write(&answer) // a buffer never fails
-	answer.WriteString("\r\n")
-	answer.Write(body)
-	return answer.Bytes()
+	r := refusal{status: u.Status, header: make(http.Header)}
+	refuse(&r, u)
+	r.header.Set("Content-Length", strconv.Itoa(r.body.Len()))
+	r.header.Set("Connection", "close")
+	var all bytes.Buffer
+	all.WriteString("HTTP/1.1 " + strconv.Itoa(r.status) + " " + http.StatusText(r.status) + "\r\n")
+	_ = r.header.Write(&all) // a buffer never fails
+	all.WriteString("\r\n")
+	all.Write(r.body.Bytes())
+	return all.Bytes()
 }
+
+// refusal is a response in memory.
+type refusal struct {
+	status int
+	header http.Header
+	body   bytes.Buffer
+}
+
+// Header returns the response's header.
+func (r *refusal) Header() http.Header { return r.header }
+
+// WriteHeader sets the status.
+func (r *refusal) WriteHeader(status int) { r.status = status }
+
+// Write adds to the body.
+func (r *refusal) Write(p []byte) (int, error) { return r.body.Write(p) } //nolint:wrapcheck // A buffer never fails.

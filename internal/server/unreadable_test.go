@@ -18,10 +18,12 @@ import (
 
 // refusals answers in JSON and keeps what it was told.
 func refusals(told chan<- server.Unreadable) server.Refuse {
-	return func(u server.Unreadable) (http.Header, []byte) {
+	return func(w http.ResponseWriter, u server.Unreadable) {
 		u.Source = strings.Split(u.Source, ":")[0]
 		told <- u
-		return http.Header{"Content-Type": {"application/json"}}, []byte(`{"code":"BadRequest","message":"m"}`)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(u.Status)
+		_, _ = io.WriteString(w, `{"code":"BadRequest","message":"m"}`)
 	}
 }
 
