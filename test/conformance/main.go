@@ -28,6 +28,7 @@ type options struct {
 	record     string
 	out        string
 	requireAll bool
+	oracle     bool
 }
 
 func main() {
@@ -39,9 +40,14 @@ func main() {
 	flag.StringVar(&o.record, "record", "", "folder to write the requests of each SDK to, instead of comparing")
 	flag.StringVar(&o.out, "out", "out", "folder for matrix.md and matrix.json")
 	flag.BoolVar(&o.requireAll, "require-all", os.Getenv("REQUIRE_ALL") == "1", "fail where a toolchain is missing (REQUIRE_ALL=1)")
+	flag.BoolVar(&o.oracle, "oracle", false, "run azcosmos' own emulator tests through the gate, instead of the cases")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	failed, err := run(ctx, o)
+	do := run
+	if o.oracle {
+		do = runOracle
+	}
+	failed, err := do(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)

@@ -122,6 +122,15 @@ func (s *spy) proxy(upstream *url.URL, authority []byte) http.Handler {
 
 // stay rewrites the account document so that it names the recorder.
 func (s *spy) stay(response *http.Response, upstream *url.URL) error {
+	own, err := url.Parse(s.endpoint)
+	if err != nil {
+		return fmt.Errorf("reading the recorder's endpoint: %w", err)
+	}
+	return rename(response, upstream.Host, own.Host)
+}
+
+// rename replaces one host by another in an account document.
+func rename(response *http.Response, from, to string) error {
 	if response.Request.URL.Path != "/" && response.Request.URL.Path != "" {
 		return nil
 	}
@@ -129,11 +138,7 @@ func (s *spy) stay(response *http.Response, upstream *url.URL) error {
 	if err != nil {
 		return fmt.Errorf("reading the account document: %w", err)
 	}
-	own, err := url.Parse(s.endpoint)
-	if err != nil {
-		return fmt.Errorf("reading the recorder's endpoint: %w", err)
-	}
-	body = bytes.ReplaceAll(body, []byte(upstream.Host), []byte(own.Host))
+	body = bytes.ReplaceAll(body, []byte(from), []byte(to))
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	response.ContentLength = int64(len(body))
 	response.Header.Set("Content-Length", strconv.Itoa(len(body)))

@@ -29,6 +29,7 @@ type target struct {
 		Key      string `json:"key"`
 	} `json:"emulator"`
 	CA           string   `json:"ca"`
+	Policy       string   `json:"policy"`
 	TokenCommand []string `json:"token_command"`
 }
 
@@ -78,7 +79,7 @@ func open(ctx context.Context, o options) (*target, func(), error) {
 	}, nil
 }
 
-func start(ctx context.Context, binary, state string) (*target, func(), error) {
+func start(ctx context.Context, binary, state string, more ...string) (*target, func(), error) {
 	if binary == "" {
 		binary = filepath.Join(state, "cosmosgate")
 		if err := tool(ctx, filepath.Join("..", ".."), "go", "build", "-o", binary, "./cmd/cosmosgate"); err != nil {
@@ -90,7 +91,7 @@ func start(ctx context.Context, binary, state string) (*target, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the log file: %w", err)
 	}
-	command := exec.CommandContext(ctx, binary, "dev", "--port", "0", "--state", filepath.Join(state, "dev"), "--ready-file", ready)
+	command := exec.CommandContext(ctx, binary, append([]string{"dev", "--port", "0", "--state", filepath.Join(state, "dev"), "--ready-file", ready}, more...)...)
 	command.Stdout, command.Stderr = out, out
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = startTimeout
