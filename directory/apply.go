@@ -37,7 +37,7 @@ func (b *batch) putUser(d Delta) error {
 		return err
 	}
 	id := given.ID
-	old := b.user(id)
+	old, place := b.user(id), b.place(id)
 	next := &user{
 		connection: b.state.text(given.Connection), externalID: given.ExternalID, userName: given.UserName,
 		folded: Fold(given.UserName), active: given.Active, attributes: b.state.shared(given.Attributes),
@@ -51,8 +51,8 @@ func (b *batch) putUser(d Delta) error {
 		}
 	}
 	if old == nil {
-		if b.place(id) == nil {
-			b.newSlot(id)
+		if place == nil {
+			place = b.newSlot(id)
 		}
 		old = &user{connection: given.Connection}
 		next.lock = b.lock(Subject{SubjectUser, string(id)})
@@ -61,7 +61,7 @@ func (b *batch) putUser(d Delta) error {
 	}
 	b.rebind(spaceUserName, id, nameKey{old.connection, old.folded}, nameKey{next.connection, next.folded})
 	b.rebind(spaceUserLink, id, nameKey{old.connection, old.externalID}, nameKey{next.connection, next.externalID})
-	record(b, b.users, id, next)
+	b.setUser(place, next)
 	return nil
 }
 
@@ -73,7 +73,7 @@ func (b *batch) deleteUser(d Delta) {
 	}
 	b.rebind(spaceUserName, id, nameKey{old.connection, old.folded}, nameKey{})
 	b.rebind(spaceUserLink, id, nameKey{old.connection, old.externalID}, nameKey{})
-	record(b, b.users, id, nil)
+	b.setUser(b.place(id), nil)
 }
 
 func (b *batch) putGroup(d Delta) error {
@@ -82,7 +82,7 @@ func (b *batch) putGroup(d Delta) error {
 		return err
 	}
 	id := given.ID
-	old := b.group(id)
+	old, place := b.group(id), b.place(id)
 	view := &Group{ID: id, Connection: given.Connection, ExternalID: given.ExternalID, DisplayName: given.DisplayName}
 	next := &group{
 		view: view, folded: Fold(given.DisplayName), document: slices.Clone(given.Document), revision: given.Revision,
@@ -90,8 +90,9 @@ func (b *batch) putGroup(d Delta) error {
 	}
 	switch {
 	case old == nil:
-		if b.place(id) == nil {
-			b.newSlot(id).members = &memberSet{}
+		if place == nil {
+			place = b.newSlot(id)
+			place.members = &memberSet{}
 		}
 		old = &group{view: &Group{Connection: given.Connection}}
 	case *old.view == *view:
@@ -104,7 +105,7 @@ func (b *batch) putGroup(d Delta) error {
 	conn := given.Connection
 	b.rebind(spaceGroupName, id, nameKey{conn, old.folded}, nameKey{conn, next.folded})
 	b.rebind(spaceGroupLink, id, nameKey{conn, old.view.ExternalID}, nameKey{conn, view.ExternalID})
-	record(b, b.groups, id, next)
+	b.setGroup(place, next)
 	return nil
 }
 
@@ -116,15 +117,16 @@ func (b *batch) deleteGroup(d Delta) {
 	}
 	b.rebind(spaceGroupName, id, nameKey{old.view.Connection, old.folded}, nameKey{})
 	b.rebind(spaceGroupLink, id, nameKey{old.view.Connection, old.view.ExternalID}, nameKey{})
-	record(b, b.groups, id, nil)
-	b.regroup[b.place(id)] = struct{}{}
+	place := b.place(id)
+	b.regroup[place] = struct{}{}
+	b.setGroup(place, nil)
 }
 
 func (b *batch) touchGroup(d Delta) {
 	if g := b.group(ID(d.Subject)); g != nil && d.Revision > g.revision {
 		next := *g
 		next.revision, next.modified = d.Revision, d.Time.UnixMilli()
-		record(b, b.groups, ID(d.Subject), &next)
+		b.setGroup(b.place(next.view.ID), &next)
 	}
 }
 
@@ -152,10 +154,6 @@ func (b *batch) changeMember(group *slot, member ID, d Delta) {
 	if place == nil {
 		return
 	}
-	if b.loading {
-		b.loadMember(group, place, add)
-		return
-	}
 	if u := b.user(member); u != nil {
 		direct, changed := b.withEdge(u.direct, group.ordinal, add)
 		if !changed {
@@ -163,7 +161,7 @@ func (b *batch) changeMember(group *slot, member ID, d Delta) {
 		}
 		next := *u
 		next.direct, next.generation = direct, d.Version
-		record(b, b.users, member, &next)
+		b.setUser(place, &next)
 		b.setEdge(group, place.ordinal, add)
 	} else if g := b.group(member); g != nil {
 		parents, changed := b.withEdge(g.parents, group.ordinal, add)
@@ -172,33 +170,9 @@ func (b *batch) changeMember(group *slot, member ID, d Delta) {
 		}
 		next := *g
 		next.parents = parents
-		record(b, b.groups, member, &next)
+		b.setGroup(place, &next)
 		b.regroup[place] = struct{}{}
 		b.setEdge(group, place.ordinal, add)
-	}
-}
-
-// loadMember is changeMember while nobody reads yet: it alters the records
-// themselves, which saves a copy of the user for each of its memberships.
-func (b *batch) loadMember(group, place *slot, add bool) {
-	var list *[]uint32
-	if u := b.user(place.id); u != nil {
-		list = &u.direct
-	} else if g := b.group(place.id); g != nil {
-		list = &g.parents
-		b.regroup[place] = struct{}{}
-	} else {
-		return
-	}
-	at, found := slices.BinarySearch(*list, group.ordinal)
-	switch {
-	case found == add:
-	case add:
-		*list = slices.Insert(*list, at, group.ordinal)
-		group.members.add(place.ordinal)
-	default:
-		*list = slices.Delete(*list, at, at+1)
-		group.members.remove(place.ordinal)
 	}
 }
 
@@ -218,6 +192,12 @@ func (b *batch) withEdge(list []uint32, ordinal uint32, add bool) ([]uint32, boo
 }
 
 func (b *batch) setEdge(group *slot, member uint32, present bool) {
+	if b.loading {
+		if group.members.remove(member); present {
+			group.members.add(member)
+		}
+		return
+	}
 	pending := b.edges[group]
 	if pending == nil {
 		pending = map[uint32]bool{}

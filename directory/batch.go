@@ -22,7 +22,7 @@ type batch struct {
 	// regroup are the slots under a changed edge or group.
 	regroup map[*slot]struct{}
 	rename  bool
-	// loading means that nobody reads the state yet.
+	// loading means that nobody reads the state yet: records go straight to it.
 	loading bool
 	deltas  []Delta
 	undo    []func()
@@ -136,7 +136,7 @@ func (b *batch) holder(sp space, k nameKey) ID {
 // rebind moves a name of an id from one value to another; empty values are not
 // indexed.
 func (b *batch) rebind(sp space, id ID, from, to nameKey) {
-	if from == to {
+	if from == to || b.loading {
 		return
 	}
 	if from.value != "" && b.holder(sp, from) == id {
@@ -168,6 +168,28 @@ func (b *batch) members(place *slot) []uint32 {
 func (b *batch) newSlot(id ID) *slot {
 	s := &slot{id: id, ordinal: b.state.nextOrdinal}
 	b.state.nextOrdinal++
-	record(b, b.slots, id, s)
+	if b.loading {
+		b.state.install(s)
+	} else {
+		record(b, b.slots, id, s)
+	}
 	return s
+}
+
+// setUser makes next the user's record, nil for none.
+func (b *batch) setUser(place *slot, next *user) {
+	if b.loading {
+		b.state.publishUser(place, next)
+	} else {
+		record(b, b.users, place.id, next)
+	}
+}
+
+// setGroup makes next the group's record, nil for none.
+func (b *batch) setGroup(place *slot, next *group) {
+	if b.loading {
+		b.state.publishGroup(place, next)
+	} else {
+		record(b, b.groups, place.id, next)
+	}
 }

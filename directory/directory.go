@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,50 +63,11 @@ func Open(config Config) (*Directory, error) {
 		config: config, log: log, state: newState(), queue: make(chan *call, queueLength),
 		ending: make(chan struct{}), ended: make(chan struct{}),
 	}
-	if err := d.load(); err != nil {
+	if err := load(d.state, log, config.Clock()); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	d.ids = idSource{random: config.Random, last: d.state.lastID}
 	return d, nil
-}
-
-// loadChunk is the number of deltas published at once while loading.
-const loadChunk = 8192
-
-// load replays the log. Ancestors are computed once, at the end.
-func (d *Directory) load() error {
-	b := newBatch(d.state, d.config.Clock())
-	b.loading = true
-	regroup := map[*slot]struct{}{}
-	pending := 0
-	flush := func() {
-		for place := range b.regroup {
-			regroup[place] = struct{}{}
-		}
-		b.regroup = nil
-		d.state.publish(b)
-		b = newBatch(d.state, d.config.Clock())
-		b.loading = true
-		pending = 0
-	}
-	last, err := d.log.Tail(context.Background(), 0, func(delta Delta) error {
-		b.undo = b.undo[:0]
-		if err := b.apply(delta); err != nil {
-			return err
-		}
-		if pending++; pending >= loadChunk {
-			flush()
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("opening the directory: %w", err)
-	}
-	flush()
-	d.state.version = last
-	d.state.recompute(d.state.below(regroup))
-	d.state.closure.Add(1)
-	return nil
 }
 
 // Close releases the log. Call it after Run has returned.

@@ -79,7 +79,7 @@ func (b *batch) changeLock(d Delta) error {
 	if u := b.user(ID(subject.Name)); u != nil {
 		next := *u
 		next.lock, next.generation = lock, d.Version
-		record(b, b.users, ID(subject.Name), &next)
+		b.setUser(b.place(ID(subject.Name)), &next)
 	}
 	return nil
 }

@@ -23,6 +23,17 @@ const (
 	fibonacci = 2654435769
 )
 
+// newMemberSet returns the set of some distinct ordinals.
+func newMemberSet(ordinals []uint32) *memberSet {
+	m := &memberSet{}
+	m.resize(uint32(len(ordinals))) //nolint:gosec // ordinals are 32 bits wide, so there are no more
+	for _, o := range ordinals {
+		m.insert(o + 1)
+	}
+	m.live, m.used = uint32(len(ordinals)), uint32(len(ordinals)) //nolint:gosec // as above
+	return m
+}
+
 // add inserts an ordinal, which must not be there.
 func (m *memberSet) add(ordinal uint32) {
 	m.mu.Lock()
@@ -83,15 +94,20 @@ func (m *memberSet) insert(entry uint32) {
 // rebuild makes room, dropping tombstones.
 func (m *memberSet) rebuild() {
 	old := m.slots
-	size := uint32(smallestMembers)
-	for size < 2*(m.live+1) {
-		size *= 2
-	}
-	m.slots, m.mask = make([]uint32, size), size-1
+	m.resize(m.live)
 	for _, s := range old {
 		if s != 0 && s != tombstone {
 			m.insert(s)
 		}
 	}
 	m.used = m.live
+}
+
+// resize makes room for a number of members and one more, empty.
+func (m *memberSet) resize(members uint32) {
+	size := uint32(smallestMembers)
+	for size < 2*(members+1) {
+		size *= 2
+	}
+	m.slots, m.mask = make([]uint32, size), size-1
 }

@@ -130,6 +130,14 @@ func newState() *state {
 	return s
 }
 
+// setPrivate says whether nobody reads the state yet.
+func (s *state) setPrivate(private bool) {
+	s.byID.private, s.email.private = private, private
+	for _, t := range s.names {
+		t.private = private
+	}
+}
+
 // lookup is [Directory.Lookup].
 func (s *state) lookup(k LinkKey, clock func() time.Time) (UserView, bool) {
 	if k.ExternalID == "" {

@@ -10,6 +10,9 @@ type table[K, V any] struct {
 	match   func(*V, K) bool
 	buckets atomic.Pointer[buckets[V]]
 	count   uint64 // writer only
+	// private means that nobody reads yet, so that growing may move entries
+	// instead of copying them.
+	private bool
 }
 
 // buckets are the heads of a power of two of chains.
@@ -99,9 +102,15 @@ func (t *table[K, V]) grow() {
 	old := t.buckets.Load()
 	bigger := newBuckets[V](2 * (old.mask + 1))
 	for i := range old.heads {
-		for n := old.heads[i].Load(); n != nil; n = n.next {
-			bucket := bigger.of(n.hash)
-			bucket.Store(&node[V]{hash: n.hash, value: n.value, next: bucket.Load()})
+		for n := old.heads[i].Load(); n != nil; {
+			next, bucket := n.next, bigger.of(n.hash)
+			if t.private {
+				n.next = bucket.Load()
+			} else {
+				n = &node[V]{hash: n.hash, value: n.value, next: bucket.Load()}
+			}
+			bucket.Store(n)
+			n = next
 		}
 	}
 	t.buckets.Store(bigger)
