@@ -41,7 +41,7 @@ func (n normaliser) value(value any) any {
 		kept := make(map[string]any, len(v))
 		for name, one := range v {
 			switch name {
-			case "_rid", "_self", "_ts", "_attachments", "_lsn", "stack":
+			case "_rid", "_self", "_ts", "_attachments", "_lsn", "stack", "attemptedAt":
 			case "_etag":
 				kept[name] = "<etag>"
 			default:

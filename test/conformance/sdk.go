@@ -60,6 +60,14 @@ func sdks() []sdk {
 			name: "java", version: "azure-cosmos for Java " + locked("sdk/java/pom.xml", "<artifactId>azure-cosmos</artifactId>\n      <version>"),
 			tools: []string{"java", "keytool", "mvn"}, install: installJava, command: runJava,
 		},
+		{
+			name: "rust", version: "azure_data_cosmos " + locked("sdk/rust/Cargo.toml", `azure_data_cosmos = { version = "=`),
+			tools: []string{"cargo"}, install: installRust,
+			// Emulators speak text, says the SDK's README, and to turn its binary encoding off.
+			command: fixed(func(folder string) []string {
+				return []string{"env", "AZURE_COSMOS_BINARY_ENCODING_ENABLED=false", filepath.Join(folder, "target", "debug", "conformance")}
+			}),
+		},
 	}
 }
 
@@ -98,8 +106,13 @@ func (s sdk) prepare(ctx context.Context) (folder string, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", fmt.Errorf("making %s: %w", folder, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, installTimeout)
+	defer cancel()
 	return folder, s.install(ctx, folder)
 }
+
+// installTimeout bounds the installation of one SDK on a new machine.
+const installTimeout = 10 * time.Minute
 
 func installGo(ctx context.Context, folder string) error {
 	return tool(ctx, ".", "go", "build", "-o", filepath.Join(folder, "golang"), "./sdk/golang")
@@ -143,6 +156,13 @@ func installJava(ctx context.Context, folder string) error {
 	return once(folder, files, func() error {
 		return tool(ctx, folder, "mvn", "-q", "-B", "compile", "dependency:copy-dependencies", "-DoutputDirectory=target/dependency")
 	})
+}
+
+// installRust builds the runner with Cargo's own folders beside it, so that
+// nothing of it is in the clone.
+func installRust(ctx context.Context, folder string) error {
+	return tool(ctx, ".", "env", "CARGO_HOME="+filepath.Join(folder, "cargo"), "CARGO_TARGET_DIR="+filepath.Join(folder, "target"),
+		"cargo", "build", "--quiet", "--locked", "--manifest-path", source("rust", "Cargo.toml"))
 }
 
 // runJava puts the authority into a trust store of the machine's own form.
