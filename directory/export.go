@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -135,6 +136,7 @@ func (d *Directory) membersLine(place *slot) (exported, bool) {
 	for m := range d.Members(g.view.Connection, place.id) {
 		line.Members = append(line.Members, m.ID)
 	}
+	slices.Sort(line.Members)
 	return line, len(line.Members) > 0
 }
 

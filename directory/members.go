@@ -69,7 +69,7 @@ func (m *memberSet) size() int {
 	return int(m.live)
 }
 
-// sorted returns the members in ascending order, hence in that of creation.
+// sorted returns the members in ascending order.
 func (m *memberSet) sorted() []uint32 {
 	m.mu.RLock()
 	ordinals := make([]uint32, 0, m.live)

@@ -87,7 +87,8 @@ func (d *Directory) Groups(connection string, after ID) iter.Seq[GroupRecord] {
 	}
 }
 
-// Members yields a group's direct members in order of their creation.
+// Members yields a group's direct members in an order that only a restart may
+// change.
 func (d *Directory) Members(connection string, group ID) iter.Seq[Member] {
 	return func(yield func(Member) bool) {
 		place := d.state.byID.get(group)
