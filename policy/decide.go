@@ -78,6 +78,7 @@ type judgement struct {
 	forbidden Actions
 	denials   []*statement
 	tallies   []tally
+	granting  []*statement // what the tallies were granted by
 }
 
 // judge decides a well-formed request by the statements that find returns, and
@@ -89,6 +90,8 @@ func (s *Set) judge(q *Request, find finder) (Decision, validity) {
 	deciding := find(s.deciding, q.Resource, j.guarded, who)
 	obliging := find(s.obliging, q.Resource, j.guarded, who)
 	j.prepare(who, deciding, obliging)
+	j.tallies = make([]tally, 0, len(deciding))
+	j.granting = make([]*statement, 0, len(deciding))
 	for rest := j.guarded; rest != 0; rest &= rest - 1 {
 		j.weigh(deciding, rest&-rest)
 	}
@@ -214,7 +217,12 @@ func sortedOnce(s []string) []string {
 func (j *judgement) oblige(chosen *tally, obliging []filed) Decision {
 	d := Decision{
 		Allow: true, Role: chosen.role.name, Identity: chosen.role.identity,
-		Obligations: chosen.role.obligations, Policies: chosen.policies, Reason: ReasonAllowed,
+		Obligations: chosen.role.obligations, Reason: ReasonAllowed,
+	}
+	for _, s := range j.granting {
+		if s.role == chosen.role {
+			d.Policies = append(d.Policies, s.origin)
+		}
 	}
 	first := obstacle{outcome: keyAttributeMissing + 1}
 	var against Actions

@@ -59,21 +59,24 @@ func (e *Engine) Decide(q Request) Decision {
 		return d
 	}
 	key, ok := s.set.question(&q)
-	if ok {
-		if known, found := s.decisions.Get(key); found && known.answers(&q) {
-			return known.decision
-		}
+	if !ok {
+		d, _ := s.judge(q)
+		return d
 	}
-	own := q // so that q itself need not be allocated when the answer is known
-	d, v := s.set.judge(&own, (*index).find)
-	if ok && !v.never {
-		known := answer{decision: d, validity: v}
-		if q.Principal.Kind == KindApplication {
-			known.attributes = q.Principal.Attributes
-		}
-		s.decisions.Add(key, known)
+	if known, found := s.decisions.Get(key); found && known.answers(&q) {
+		return known.decision
+	}
+	d, v := s.judge(q)
+	if !v.never {
+		s.decisions.Add(key, answer{decision: d, validity: v, attributes: q.Principal.Attributes})
 	}
 	return d
+}
+
+// judge decides afresh. It takes the request by value, so that a request whose
+// answer is remembered need not be allocated.
+func (s *snapshot) judge(q Request) (Decision, validity) {
+	return s.set.judge(&q, (*index).find)
 }
 
 // question is everything about a request that a decision can depend on, except
@@ -161,7 +164,7 @@ func (v *validity) narrow(s *statement, now time.Time) {
 	}
 }
 
-// holds reports whether the decision may be used at the given time.
+// holds reports whether a remembered decision may be used at the given time.
 func (v *validity) holds(at time.Time) bool {
-	return !v.never && !at.Before(v.from) && (v.until.IsZero() || at.Before(v.until))
+	return !at.Before(v.from) && (v.until.IsZero() || at.Before(v.until))
 }

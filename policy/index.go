@@ -187,7 +187,11 @@ func alternatives(name string) []string {
 // statements or any condition ask about. Cedar would copy every other group for
 // nothing.
 func (s *subjects) groups(who []subjectID, found ...[]filed) []cedar.EntityUID {
-	var asked []subjectID
+	n := len(s.needed)
+	for _, part := range found {
+		n += len(part)
+	}
+	asked := make([]subjectID, 0, min(n, len(s.uids)))
 	for id := range s.needed {
 		asked = append(asked, id)
 	}
@@ -198,7 +202,7 @@ func (s *subjects) groups(who []subjectID, found ...[]filed) []cedar.EntityUID {
 			}
 		}
 	}
-	var groups []cedar.EntityUID
+	groups := make([]cedar.EntityUID, 0, len(asked))
 	for _, id := range asked {
 		uid := s.uids[id]
 		if uid.Type != userType && uid.Type != applicationType && slices.Contains(who, id) {

@@ -90,19 +90,19 @@ func (p keyPart) resolve(who *Principal) (value, missing string) {
 	if p.template == nil {
 		return p.fixed, ""
 	}
-	var b strings.Builder
+	var text string
 	for _, piece := range p.template {
 		if piece.attribute == "" {
-			b.WriteString(piece.literal)
+			text += piece.literal
 			continue
 		}
 		v := attribute(who, piece.attribute)
 		if v == "" {
 			return "", piece.attribute
 		}
-		b.WriteString(v)
+		text += v
 	}
-	return canonicalText(b.String()), ""
+	return canonicalText(text), ""
 }
 
 // attribute returns the value that `${user.name}` stands for, or "" if the

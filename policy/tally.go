@@ -8,10 +8,9 @@ import (
 
 // tally is how far one role goes towards the request.
 type tally struct {
-	role     *role
-	granted  Actions
-	blocked  []blocked
-	policies []string
+	role    *role
+	granted Actions
+	blocked []blocked
 }
 
 // blocked is an action that a role allows under another partition key only.
@@ -34,9 +33,7 @@ func (j *judgement) book(s *statement, action Actions) {
 		return
 	}
 	t.granted |= action
-	if !slices.Contains(t.policies, s.origin) {
-		t.policies = append(t.policies, s.origin)
-	}
+	j.granting = append(j.granting, s)
 }
 
 // choose returns the effective role: the one asked for if it allows everything,

@@ -1,0 +1,82 @@
+package policy
+
+// Hashed is a request of which only hashes of the partition keys are known, as
+// an audit record keeps them.
+type Hashed struct {
+	Request
+
+	// Keys are the hashes, one for each partition key that the request carried.
+	Keys []string
+	// Cut says that there were more.
+	Cut bool
+	// Hash makes the hash of a partition key from its components, as canonical
+	// JSON. Nil if that is not possible: the hashes are keyed, and the key is
+	// not known.
+	Hash func(key []string) string
+}
+
+// DecideHashed decides a request whose partition keys are known as hashes only.
+// The second result is whether the decision is certain. It is not if a role
+// would allow the request under some partition key and nothing tells whether
+// the request carried that: a hash tells whether it is the very key that the
+// policy names, not whether it begins with it.
+func (e *Engine) DecideHashed(h Hashed) (Decision, bool) {
+	if len(h.Keys) == 0 {
+		return e.Decide(h.Request), true
+	}
+	q := h.Request
+	q.PartitionKeys = [][]string{{""}} // not JSON, so that no policy names it
+	d := e.Decide(q)
+	confined := d.Reason == ReasonPartitionKey || d.Reason == ReasonMissingAttribute
+	if d.Allow || !confined {
+		return d, true
+	}
+	var helpful [][]string
+	for _, key := range e.Set().keysFor(&q) {
+		q.PartitionKeys = [][]string{key}
+		if e.Decide(q).Allow {
+			helpful = append(helpful, key)
+		}
+	}
+	if len(helpful) == 0 {
+		return d, true
+	}
+	if h.Cut || h.Hash == nil {
+		return d, false
+	}
+	known := make([][]string, 0, len(h.Keys))
+	for _, hash := range h.Keys {
+		for _, key := range helpful {
+			if h.Hash(key) == hash {
+				known = append(known, key)
+				break
+			}
+		}
+	}
+	q.PartitionKeys = known
+	if len(known) < len(h.Keys) {
+		return d, false
+	}
+	return e.Decide(q), true
+}
+
+// keysFor returns the partition keys that the policy names for the principal of
+// a request, filled in.
+func (s *Set) keysFor(q *Request) [][]string {
+	who := s.subjects.of(&q.Principal)
+	_, guarded := q.Actions.contained()
+	var keys [][]string
+	seen := map[*keyGrant]bool{}
+	for _, x := range []*index{s.deciding, s.obliging} {
+		for _, f := range x.find(q.Resource, guarded, who) {
+			if f.key == nil || seen[f.key] {
+				continue
+			}
+			seen[f.key] = true
+			if key, ok := f.key.resolve(&q.Principal); ok {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
