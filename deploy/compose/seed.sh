@@ -6,6 +6,8 @@
 #   SCIM_URL                         the gate's SCIM connection
 #   SEED_FOLDER                      ca.pem and scim-token
 set -eu
+answer=$(mktemp)
+trap 'rm -f "$answer"' EXIT
 ca=$SEED_FOLDER/ca.pem
 key=$(printf %s "$COSMOS_EMULATOR_KEY" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
 
@@ -19,13 +21,13 @@ cosmos() {
   signature=$(printf 'post\n%s\n%s\n%s\n\n' "$type" "$link" "$(lower "$now")" |
     openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | openssl base64 -A |
     sed -e 's/+/%2b/g' -e 's:/:%2f:g' -e 's/=/%3d/g')
-  status=$(curl --silent --show-error --cacert "$ca" --output /tmp/answer --write-out '%{http_code}' \
+  status=$(curl --silent --show-error --cacert "$ca" --output "$answer" --write-out '%{http_code}' \
     --header "authorization: type%3dmaster%26ver%3d1.0%26sig%3d$signature" --header "x-ms-date: $now" \
     --header 'x-ms-version: 2018-12-31' --header 'content-type: application/json' "$@" \
     --data "$body" "$COSMOS_URL/${link:+$link/}$type")
   case $status in
     200 | 201 | 409) ;;
-    *) echo "creating $type in ${link:-the account}: $status" >&2; cat /tmp/answer >&2; exit 1 ;;
+    *) echo "creating $type in ${link:-the account}: $status" >&2; cat "$answer" >&2; exit 1 ;;
   esac
 }
 
