@@ -17,6 +17,9 @@ type testCase struct {
 	GateOnly bool              `json:"gate_only"`
 	Limits   map[string]string `json:"limits"`
 	Steps    []map[string]any  `json:"steps"`
+	// Faults are injected into the stand-in when the case begins. How many
+	// requests they were tried on is in the result of the last step: attempts.
+	Faults []fault `json:"faults"`
 }
 
 // operator is the principal of a case that names none: it may do everything

@@ -45,8 +45,44 @@ func (r *Report) markdown() string {
 	}
 	r.totals(&b)
 	r.reasons(&b)
+	r.attempts(&b)
 	r.denials(&b)
 	return b.String()
+}
+
+// attempts prints what each SDK makes of injected faults; it is the same
+// directly and through the gate, or the case is not equal.
+func (r *Report) attempts(b *strings.Builder) {
+	began := false
+	for _, row := range r.Rows {
+		var cells []string
+		there := false
+		for _, c := range r.Columns {
+			status, tries := lastAttempt(row.Cells[c.Name].Gate)
+			there = there || tries != nil
+			cells = append(cells, fmt.Sprintf("%v after %v", orNone(status), orNone(tries)))
+		}
+		if !there {
+			continue
+		}
+		if !began {
+			began = true
+			b.WriteString("\n## What SDKs make of faults\n\nThe status that the caller sees, and the requests that reached the account.\n\n| case |")
+			for _, c := range r.Columns {
+				fmt.Fprintf(b, " %s |", c.Name)
+			}
+			b.WriteString("\n|---|" + strings.Repeat("---|", len(r.Columns)) + "\n")
+		}
+		fmt.Fprintf(b, "| %s | %s |\n", row.Case, strings.Join(cells, " | "))
+	}
+}
+
+func lastAttempt(steps []any) (status, tries any) {
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	last, _ := steps[len(steps)-1].(map[string]any)
+	return last["status"], last["attempts"]
 }
 
 // family is the SDK that a column belongs to: python for python-aio.

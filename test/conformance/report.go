@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -72,6 +73,7 @@ func (r *Report) add(ctx context.Context, s sdk, t *target, cases []testCase, o 
 		return
 	}
 	if o.record != "" {
+		cases = slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return len(c.Faults) > 0 })
 		column.Failed = problem(record(ctx, s, folder, t, cases, o.record))
 		return
 	}
@@ -98,8 +100,14 @@ func runSide(ctx context.Context, s sdk, folder string, t *target, cases []testC
 	if err != nil {
 		return nil, err
 	}
+	stage, err := newStagehand(t, cases, p.Containers)
+	if err != nil {
+		return nil, err
+	}
+	p.CaseURL = stage.url
 	began := time.Now()
 	found, err := s.run(ctx, folder, p)
+	err = errors.Join(err, stage.end(ctx, found))
 	fmt.Fprintf(os.Stderr, "conformance: %s %s: %d cases in %.1fs\n", s.name, side, len(found), time.Since(began).Seconds())
 	n := newNormaliser(p.Containers, run)
 	for name, steps := range found {
