@@ -24,6 +24,9 @@ type Config struct {
 	// https://gate.example; resource locations are built from it, never from a
 	// request. Required.
 	PublicURL *url.URL
+	// BodyTimeout is how long a request body may take to arrive; zero means
+	// 30 seconds.
+	BodyTimeout time.Duration
 	// Clock tells the time. Required.
 	Clock func() time.Time
 	// Logger receives what an operator should know. Required.

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -139,6 +141,32 @@ func TestAStoppedDirectoryAnswersWrites503AndStillReads(t *testing.T) {
 	g.want(t, http.StatusServiceUnavailable, http.MethodPatch, "/Users/"+id, deactivate)
 	if user := g.want(t, http.StatusOK, http.MethodGet, "/Users/"+id, ""); user["active"] != true {
 		t.Error("a write that isn't durable is visible")
+	}
+}
+
+func TestABodyThatDoesNotArriveIsCutOff(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, func(c *scim.Config) { c.BodyTimeout = 50 * time.Millisecond })
+	web := httptest.NewServer(g)
+	t.Cleanup(web.Close)
+	body, end := io.Pipe()
+	t.Cleanup(func() { _ = end.Close() })
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/scim/v2/corp/Users", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	go func() { _, _ = end.Write([]byte(`{"userName":`)) }()
+	answer, err := web.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("status %d", answer.StatusCode)
+	}
+	if counts := g.directory.Counts(corp); counts.Users != 0 {
+		t.Errorf("%d users were made", counts.Users)
 	}
 }
 

@@ -23,8 +23,8 @@ const (
 	// maxBody bounds a request body in bytes, maxBulk that of a Bulk request.
 	maxBody = 4 << 20
 	maxBulk = 1 << 20
-	// bodyTime is how long a body may take to arrive.
-	bodyTime = 30 * time.Second
+	// defaultBodyTimeout is how long a body may take to arrive.
+	defaultBodyTimeout = 30 * time.Second
 )
 
 // Server is the SCIM service provider, an [http.Handler] for /scim/v2/.
@@ -52,6 +52,9 @@ type connection struct {
 func New(config Config) (*Server, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
+	}
+	if config.BodyTimeout <= 0 {
+		config.BodyTimeout = defaultBodyTimeout
 	}
 	s := &Server{config: config, connections: map[string]*connection{}, metrics: newMetrics()}
 	for _, c := range config.Connections {
@@ -140,7 +143,7 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, pa
 	if trusted {
 		c.contact.seen(s.config.Clock(), r)
 	}
-	body, err := readBody(w, r, path)
+	body, err := s.readBody(w, r, path)
 	if err != nil {
 		return answer{}, err
 	}
@@ -228,7 +231,7 @@ func discovery(path []string) bool {
 }
 
 // readBody reads and parses a bounded body.
-func readBody(w http.ResponseWriter, r *http.Request, path []string) (map[string]any, error) {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, path []string) (map[string]any, error) {
 	if r.Method == http.MethodGet || r.Method == http.MethodDelete || r.Method == http.MethodHead {
 		return nil, nil //nolint:nilnil // these methods have no body
 	}
@@ -244,7 +247,7 @@ func readBody(w http.ResponseWriter, r *http.Request, path []string) (map[string
 		return nil, tooLarge
 	}
 	// A recorder in a test has no deadline to set; a real connection has.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.config.BodyTimeout))
 	var text bytes.Buffer
 	if _, err := text.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
 		if _, over := errors.AsType[*http.MaxBytesError](err); over {
