@@ -45,6 +45,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := x.answer(due)
 	e.recorder.add(x.recorded(started, answer))
+	answer.compress(r.Header.Get("Accept-Encoding"))
 	answer.send(w, x.activity, due.ResetAfter)
 	if due.ResetAfter > 0 {
 		if flusher, ok := w.(http.Flusher); ok {

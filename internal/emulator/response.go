@@ -1,10 +1,13 @@
 package emulator
 
 import (
+	"bytes"
+	"compress/gzip"
 	"maps"
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // response is an answer that is whole before any of it is sent, so that it has a length and a
@@ -29,6 +32,40 @@ func (r *response) charged(units float64) *response {
 	const hundredths = 100
 	r.charge = math.Round(units*hundredths) / hundredths
 	return r
+}
+
+// compress encodes a body worth it for a client that accepts gzip.
+func (r *response) compress(accepted string) {
+	const worth = 1024
+	if len(r.body) < worth || !acceptsGzip(accepted) {
+		return
+	}
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
+		return // the level is a known one
+	}
+	if _, err := w.Write(r.body); err != nil {
+		return // memory takes everything
+	}
+	if err := w.Close(); err != nil {
+		return
+	}
+	r.body = packed.Bytes()
+	r.header.Set("Content-Encoding", "gzip")
+}
+
+// acceptsGzip reads an Accept-Encoding header; a coding of quality 0 is refused by the client.
+func acceptsGzip(accepted string) bool {
+	for coding := range strings.SplitSeq(accepted, ",") {
+		name, parameters, _ := strings.Cut(coding, ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			_, quality, rated := strings.Cut(parameters, "q=")
+			value, err := strconv.ParseFloat(strings.TrimSpace(quality), 64)
+			return !rated || (err == nil && value > 0)
+		}
+	}
+	return false
 }
 
 // send writes the answer; cut, when positive, is how much of the body goes out before the
