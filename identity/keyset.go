@@ -156,8 +156,12 @@ func (k *keySet) demand(ctx context.Context, kid string) ([]jose.JSONWebKey, err
 	}
 
 	// A refresh that is already under way may have begun before the kid was published, so it doesn't replace our own.
+	asked := false
+
 	for _, refresh := range []func() chan struct{}{k.underWay, k.request} {
 		flight := refresh()
+		asked = flight != nil
+
 		if err := k.wait(ctx, flight); err != nil {
 			return nil, err
 		}
@@ -172,7 +176,10 @@ func (k *keySet) demand(ctx context.Context, kid string) ([]jose.JSONWebKey, err
 		return nil, unavailable(err)
 	}
 
-	k.unknown.Add(kid, k.clock().Add(unknownTTL))
+	// Asked too recently for another kid, the issuer has not said anything about this one.
+	if asked {
+		k.unknown.Add(kid, k.clock().Add(unknownTTL))
+	}
 
 	return nil, refuseForNow(SubstatusSignature, "kid is unknown to the issuer")
 }

@@ -106,6 +106,20 @@ func TestTheSameUnknownKidIsNotAskedForAgain(t *testing.T) {
 	})
 }
 
+func TestAKidThatTheIssuerWasNotAskedForIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t).start(t)
+		w.expect(t, "bogus kid", w.signer.sign(t, object{"kid": "bogus"}, w.person()), 5004)
+
+		fresh := newSigner(t, "k2")
+		w.provider.publish(w.signer, fresh)
+		w.expect(t, "new key, too soon to ask", fresh.sign(t, nil, w.person()), 5004)
+		time.Sleep(30 * time.Second)
+		w.expect(t, "new key, half a minute later", fresh.sign(t, nil, w.person()), "accepted")
+	})
+}
+
 func TestABadSignatureNeverFetches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

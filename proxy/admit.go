@@ -199,7 +199,7 @@ func (p *Proxy) refuse(c *call, err error) {
 			errors.As(unrecorded, &native)
 		}
 	}
-	if c.reason == "" {
+	if c.reason == "" && !c.gone { // who leaves is refused nothing: the outcome says it all
 		c.reason = native.Code
 	}
 	if c.detail == "" {

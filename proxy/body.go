@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/cosmos"
 )
 
@@ -113,6 +114,10 @@ func (c *call) unreadable(err error) error {
 	}
 	if c.left() {
 		c.clientGone(err)
+	}
+	if cause := c.cut(); cause != nil {
+		c.outcome, c.verdict = audit.Internal, audit.Error
+		return cosmos.Unavailable(cause.Error())
 	}
 	refusal := cosmos.Malformed("the request body ended early or is malformed")
 	refusal.Reason = err.Error()

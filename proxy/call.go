@@ -122,7 +122,25 @@ func (p *Proxy) finish(c *call) {
 func (c *call) left() bool {
 	// The server ends the context also when the deadline of a read has passed, and
 	// then the caller is still there.
-	return c.gone || !c.late && errors.Is(c.r.Context().Err(), context.Canceled)
+	return c.gone || !c.late && errors.Is(context.Cause(c.r.Context()), context.Canceled)
+}
+
+// cut is why the server itself ended the request, as it does when it stops; nil if it did not.
+func (c *call) cut() error {
+	if cause := context.Cause(c.r.Context()); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// cutOff is the answer to a request that the server ended while upstream worked on it. Neither the caller nor upstream
+// is to blame.
+func (c *call) cutOff(cause error) error {
+	c.outcome = audit.Internal
+	if c.op.Actions&writes != 0 {
+		return cosmos.OutcomeUnknown(cause.Error())
+	}
+	return cosmos.Unavailable(cause.Error())
 }
 
 // countingWriter knows what has been sent.

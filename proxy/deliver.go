@@ -167,6 +167,9 @@ func (c *call) upstreamFault(err error) error {
 		c.clientGone(err)
 		return err
 	}
+	if cause := c.cut(); cause != nil {
+		return c.cutOff(cause)
+	}
 	c.outcome = audit.UpstreamFailure
 	if c.op.Actions&writes != 0 {
 		return cosmos.OutcomeUnknown(err.Error())

@@ -160,6 +160,9 @@ func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 		c.clientGone(err)
 		return err
 	}
+	if cause := c.cut(); cause != nil {
+		return c.cutOff(cause)
+	}
 	late := errors.Is(context.Cause(ctx), errUpstreamTimeout)
 	if c.body.stream != nil {
 		switch fault := c.body.stream.fault(late); {

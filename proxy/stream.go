@@ -124,4 +124,7 @@ func (p *Proxy) cutShort(c *call, from *answer, err error) {
 	if cause := context.Cause(from.ctx); cause != nil {
 		c.detail = cause.Error()
 	}
+	if c.cut() != nil {
+		c.outcome = audit.Internal
+	}
 }

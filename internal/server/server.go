@@ -24,9 +24,15 @@ const (
 
 	// maxStreams bounds the requests in flight on one HTTP/2 connection.
 	maxStreams = 250
+	// cutGrace is how long handlers may take to answer and record what the end of the drain time cut off.
+	cutGrace = time.Second
 	// pingAfter is the silence after which an HTTP/2 connection is asked whether anybody is there.
 	pingAfter = 45 * time.Second
 )
+
+// ErrCut is the cause of the end of a request's context when the drain time has passed: the server cut the request off, and the
+// client may still be there. A client that leaves ends the context with context.Canceled.
+var ErrCut = errors.New("cut off at the end of the drain time")
 
 // Config configures a Server. Zero limits mean the defaults named at each field.
 type Config struct {
@@ -68,6 +74,7 @@ type Server struct {
 	listener *limitedListener
 	secure   *secureListener // nil in clear text
 	http     *http.Server
+	cut      context.CancelCauseFunc // ends all requests
 	metrics  *metrics
 }
 
@@ -84,12 +91,15 @@ func New(config Config) (*Server, error) {
 	config.DrainTimeout = orElse(config.DrainTimeout, defaultDrainTimeout)
 
 	m := newMetrics(config.Name)
+	requests, cut := context.WithCancelCause(context.Background())
 	s := &Server{
 		config:   config,
+		cut:      cut,
 		listener: &limitedListener{Listener: config.Listener, limit: int64(config.MaxConnections), metrics: m},
 		metrics:  m,
 		http: &http.Server{
 			Handler:           &patience{next: config.Handler, stall: config.StallTimeout},
+			BaseContext:       func(net.Listener) context.Context { return requests },
 			ConnContext:       rememberTLS,
 			MaxHeaderBytes:    config.MaxHeaderBytes,
 			ReadHeaderTimeout: config.ReadHeaderTimeout,
@@ -118,7 +128,8 @@ func New(config Config) (*Server, error) {
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Run serves until ctx is done, then stops accepting, lets requests in flight finish within DrainTimeout, and cuts the rest.
+// Run serves until ctx is done, then stops accepting, lets requests in flight finish within DrainTimeout, and cuts the rest: their
+// contexts end with ErrCut, and a second later their connections are closed.
 // The error is nil after an orderly end, also if requests had to be cut (which is logged and counted). A server runs once.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
@@ -154,9 +165,15 @@ func (s *Server) drain(ctx context.Context) {
 	if err := s.http.Shutdown(ctx); err == nil {
 		return
 	}
-	cut := s.listener.open.Load()
-	s.metrics.cut.Add(float64(cut))
-	s.config.Logger.Warn("connections cut at the end of the drain time", "listener", s.config.Name, "connections", cut)
+	open := s.listener.open.Load()
+	s.metrics.cut.Add(float64(open))
+	s.config.Logger.Warn("connections cut at the end of the drain time", "listener", s.config.Name, "connections", open)
+	s.cut(ErrCut)
+	grace, end := context.WithTimeout(context.WithoutCancel(ctx), cutGrace)
+	defer end()
+	if s.http.Shutdown(grace) == nil {
+		return
+	}
 	if err := s.http.Close(); err != nil {
 		s.config.Logger.Warn("closing connections", "listener", s.config.Name, "error", err)
 	}

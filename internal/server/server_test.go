@@ -211,21 +211,30 @@ func TestDrainFinishesWhatIsInFlightWithinItsBound(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		takes   time.Duration
+		deaf    bool // to the end of its context
 		want    string
 		wantCut float64
 	}{
-		"a request that ends in time":   {20 * time.Second, "HTTP/1.1 200 OK", 0},
-		"a request that takes too long": {time.Hour, "", 1},
+		"a request that ends in time":         {20 * time.Second, false, "HTTP/1.1 200 OK", 0},
+		"a request that takes too long":       {time.Hour, false, "HTTP/1.1 503 Service Unavailable", 1},
+		"a request that can't be told to end": {time.Hour, true, "", 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				listener := newPipes()
-				s, stop := start(t, server.Config{Listener: listener, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				s, stop := start(t, server.Config{Listener: listener, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					told := r.Context().Done()
+					if test.deaf {
+						told = nil
+					}
 					select {
 					case <-time.After(test.takes):
-					case <-r.Context().Done():
+					case <-told:
+						if errors.Is(context.Cause(r.Context()), server.ErrCut) {
+							w.WriteHeader(http.StatusServiceUnavailable)
+						}
 					}
 				})})
 				idle, busy := listener.dial(t), listener.dial(t)
@@ -252,6 +261,9 @@ func TestDrainFinishesWhatIsInFlightWithinItsBound(t *testing.T) {
 				}
 				if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
 					t.Errorf("the listener is open: %v", err)
+				}
+				if test.deaf {
+					time.Sleep(test.takes) // until the handler has ended
 				}
 			})
 		})
