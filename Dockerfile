@@ -7,13 +7,13 @@ COPY go.mod go.sum ./
 RUN go mod download && go mod verify
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w' -o /out/cosmosgate ./cmd/cosmosgate \
- && install -d -m 0700 /out/state
+ && install -d -m 0700 /out/lib/cosmosgate
 
 FROM scratch
 # What the system trusts, for Cosmos DB and identity providers with public certificates.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-# A new volume here takes this owner and mode.
-COPY --from=build --chown=65532:65532 /out/state /var/lib/cosmosgate
+# Holds the folder cosmosgate; a new volume there takes its owner and mode.
+COPY --from=build --chown=65532:65532 /out/lib /var/lib
 COPY --from=build /out/cosmosgate /cosmosgate
 USER 65532:65532
 EXPOSE 8443 8444 9090

@@ -1,12 +1,12 @@
 package deploy
 
 import (
+	"fmt"
+	"go/version"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
-
-	"fmt"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -20,8 +20,8 @@ type Image struct {
 	Entrypoint []string
 	Command    []string
 	Health     []string
-	BuildRun   string   // the shell line that builds the binary
-	Copied     []string // destinations in the last stage
+	BuildRun   string                      // the shell line that builds the binary
+	Copies     []*instructions.CopyCommand // of the last stage
 	shellForm  bool
 }
 
@@ -67,7 +67,7 @@ func (i *Image) read(c instructions.Command, last bool) {
 	case *instructions.HealthCheckCommand:
 		i.Health = c.Health.Test
 	case *instructions.CopyCommand:
-		i.Copied = append(i.Copied, c.DestPath)
+		i.Copies = append(i.Copies, c)
 	}
 }
 
@@ -84,22 +84,37 @@ func (d *Deployment) CheckImage() Faults {
 	for n := range i.Stages {
 		d.checkStage(&f, n)
 	}
+	f.unless(d.toolchainFits(), "Dockerfile: its Go is older than go.mod asks for, and does not download another")
 	f.unless(numericUser(i.User), "Dockerfile: user %q is root, or a name", i.User)
 	for _, flag := range []string{"CGO_ENABLED=0", "-trimpath", "./cmd/cosmosgate"} {
 		f.unless(strings.Contains(i.BuildRun, flag), "Dockerfile: the build lacks %s", flag)
 	}
-	f.unless(!i.shellForm && len(i.Entrypoint) == 1 && slices.Contains(i.Copied, i.Entrypoint[0]),
+	f.unless(!i.shellForm && len(i.Entrypoint) == 1 && i.has(i.Entrypoint[0]),
 		"Dockerfile: entrypoint %v is not a program of the image, in exec form", i.Entrypoint)
 	f.unless(len(i.Health) > 1 && i.Health[0] == "CMD" && slices.Equal(i.Health[1:2], i.Entrypoint), "Dockerfile: health check %v does not run the gate", i.Health)
 	gate := d.Compose.Services[gateService]
 	f.unless(slices.Equal(i.Command, gate.Command), "compose runs %v, the image %v", gate.Command, i.Command)
 	f.unless(i.User == gate.User, "compose runs as %s, the image as %s", gate.User, i.User)
 	state := mount(gate, d.Config.Directory.Path)
-	f.unless(state != nil && slices.Contains(i.Copied, state.Target), "Dockerfile: makes no folder for the volume of the state, so that root would own it")
+	f.unless(state != nil && i.makes(state.Target), "Dockerfile: makes no folder for the volume of the state, so that root would own it")
 	if h := gate.HealthCheck; h != nil && len(h.Test) > 1 {
 		f.unless(slices.Equal(h.Test[1:2], i.Entrypoint), "compose's health check does not run the gate")
 	}
 	return f
+}
+
+// has says whether a path of the last stage was copied there.
+func (i *Image) has(path string) bool {
+	return slices.ContainsFunc(i.Copies, func(c *instructions.CopyCommand) bool { return c.DestPath == path })
+}
+
+// makes says whether a folder comes, with the image's user as its owner, from inside a folder that the build made. The folder
+// that a COPY names is not enough: only what is in it surely takes the owner.
+func (i *Image) makes(folder string) bool {
+	return slices.ContainsFunc(i.Copies, func(c *instructions.CopyCommand) bool {
+		rest, below := strings.CutPrefix(folder, c.DestPath+"/")
+		return below && c.Chown == i.User && strings.Contains(i.BuildRun, c.SourcePaths[0]+"/"+rest)
+	})
 }
 
 func (d *Deployment) checkStage(f *Faults, n int) {
@@ -139,6 +154,26 @@ func (d *Deployment) checkCopy(f *Faults, c *instructions.CopyCommand) {
 		made := !strings.HasPrefix(source, "/out/") || strings.Contains(d.Image.BuildRun, source)
 		f.unless(known && made, "Dockerfile: copies %s from stage %s, which does not make it", source, c.From)
 	}
+}
+
+var (
+	golangForm = regexp.MustCompile(`^golang:([0-9.]+)`)
+	goForm     = regexp.MustCompile(`(?m)^(?:go|toolchain go) ?([0-9.]+)$`)
+)
+
+// toolchainFits says whether the image that builds has a Go that go.mod accepts.
+func (d *Deployment) toolchainFits() bool {
+	text, err := os.ReadFile(d.path("go.mod"))
+	m := golangForm.FindStringSubmatch(d.Image.Stages[0].BaseName)
+	if err != nil || m == nil {
+		return false
+	}
+	for _, wanted := range goForm.FindAllStringSubmatch(string(text), -1) {
+		if version.Compare("go"+m[1], "go"+wanted[1]) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Output is where the build puts the binary.

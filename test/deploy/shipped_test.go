@@ -31,7 +31,7 @@ func load(t *testing.T, dir string) *deploy.Deployment {
 func certificates(t *testing.T, dir string) string {
 	t.Helper()
 	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("openssl is not installed")
+		t.Fatal("these tests need openssl:", err)
 	}
 	made := t.TempDir()
 	out, err := exec.CommandContext(t.Context(), "sh", filepath.Join(dir, "deploy", "compose", "certificates.sh"), made).CombinedOutput()
@@ -45,11 +45,11 @@ func certificates(t *testing.T, dir string) string {
 func judge(d *deploy.Deployment, made string) deploy.Faults {
 	var f deploy.Faults
 	for _, check := range []func() deploy.Faults{
-		d.CheckServices, d.CheckEnvironment, d.CheckWiring, d.CheckImage, d.CheckRealm, d.CheckBoards,
+		d.CheckServices, d.CheckEnvironment, d.CheckWiring, d.CheckImage, d.CheckRealm, d.CheckBoards, d.CheckPage,
 	} {
 		f = append(f, check()...)
 	}
-	return append(f, d.CheckFiles(made)...)
+	return append(append(f, d.CheckFiles(made)...), d.CheckCertificates(made)...)
 }
 
 func TestShippedFilesFitTogether(t *testing.T) {
@@ -94,6 +94,7 @@ func TestEachCheckFindsItsFault(t *testing.T) {
 		{"state on a read-only mount", gate, "path: /var/lib/cosmosgate/directory.db", "path: /run/cosmosgate/directory.db", "is not on a volume that can be written"},
 		{"dashboards mounted elsewhere", "deploy/grafana/provisioning/dashboards/cosmosgate.yaml", "/var/lib/cosmosgate/dashboards", "/dashboards", "where no dashboard is mounted"},
 		{"a base that floats", dockerfile, "golang:1.26.8-bookworm", "golang:latest", "base golang:latest is not pinned"},
+		{"a Go that is too old", dockerfile, "golang:1.26.8", "golang:1.25.3", "its Go is older than go.mod asks for"},
 		{"a container of root", dockerfile, "USER 65532:65532\n", "", `user "" is root`},
 		{"a container of a named user", dockerfile, "USER 65532:65532", "USER nonroot", `user "nonroot" is root, or a name`},
 		{"a download into the image", dockerfile, "COPY . .", "ADD https://example.com/src.tar.gz /src", "Dockerfile: uses ADD"},
@@ -106,7 +107,8 @@ func TestEachCheckFindsItsFault(t *testing.T) {
 		{"an entrypoint through a shell", dockerfile, `ENTRYPOINT ["/cosmosgate"]`, `ENTRYPOINT /cosmosgate`, "is not a program of the image, in exec form"},
 		{"no health check in the image", dockerfile, "HEALTHCHECK", "# HEALTHCHECK", "health check [] does not run the gate"},
 		{"two command lines", dockerfile, `CMD ["serve", "--config"`, `CMD ["serve", "-c"`, "compose runs [serve --config"},
-		{"a state folder of root", dockerfile, "/var/lib/cosmosgate\n", "/var/lib/gate\n", "makes no folder for the volume of the state"},
+		{"a state folder elsewhere", dockerfile, "/out/lib/cosmosgate", "/out/lib/gate", "makes no folder for the volume of the state"},
+		{"a state folder of root", dockerfile, "--chown=65532:65532 /out/lib", "/out/lib", "makes no folder for the volume of the state"},
 		{"another realm", realm, `"realm": "cosmosgate"`, `"realm": "corp"`, "tokens name https://keycloak.localhost:9443/realms/corp"},
 		{"another client", realm, `"clientId": "cosmosgate-cli"`, `"clientId": "cli"`, "realm: has no client cosmosgate-cli"},
 		{"another audience", realm, `"api://cosmosgate"`, `"api://other"`, "audience is [api://other]"},
@@ -119,6 +121,8 @@ func TestEachCheckFindsItsFault(t *testing.T) {
 		{"a person that the seed does not know", realm, "7c9e6679-7425-40de-944b-e07fc1f90001", "7c9e6679-7425-40de-944b-e07fc1f90009", "user ann is not the one that seed.sh pushes"},
 		{"a group that the seed does not know", realm, `"id": "2f6e1c5a-7b0d-4c39-9f8e-1d2c3b4a5002"`, `"id": "2f6e1c5a-7b0d-4c39-9f8e-1d2c3b4a5003"`, "group shop-writers is not the one that seed.sh pushes"},
 		{"a panel without a source", board, `"uid": "prometheus"`, `"uid": "other"`, "variable instance asks an unknown source"},
+		{"a port that the page does not explain", compose, `"127.0.0.1:9091:9090"`, `"127.0.0.1:9095:9090"`, "does not say what is on port 9095"},
+		{"a page that names a lost file", "docs/deploy.md", "certificates.sh", "certs.sh", "names deploy/compose/certs.sh, which does not exist"},
 		{"panels on top of each other", board, `"x": 8,`, `"x": 0,`, "lies on"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -131,11 +135,22 @@ func TestEachCheckFindsItsFault(t *testing.T) {
 	}
 }
 
+func TestACertificateWithoutAServersNameIsFound(t *testing.T) {
+	t.Parallel()
+	dir := breakTree(t, "deploy/compose/certificates.sh", "DNS:$1,DNS:$1.localhost,", "")
+	f := load(t, dir).CheckCertificates(certificates(t, dir))
+	for _, want := range []string{"gate: its certificate is not good for gate", "keycloak: its certificate is not good for keycloak.localhost"} {
+		if !strings.Contains(f.String(), want) {
+			t.Errorf("want a fault with %q, got:\n%s", want, f)
+		}
+	}
+}
+
 // breakTree copies the deployment's files with one text replaced where it first stands.
 func breakTree(t *testing.T, file, old, replacement string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, part := range []string{"docker-compose.yml", "Dockerfile", ".dockerignore", "deploy"} {
+	for _, part := range []string{"docker-compose.yml", "Dockerfile", ".dockerignore", "deploy", "docs/deploy.md"} {
 		err := filepath.WalkDir(filepath.Join(root, part), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil {
 				return err
@@ -143,6 +158,9 @@ func breakTree(t *testing.T, file, old, replacement string) string {
 			to := filepath.Join(dir, strings.TrimPrefix(path, root))
 			if entry.IsDir() {
 				return os.MkdirAll(to, 0o700)
+			}
+			if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+				return err
 			}
 			text, err := os.ReadFile(path)
 			if err != nil {
@@ -155,7 +173,7 @@ func breakTree(t *testing.T, file, old, replacement string) string {
 		}
 	}
 	for _, name := range []string{"go.mod", "go.sum"} { // what the Dockerfile copies by name
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("go 1.26.0\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -124,7 +124,6 @@ func (s *stack) startKeycloak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names(t, pair, "keycloak.localhost")
 	if s.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		t.Fatal(err)
 	}
