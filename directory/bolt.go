@@ -194,7 +194,7 @@ func (r stateReplay) members() error {
 			return nil
 		}
 		err := r.each(d)
-		d.Payload = nil
+		d.Payload = d.Payload[:0]
 		return err
 	}
 	for k, v := cursor.Seek(start); bytes.HasPrefix(k, start); k, v = cursor.Next() {

@@ -34,6 +34,7 @@ func (l *boltLog) fold(limit int) (int, error) {
 			if err != nil {
 				return err
 			}
+			d.Payload = slices.Clone(d.Payload) // the journal's pages are about to change
 			keys += d.keys()
 			if err := foldDelta(state, d); err != nil {
 				return fmt.Errorf("folding delta %x: %w", k, err)

@@ -26,7 +26,7 @@ func (d Delta) encode(key []byte) []byte {
 	return b
 }
 
-// decodeDelta reverses encode and copies everything out of value.
+// decodeDelta reverses encode. The payload is a part of value.
 func decodeDelta(key, value []byte) (Delta, error) {
 	if len(value) < crc32.Size || binary.BigEndian.Uint32(value) != checksum(key, value[crc32.Size:]) {
 		return Delta{}, fmt.Errorf("%w: checksum of key %x", ErrCorrupt, key)
@@ -34,7 +34,7 @@ func decodeDelta(key, value []byte) (Delta, error) {
 	r := reader{rest: value[crc32.Size:]}
 	d := Delta{Kind: Kind(r.byte()), Time: r.milliseconds(), Revision: r.uvarint()}
 	d.Connection, d.Subject = r.text(), r.text()
-	d.Payload = slices.Clone(r.rest)
+	d.Payload = r.rest
 	if r.short {
 		return Delta{}, fmt.Errorf("%w: value of key %x is short", ErrCorrupt, key)
 	}

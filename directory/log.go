@@ -46,7 +46,8 @@ type Log interface {
 	Append(ctx context.Context, batch []Delta) error
 	// Tail calls each for the state before version from, then for every delta
 	// from there on, in order, and returns the last version, zero for an empty
-	// log. State comes as deltas too; what it no longer holds has no delta.
+	// log. State comes as deltas too; what it no longer holds has no delta. A
+	// delta's payload is valid until each returns.
 	Tail(ctx context.Context, from uint64, each func(Delta) error) (last uint64, err error)
 	// Close releases what the log holds.
 	Close() error
