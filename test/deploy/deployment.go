@@ -140,4 +140,4 @@ func (f *Faults) unless(holds bool, format string, args ...any) {
 }
 
 // String lists them.
-func (f Faults) String() string { return strings.Join(f, "\n") }
+func (f *Faults) String() string { return strings.Join(*f, "\n") }

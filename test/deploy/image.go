@@ -91,7 +91,8 @@ func (d *Deployment) CheckImage() Faults {
 	}
 	f.unless(!i.shellForm && len(i.Entrypoint) == 1 && i.has(i.Entrypoint[0]),
 		"Dockerfile: entrypoint %v is not a program of the image, in exec form", i.Entrypoint)
-	f.unless(len(i.Health) > 1 && i.Health[0] == "CMD" && slices.Equal(i.Health[1:2], i.Entrypoint), "Dockerfile: health check %v does not run the gate", i.Health)
+	f.unless(len(i.Health) > 1 && i.Health[0] == "CMD" && slices.Equal(i.Health[1:2], i.Entrypoint),
+		"Dockerfile: health check %v does not run the gate", i.Health)
 	gate := d.Compose.Services[gateService]
 	f.unless(slices.Equal(i.Command, gate.Command), "compose runs %v, the image %v", gate.Command, i.Command)
 	f.unless(i.User == gate.User, "compose runs as %s, the image as %s", gate.User, i.User)

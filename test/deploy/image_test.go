@@ -36,7 +36,7 @@ func binary(t *testing.T) string {
 	run := load(t, root).Image
 	built.Do(func() {
 		var dir string
-		if dir, built.err = os.MkdirTemp("", "cosmosgate-image-"); built.err != nil {
+		if dir, built.err = os.MkdirTemp("", "cosmosgate-image-"); built.err != nil { //nolint:usetesting // outlives the test that asks first
 			return
 		}
 		built.context = filepath.Join(dir, "context")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"regexp"
 	"strings"
 
@@ -69,9 +70,7 @@ func (d *Deployment) scraped(e Exposed) Exposed {
 	out := Exposed{"up": {Labels: map[string]map[string]bool{}}}
 	for name, m := range e {
 		out[name] = &Metric{Counter: m.Counter, Labels: map[string]map[string]bool{}}
-		for label, values := range m.Labels {
-			out[name].Labels[label] = values
-		}
+		maps.Copy(out[name].Labels, m.Labels)
 	}
 	for _, m := range out {
 		m.Labels["instance"], m.Labels["job"] = nil, map[string]bool{}
@@ -142,7 +141,7 @@ func (e Exposed) check(f *Faults, where, text string, shown [][]string) {
 		f.add("%s: %v", where, err)
 		return
 	}
-	parser.Inspect(expr, func(n parser.Node, path []parser.Node) error {
+	parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
 		switch n := n.(type) {
 		case *parser.VectorSelector:
 			e.checkSelector(f, where, n)
@@ -169,7 +168,7 @@ func (e Exposed) checkSelector(f *Faults, where string, s *parser.VectorSelector
 		return
 	}
 	for _, m := range s.LabelMatchers {
-		if m.Name == labels.MetricName {
+		if m.Name == model.MetricNameLabel {
 			continue
 		}
 		values, ok := metric.Labels[m.Name]
@@ -204,37 +203,28 @@ func (e Exposed) labels(x parser.Expr) map[string]bool {
 			}
 		}
 	case *parser.AggregateExpr:
-		if !x.Without && x.Op != parser.TOPK && x.Op != parser.BOTTOMK {
-			for _, l := range x.Grouping {
-				have[l] = true
-			}
-			return have
-		}
-		have = e.labels(x.Expr)
-		for _, l := range x.Grouping {
-			if x.Without {
-				delete(have, l)
-			}
-		}
-	case *parser.Call:
-		for _, a := range x.Args {
-			for l := range e.labels(a) {
-				have[l] = true
-			}
-		}
-	case *parser.BinaryExpr:
-		for _, side := range []parser.Expr{x.LHS, x.RHS} {
-			for l := range e.labels(side) {
-				have[l] = true
-			}
-		}
+		return e.aggregated(x)
 	default:
 		for n := range parser.ChildrenIter(x) {
 			if child, ok := n.(parser.Expr); ok {
-				for l := range e.labels(child) {
-					have[l] = true
-				}
+				maps.Copy(have, e.labels(child))
 			}
+		}
+	}
+	return have
+}
+
+// aggregated returns the labels that an aggregation leaves.
+func (e Exposed) aggregated(x *parser.AggregateExpr) map[string]bool {
+	have := map[string]bool{}
+	if x.Without || x.Op == parser.TOPK || x.Op == parser.BOTTOMK {
+		have = e.labels(x.Expr)
+	}
+	for _, l := range x.Grouping {
+		if x.Without {
+			delete(have, l)
+		} else {
+			have[l] = true
 		}
 	}
 	return have

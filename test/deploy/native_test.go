@@ -14,7 +14,7 @@ import (
 	"github.com/cosmosgate/cosmosgate/test/deploy"
 )
 
-func TestTheStackRunsWithoutContainers(t *testing.T) {
+func TestTheStackRunsWithoutContainers(t *testing.T) { //nolint:tparallel // one story, told in order
 	t.Parallel()
 	s := newStack(t)
 
@@ -58,7 +58,7 @@ func TestTheStackRunsWithoutContainers(t *testing.T) {
 	scrape(t, dev.ready.Gate.Admin+"metrics", exposed)
 	t.Run("queries name what gates expose", func(t *testing.T) {
 		if f := s.d.CheckQueries(exposed); len(f) > 0 {
-			t.Error(f)
+			t.Error(f.String())
 		}
 	})
 	t.Run("queries that name anything else are found", func(t *testing.T) { brokenQueries(t, exposed) })
@@ -135,9 +135,10 @@ func brokenQueries(t *testing.T, exposed deploy.Exposed) {
 		{"a rule file without rules", alerts, "  rules:\n", "  rules: []\n  ignored:\n", "alerts: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			f := load(t, breakTree(t, c.file, c.old, c.new)).CheckQueries(exposed)
 			if !strings.Contains(f.String(), c.want) {
-				t.Errorf("want a fault with %q, got:\n%s", c.want, f)
+				t.Errorf("want a fault with %q, got:\n%s", c.want, f.String())
 			}
 		})
 	}

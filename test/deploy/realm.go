@@ -111,7 +111,8 @@ func (d *Deployment) checkClient(f *Faults, c *RealmClient) {
 		f.unless(strings.HasPrefix(u, "http://127.0.0.1/"), "client %s: redirects to %s, which is not loopback", c.ClientID, u)
 	}
 	audience := c.Mapped("oidc-audience-mapper", "included.custom.audience")
-	f.unless(slices.Equal(audience, d.Config.Issuers[0].Audiences), "client %s: audience is %v, the gate wants %v", c.ClientID, audience, d.Config.Issuers[0].Audiences)
+	f.unless(slices.Equal(audience, d.Config.Issuers[0].Audiences),
+		"client %s: audience is %v, the gate wants %v", c.ClientID, audience, d.Config.Issuers[0].Audiences)
 	f.unless(d.Config.Issuers[0].Claim != "sub" || len(c.Mapped("oidc-sub-mapper", "")) == 1, "client %s: tokens lack the claim sub", c.ClientID)
 }
 
@@ -121,11 +122,13 @@ func (d *Deployment) checkPeople(f *Faults) {
 	groups := map[string]bool{}
 	for _, g := range d.Realm.Groups {
 		groups["/"+g.Name] = true
-		f.unless(uuidForm.MatchString(g.ID) && strings.Contains(seed, "group "+g.Name+" "+g.ID), "realm: group %s is not the one that seed.sh pushes", g.Name)
+		f.unless(uuidForm.MatchString(g.ID) && strings.Contains(seed, "group "+g.Name+" "+g.ID),
+			"realm: group %s is not the one that seed.sh pushes", g.Name)
 	}
 	for i := range d.Realm.Users {
 		u := &d.Realm.Users[i]
-		f.unless(uuidForm.MatchString(u.ID) && strings.Contains(seed, "person "+u.Username+" "+u.ID), "realm: user %s is not the one that seed.sh pushes", u.Username)
+		f.unless(uuidForm.MatchString(u.ID) && strings.Contains(seed, "person "+u.Username+" "+u.ID),
+			"realm: user %s is not the one that seed.sh pushes", u.Username)
 		f.unless(u.Enabled && u.Email != "" && u.FirstName != "" && u.LastName != "", "realm: user %s would have to complete a profile first", u.Username)
 		for _, g := range u.Groups {
 			f.unless(groups[g], "realm: user %s is in %s, which does not exist", u.Username, g)

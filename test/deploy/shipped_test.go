@@ -55,7 +55,7 @@ func judge(d *deploy.Deployment, made string) deploy.Faults {
 func TestShippedFilesFitTogether(t *testing.T) {
 	t.Parallel()
 	if f := judge(load(t, root), certificates(t, root)); len(f) > 0 {
-		t.Error(f)
+		t.Error(f.String())
 	}
 }
 
@@ -129,7 +129,7 @@ func TestEachCheckFindsItsFault(t *testing.T) {
 			t.Parallel()
 			f := judge(load(t, breakTree(t, c.file, c.old, c.new)), made)
 			if !strings.Contains(f.String(), c.want) {
-				t.Errorf("want a fault with %q, got:\n%s", c.want, f)
+				t.Errorf("want a fault with %q, got:\n%s", c.want, f.String())
 			}
 		})
 	}
@@ -141,7 +141,7 @@ func TestACertificateWithoutAServersNameIsFound(t *testing.T) {
 	f := load(t, dir).CheckCertificates(certificates(t, dir))
 	for _, want := range []string{"gate: its certificate is not good for gate", "keycloak: its certificate is not good for keycloak.localhost"} {
 		if !strings.Contains(f.String(), want) {
-			t.Errorf("want a fault with %q, got:\n%s", want, f)
+			t.Errorf("want a fault with %q, got:\n%s", want, f.String())
 		}
 	}
 }
