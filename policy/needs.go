@@ -25,7 +25,8 @@ type Need struct {
 
 // Needs returns what the upstream identities need on the given accounts, by
 // account and identity: what roles allow that somebody is bound to, less what
-// guardrails deny to everybody. Every identity needs ReadMetadata on the whole
+// guardrails deny to everybody. Cosmos DB lets nobody query without
+// ReadChangeFeed, which is therefore needed with ExecuteQuery. Every identity needs ReadMetadata on the whole
 // account, because lists of databases and containers are read under it.
 // Bindings that have ended by now do not count.
 func (s *Set) Needs(accounts []string, now time.Time) []Need {
@@ -78,6 +79,9 @@ func (s *Set) need(found map[Need]Actions, st *statement, account string) {
 	actions := st.actions &^ s.deniedToAll(place) &^ ReadMetadata
 	if !st.role.writes() {
 		actions &^= ExecuteStoredProcedure // which the gate forwards to roles that may write as they like only
+	}
+	if actions.Has(ExecuteQuery) {
+		actions |= ReadChangeFeed // Cosmos DB asks for both when it is queried
 	}
 	if actions != 0 {
 		found[at] |= actions
