@@ -20,6 +20,11 @@ type testCase struct {
 	// Faults are injected into the stand-in when the case begins. How many
 	// requests they were tried on is in the result of the last step: attempts.
 	Faults []fault `json:"faults"`
+	// TokenLifetime is set for cases that outlive their tokens: they run in
+	// every SDK at once, through a gate whose provider issues such tokens.
+	TokenLifetime string `json:"token_lifetime"`
+	// After is how long the runner is held back before the case begins.
+	After string `json:"after"`
 }
 
 // operator is the principal of a case that names none: it may do everything

@@ -68,6 +68,11 @@ func (s *stagehand) begin(ctx context.Context, name string) {
 	if i := slices.IndexFunc(s.cases, func(c testCase) bool { return c.Name == name }); i >= 0 {
 		s.current = s.cases[i]
 	}
+	if s.current.After != "" {
+		pause, wrong := time.ParseDuration(s.current.After)
+		err = errors.Join(err, wrong)
+		time.Sleep(pause)
+	}
 	if len(s.current.Faults) > 0 {
 		err = errors.Join(err, s.target.control(ctx, http.MethodDelete, "requests", nil, nil))
 	}

@@ -86,6 +86,9 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 	if o.record != "" {
 		return report.failed(o.requireAll), nil
 	}
+	if err := report.outlive(ctx, cases, o); err != nil {
+		return false, err
+	}
 	report.compare(cases)
 	return report.failed(o.requireAll), report.write(o.out)
 }

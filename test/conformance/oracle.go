@@ -121,12 +121,10 @@ func (t *target) contribute(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("replacing the policy: %w", err)
 	}
-	command := append(t.TokenCommand[:len(t.TokenCommand):len(t.TokenCommand)], oracleApplication)
-	out, err := exec.CommandContext(ctx, command[0], command[1:]...).Output()
+	token, err := t.token(ctx, oracleApplication)
 	if err != nil {
-		return "", fmt.Errorf("getting a token: %w", err)
+		return "", err
 	}
-	token := strings.TrimSpace(string(out))
 	return token, t.awaitPolicy(ctx, token)
 }
 
@@ -135,24 +133,12 @@ const contributorRole = "00000000-0000-0000-0000-000000000002"
 
 // awaitPolicy waits until the application may read what does not exist.
 func (t *target) awaitPolicy(ctx context.Context, token string) error {
-	client, err := t.transport()
-	if err != nil {
-		return err
-	}
-	defer client.CloseIdleConnections()
 	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(pollInterval) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Gate.Endpoint+"dbs/nowhere", nil)
+		status, err := t.ask(ctx, token, "dbs/nowhere")
 		if err != nil {
-			return fmt.Errorf("asking the gate: %w", err)
+			return err
 		}
-		request.Header.Set("Authorization", "Bearer "+token)
-		request.Header.Set("X-Ms-Version", "2020-07-15")
-		response, err := client.Do(request)
-		if err != nil {
-			return fmt.Errorf("asking the gate: %w", err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode == http.StatusNotFound {
+		if status == http.StatusNotFound {
 			return nil
 		}
 	}

@@ -51,6 +51,9 @@ type Column struct {
 	Failed  string `json:"failed,omitempty"`
 
 	direct, gate results
+
+	sdk    sdk
+	folder string
 }
 
 // Report is the whole matrix.
@@ -61,7 +64,7 @@ type Report struct {
 
 // add runs one SDK, directly and through the gate.
 func (r *Report) add(ctx context.Context, s sdk, t *target, cases []testCase, o options) {
-	column := Column{Name: s.name, Version: s.version}
+	column := Column{Name: s.name, Version: s.version, sdk: s}
 	defer func() { r.Columns = append(r.Columns, column) }()
 	if tool := s.missing(); tool != "" {
 		column.Skipped = "no " + tool + " on this machine"
@@ -72,6 +75,8 @@ func (r *Report) add(ctx context.Context, s sdk, t *target, cases []testCase, o 
 		column.Failed = err.Error()
 		return
 	}
+	column.folder = folder
+	cases = slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return c.TokenLifetime != "" })
 	if o.record != "" {
 		cases = slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return len(c.Faults) > 0 })
 		column.Failed = problem(record(ctx, s, folder, t, cases, o.record))

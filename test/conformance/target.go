@@ -218,12 +218,11 @@ func (t *target) tokens(ctx context.Context, cases []testCase) (map[string]any, 
 
 // forge takes a good token and breaks its signature.
 func (t *target) forge(ctx context.Context) (string, error) {
-	command := append(t.TokenCommand[:len(t.TokenCommand):len(t.TokenCommand)], operator)
-	out, err := exec.CommandContext(ctx, command[0], command[1:]...).Output()
+	token, err := t.token(ctx, operator)
 	if err != nil {
-		return "", fmt.Errorf("getting a token: %w", err)
+		return "", err
 	}
-	head, signature, _ := cutLast(strings.TrimSpace(string(out)), ".")
+	head, signature, _ := cutLast(token, ".")
 	letters := []byte(signature)
 	if len(letters) > 0 {
 		letters[0] = 'A' + (letters[0]-'A'+1)%26
@@ -237,4 +236,34 @@ func cutLast(text, separator string) (before, after string, found bool) {
 		return text, "", false
 	}
 	return text[:i], text[i+len(separator):], true
+}
+
+// token signs in as a principal.
+func (t *target) token(ctx context.Context, principal string) (string, error) {
+	command := append(t.TokenCommand[:len(t.TokenCommand):len(t.TokenCommand)], principal)
+	out, err := exec.CommandContext(ctx, command[0], command[1:]...).Output()
+	if err != nil {
+		return "", fmt.Errorf("getting a token: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// ask reads a path through the gate and returns the status.
+func (t *target) ask(ctx context.Context, token, path string) (int, error) {
+	client, err := t.transport()
+	if err != nil {
+		return 0, err
+	}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Gate.Endpoint+path, nil)
+	if err != nil {
+		return 0, fmt.Errorf("asking the gate: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("X-Ms-Version", "2020-07-15")
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("asking the gate: %w", err)
+	}
+	return response.StatusCode, response.Body.Close()
 }

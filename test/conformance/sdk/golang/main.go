@@ -9,6 +9,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -246,10 +247,9 @@ func (s *session) connect(principal string, options *azcosmos.ClientOptions) (*a
 type credential struct{ source json.RawMessage }
 
 func (c credential) GetToken(ctx context.Context, _ policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	expires := time.Now().Add(time.Hour)
 	var token string
 	if json.Unmarshal(c.source, &token) == nil {
-		return azcore.AccessToken{Token: token, ExpiresOn: expires}, nil
+		return azcore.AccessToken{Token: token, ExpiresOn: expiry(token)}, nil
 	}
 	var command []string
 	if err := json.Unmarshal(c.source, &command); err != nil {
@@ -259,5 +259,20 @@ func (c credential) GetToken(ctx context.Context, _ policy.TokenRequestOptions) 
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}
-	return azcore.AccessToken{Token: string(bytes.TrimSpace(out)), ExpiresOn: expires}, nil
+	token = string(bytes.TrimSpace(out))
+	return azcore.AccessToken{Token: token, ExpiresOn: expiry(token)}, nil
+}
+
+// expiry reads when a token ends; one that does not say ends in an hour.
+func expiry(token string) time.Time {
+	var claims struct {
+		Expiry int64 `json:"exp"`
+	}
+	if parts := strings.Split(token, "."); len(parts) > 1 {
+		text, err := base64.RawURLEncoding.DecodeString(parts[1])
+		if err == nil && json.Unmarshal(text, &claims) == nil {
+			return time.Unix(claims.Expiry, 0)
+		}
+	}
+	return time.Now().Add(time.Hour)
 }

@@ -20,9 +20,18 @@ function credential(command) {
   return {
     async getToken() {
       const token = typeof command === "string" ? command : (await run(command[0], command.slice(1))).stdout.trim();
-      return { token, expiresOnTimestamp: Date.now() + 3_600_000 };
+      return { token, expiresOnTimestamp: expiry(token) };
     },
   };
+}
+
+// expiry reads when a token ends; one that does not say ends in an hour.
+function expiry(token) {
+  try {
+    return JSON.parse(Buffer.from(token.split(".")[1], "base64url").toString()).exp * 1000;
+  } catch {
+    return Date.now() + 3_600_000;
+  }
 }
 
 // partitionKey turns the plan's key components into what the SDK takes.

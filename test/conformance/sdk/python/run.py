@@ -8,6 +8,7 @@ difference.
 """
 
 import asyncio
+import base64
 import inspect
 import json
 import logging
@@ -37,7 +38,16 @@ class Credential:
     def get_token(self, *scopes, **kwargs):
         token = self.command if isinstance(self.command, str) else subprocess.run(
             self.command, check=True, capture_output=True, text=True).stdout.strip()
-        return AccessToken(token, int(time.time()) + 3600)
+        return AccessToken(token, expiry(token))
+
+
+def expiry(token):
+    """Reads when a token ends; one that does not say ends in an hour."""
+    try:
+        claims = token.split(".")[1]
+        return int(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
+    except (IndexError, ValueError, KeyError):
+        return int(time.time()) + 3600
 
 
 class AsyncCredential(Credential):

@@ -14,8 +14,11 @@ import java.net.HttpURLConnection;
 import java.net.URI;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
+import java.time.Instant;
 import java.time.OffsetDateTime;
+import java.time.ZoneOffset;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -163,7 +166,21 @@ public final class Main {
     private record Credential(JsonNode source) implements TokenCredential {
         @Override
         public Mono<AccessToken> getToken(TokenRequestContext request) {
-            return Mono.fromCallable(() -> new AccessToken(token(), OffsetDateTime.now().plusHours(1)));
+            return Mono.fromCallable(() -> {
+                String token = token();
+                return new AccessToken(token, expiry(token));
+            });
+        }
+
+        /** Reads when a token ends; one that does not say ends in an hour. */
+        private static OffsetDateTime expiry(String token) {
+            String[] parts = token.split("\\.");
+            try {
+                long end = JSON.readTree(Base64.getUrlDecoder().decode(parts[1])).path("exp").asLong();
+                return OffsetDateTime.ofInstant(Instant.ofEpochSecond(end), ZoneOffset.UTC);
+            } catch (IOException | IllegalArgumentException | ArrayIndexOutOfBoundsException noToken) {
+                return OffsetDateTime.now().plusHours(1);
+            }
         }
 
         private String token() throws IOException {
