@@ -112,7 +112,7 @@ func (s *Set) question(q *Request) (question, bool) {
 	switch {
 	case len(q.PartitionKeys) > 1:
 		return question{}, false
-	case p.Generation == [2]uint64{} && (p.Kind != KindApplication || len(p.Groups) > 0):
+	case p.Generation == [2]uint64{} && p.Kind != KindApplication:
 		return question{}, false
 	}
 	key := question{

@@ -173,6 +173,11 @@ func TestRememberedDecisionsNeverOutliveTheirMeaning(t *testing.T) {
 				"\n---\n" + `{kind: RoleBinding, name: b, role: h, subjects: [{user: bob}]}`,
 			true, func(q *policy.Request) { q.Context.Time = later }, false,
 		},
+		"a condition reads the time through a record": {
+			readers + "---\n" + `{kind: Role, name: h, identity: mi, rules: [{dataActions: [items/read], resources: [prod/shop/orders], when: '{a: context.time}.a < datetime("2026-11-24T12:30:00Z")'}]}` +
+				"\n---\n" + `{kind: RoleBinding, name: b, role: h, subjects: [{user: bob}]}`,
+			true, func(q *policy.Request) { q.Context.Time = later }, false,
+		},
 		"a condition reads the whole context": {
 			readers + "---\n" + `{kind: Role, name: h, identity: mi, rules: [{dataActions: [items/read], resources: [prod/shop/orders], when: '{Var: context} == {Var: context} && context.time < datetime("2026-11-24T12:30:00Z")'}]}` +
 				"\n---\n" + `{kind: RoleBinding, name: b, role: h, subjects: [{user: bob}]}`,
