@@ -66,7 +66,9 @@ func (l *loader) take(d Delta) error {
 		if err := l.apply(d); err != nil {
 			return err
 		}
-		l.ordinals[uuid.UUID(binaryID(d.Subject))] = l.place(ID(d.Subject)).ordinal
+		if id := binaryID(d.Subject); len(id) == idSize {
+			l.ordinals[uuid.UUID(id)] = l.place(ID(d.Subject)).ordinal
+		}
 		return nil
 	case KindTouchGroup, KindPutLock, KindDeleteLock, KindPutToken, KindDeleteToken:
 		return l.apply(d)
