@@ -164,7 +164,7 @@ func (t *target) containers(ctx context.Context, run string) (map[string]place, 
 		return nil, fmt.Errorf("connecting to the stand-in: %w", err)
 	}
 	for name, paths := range map[string][]string{
-		"items": {"/pk"}, "feed": {"/pk"}, "changes": {"/pk"}, "nested": {"/tenantId", "/userId"},
+		"items": {"/pk"}, "feed": {"/pk"}, "changes": {"/pk"}, "versions": {"/pk"}, "nested": {"/tenantId", "/userId"},
 	} {
 		definition := azcosmos.PartitionKeyDefinition{Paths: paths, Version: 2}
 		if len(paths) > 1 {

@@ -43,6 +43,8 @@ func (s *session) do(ctx context.Context, one step) (result, error) {
 		return readContainer(ctx, container)
 	case "read_all":
 		return result{}, unsupportedError("azcosmos has no read-feed call")
+	case "all_versions":
+		return result{}, unsupportedError("azcosmos has no change feed of all versions")
 	case "bulk":
 		return result{}, unsupportedError("azcosmos has no bulk call")
 	}

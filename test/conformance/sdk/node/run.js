@@ -7,7 +7,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { text } from "node:stream/consumers";
-import { ChangeFeedStartFrom, CosmosClient, StatusCodes } from "@azure/cosmos";
+import { ChangeFeedMode, ChangeFeedStartFrom, CosmosClient, StatusCodes } from "@azure/cosmos";
 
 const run = promisify(execFile);
 
@@ -236,6 +236,17 @@ const operations = {
       pages.push(page.result.length);
     }
     return { result: { status: 200, items, pages } };
+  },
+  all_versions: async (s, step, who) => {
+    const iterator = s.container(step, who).items.getChangeFeedIterator({
+      changeFeedStartFrom: ChangeFeedStartFrom.Now(), changeFeedMode: ChangeFeedMode.AllVersionsAndDeletes });
+    await iterator.readNext(); // from here on
+    for (const one of step.then) await s.step(one, who);
+    const items = [];
+    for (let page = await iterator.readNext(); page.statusCode !== StatusCodes.NotModified; page = await iterator.readNext()) {
+      items.push(...page.result.map(({ current, metadata }) => ({ operation: metadata.operationType, n: current?.n })));
+    }
+    return { result: { status: 200, items } };
   },
   read_container: async (s, step, who) => {
     const response = await s.container(step, who).read();

@@ -289,6 +289,19 @@ class Session:
             sizes.append(len(page))
         return self.answer(items=items, pages=[size for size in sizes if size])
 
+    async def do_all_versions(self, step, principal):
+        container = await self.container(step, principal)
+        feed = container.query_items_change_feed(start_time="Now", mode="AllVersionsAndDeletes").by_page()
+        async for _ in pages(feed):
+            pass
+        reached = container.client_connection.last_response_headers["etag"]
+        for one in step["then"]:
+            await self.step(one, principal)
+        items = []
+        async for page in pages(container.query_items_change_feed(continuation=reached).by_page()):
+            items.extend({"operation": one["metadata"]["operationType"], "n": one.get("current", {}).get("n")} for one in page)
+        return {"status": 200, "items": items}
+
     async def do_read_container(self, step, principal):
         found = await settle((await self.container(step, principal)).read())
         return self.answer({"partitionKey": found["partitionKey"]["paths"]})

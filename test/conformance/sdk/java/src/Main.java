@@ -73,7 +73,7 @@ public final class Main {
     }
 
     /** Runs one step and returns its result. */
-    private ObjectNode step(JsonNode step, String principal) {
+    ObjectNode step(JsonNode step, String principal) {
         try {
             return new Steps(this, step, principal).run();
         } catch (Unsupported error) {

@@ -55,6 +55,7 @@ final class Steps {
             case "batch" -> batch();
             case "bulk" -> bulk();
             case "change_feed" -> changeFeed();
+            case "all_versions" -> allVersions();
             case "read_container" -> readContainer();
             case "read_database" -> readDatabase();
             default -> throw new Main.Unsupported("azure-cosmos has no call for " + step.path("op").asText());
@@ -282,6 +283,32 @@ final class Steps {
             }
             page.getResults().forEach(items::add);
             pages.add(page.getResults().size());
+        }
+        return result;
+    }
+
+    private ObjectNode allVersions() {
+        CosmosChangeFeedRequestOptions options =
+            CosmosChangeFeedRequestOptions.createForProcessingFromNow(FeedRange.forFullRange()).allVersionsAndDeletes();
+        String from = null;
+        for (FeedResponse<JsonNode> page : container().queryChangeFeed(options, JsonNode.class).iterableByPage()) {
+            from = page.getContinuationToken();
+            if (page.getResults().isEmpty()) {
+                break;
+            }
+        }
+        step.path("then").forEach(one -> session.step(one, principal));
+        ObjectNode result = Main.JSON.createObjectNode().put("status", 200);
+        ArrayNode items = result.putArray("items");
+        options = CosmosChangeFeedRequestOptions.createForProcessingFromContinuation(from).allVersionsAndDeletes();
+        for (FeedResponse<JsonNode> page : container().queryChangeFeed(options, JsonNode.class).iterableByPage()) {
+            if (page.getResults().isEmpty()) {
+                break;
+            }
+            for (JsonNode one : page.getResults()) {
+                ObjectNode item = items.addObject().put("operation", one.path("metadata").path("operationType").asText());
+                item.set("n", one.path("current").path("n"));
+            }
         }
         return result;
     }

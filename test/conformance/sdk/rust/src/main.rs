@@ -102,7 +102,7 @@ impl Session {
     }
 
     /// Runs one step and returns its result.
-    async fn step(&mut self, step: &Value, principal: &str) -> Value {
+    pub async fn step(&mut self, step: &Value, principal: &str) -> Value {
         match self.take(step, principal).await {
             Ok((result, tag)) => {
                 if let (Some(name), Some(tag)) = (step["save"].as_str(), tag) {

@@ -26,6 +26,7 @@ impl Session {
             "patch" => self.patch(step, principal).await,
             "query" => self.query(step, principal).await,
             "batch" => self.batch(step, principal).await,
+            "all_versions" => self.all_versions(step, principal).await,
             "change_feed" => self.change_feed(step, principal).await,
             "read_container" => {
                 let response = self.container(step, principal).await?.read(None).await?;
@@ -172,14 +173,11 @@ impl Session {
     async fn change_feed(&mut self, step: &Value, principal: &str) -> Outcome {
         let container = self.container(step, principal).await?;
         let mut options = ChangeFeedOptions::default();
-        let mut from = ChangeFeedStartFrom::Beginning;
-        if text(step, "mode") == "all" {
-            (options, from) = (options.with_mode(ChangeFeedMode::AllVersionsAndDeletes), ChangeFeedStartFrom::Now);
-        }
         if let Some(limit) = limit(step) {
             options = options.with_max_item_count(limit);
         }
-        let mut feed = container.query_change_feed::<Value>(scope(step)?, from, Some(options)).await?;
+        let mut feed =
+            container.query_change_feed::<Value>(scope(step)?, ChangeFeedStartFrom::Beginning, Some(options)).await?;
         let (mut items, mut pages): (Vec<Value>, Vec<usize>) = Default::default();
         while let Some(page) = feed.next().await {
             let found: Vec<ChangeFeedItem<Value>> = page?.into_items();
@@ -190,6 +188,32 @@ impl Session {
             items.extend(found.iter().map(|one| json!(one.current())));
         }
         Ok((json!({"status": 200, "items": items, "pages": pages}), None))
+    }
+}
+
+impl Session {
+    /// Reads every version and deletion of what the nested steps do.
+    async fn all_versions(&mut self, step: &Value, principal: &str) -> Outcome {
+        let container = self.container(step, principal).await?;
+        let options = ChangeFeedOptions::default().with_mode(ChangeFeedMode::AllVersionsAndDeletes);
+        let scope = FeedScope::full_container();
+        let mut feed = container.query_change_feed::<Value>(scope, ChangeFeedStartFrom::Now, Some(options)).await?;
+        feed.next().await.transpose()?;
+        for one in step["then"].as_array().into_iter().flatten() {
+            Box::pin(self.step(one, principal)).await;
+        }
+        let mut items: Vec<Value> = Vec::new();
+        while let Some(page) = feed.next().await {
+            let found: Vec<ChangeFeedItem<Value>> = page?.into_items();
+            if found.is_empty() {
+                break;
+            }
+            for one in found {
+                let operation = one.operation_type().map(|kind| format!("{kind:?}").to_lowercase());
+                items.push(json!({"operation": operation, "n": one.current().map(|current| &current["n"])}));
+            }
+        }
+        Ok((json!({"status": 200, "items": items}), None))
     }
 }
 
