@@ -187,7 +187,7 @@ func (g *gate) newSCIM() (http.Handler, error) {
 	c := scim.Config{Directory: g.directory, Tokens: tokens, PublicURL: public, Clock: time.Now, Logger: g.log}
 	for i := range g.cfg.Connections {
 		x := &g.cfg.Connections[i]
-		c.Connections = append(c.Connections, scim.Connection{Name: x.Name, Dialect: x.Dialect, Rate: x.Rate.RPS, Burst: x.Rate.Burst})
+		c.Connections = append(c.Connections, scim.Connection{Name: x.Name, Dialect: x.Dialect, Strict: x.Strict, Rate: x.Rate.RPS, Burst: x.Rate.Burst})
 	}
 	if g.scim, err = scim.New(c); err != nil {
 		return nil, fmt.Errorf("preparing SCIM: %w", err)

@@ -49,6 +49,7 @@ func newPolicyFolder(cfg *config.Config, log *slog.Logger) (*policyFolder, error
 			Name: "cosmosgate_policy_loaded_timestamp_seconds", Help: "When the policy in force was loaded.",
 		}),
 	}
+	p.reloads.WithLabelValues("failure") // counts from 0, so that the first failure is a rise
 	set, err := p.read()
 	if err != nil {
 		return nil, err

@@ -169,6 +169,8 @@ type Connection struct {
 	Tokens []Token `yaml:"tokens"`
 	// Dialect is a hint for warnings: entra, okta, onelogin, jumpcloud, ping, google, sailpoint.
 	Dialect string `yaml:"dialect"`
+	// Strict refuses what the interoperability profiles forbid and large providers still send.
+	Strict bool `yaml:"strict"`
 	// Rate bounds its requests.
 	Rate Rate `yaml:"rate"`
 }
