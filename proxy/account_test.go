@@ -102,6 +102,27 @@ func TestBeforeTheFirstAccountDocumentCallersComeBack(t *testing.T) {
 	}
 }
 
+func TestTheEndOfALongOutageIsNoticedWithinHalfAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		down.Store(true)
+		p, stop := startBubble(t, bubble(func(r *http.Request) (*http.Response, error) {
+			if down.Load() {
+				return nil, errors.New("connection refused")
+			}
+			return accountResponse(r), nil
+		}))
+		time.Sleep(time.Hour)
+		down.Store(false)
+		time.Sleep(31 * time.Second)
+		if err := p.Ready(); err != nil {
+			t.Errorf("still not ready: %v", err)
+		}
+		stop()
+	})
+}
+
 func TestAccountDocumentIsRefreshedAtIntervals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -91,6 +91,15 @@ func (s silence) Read([]byte) (int, error) {
 }
 func (silence) Close() error { return nil }
 
+// politeness is a body that ends when its request is given up, as if it had been whole.
+type politeness struct{ ctx context.Context } //nolint:containedctx // the request's.
+
+func (p politeness) Read([]byte) (int, error) {
+	<-p.ctx.Done()
+	return 0, io.EOF
+}
+func (politeness) Close() error { return nil }
+
 // trickle is a body that says one byte a minute.
 type trickle struct{}
 
@@ -133,6 +142,22 @@ func TestUpstreamThatDoesNotGoOnIsGivenUp(t *testing.T) {
 				return response, nil
 			}, false,
 			verdict{audit.Allow, audit.Partial, 200, 200}, 70 * time.Second, true,
+		},
+		{
+			"it ends in due form only when it is given up", func(r *http.Request) (*http.Response, error) {
+				response := jsonResponse(r, http.StatusOK, "")
+				response.Body, response.ContentLength = bodyOf("[", politeness{r.Context()}), -1
+				return response, nil
+			}, false,
+			verdict{audit.Allow, audit.Partial, 200, 200}, 70 * time.Second, true,
+		},
+		{
+			"it ends an error in due form only when it is given up", func(r *http.Request) (*http.Response, error) {
+				response := jsonResponse(r, http.StatusConflict, "")
+				response.Body, response.ContentLength = bodyOf("{", politeness{r.Context()}), -1
+				return response, nil
+			}, false,
+			verdict{audit.Allow, audit.UpstreamFailure, 409, 409}, 70 * time.Second, false,
 		},
 		{
 			"it trickles for ever", func(r *http.Request) (*http.Response, error) {

@@ -151,6 +151,9 @@ func (p *Proxy) readResponse(c *call, from *answer, limit int64) ([]byte, error)
 	from.patience.Reset(p.limits.UpstreamTimeout)
 	whole, err := io.ReadAll(io.LimitReader(from.Body, limit+1))
 	c.upstreamTime += p.now().Sub(began)
+	if end := from.ended(); err == nil && int64(len(whole)) <= limit && !errors.Is(end, io.EOF) {
+		err = end
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reading response: %w", err)

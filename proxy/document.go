@@ -36,7 +36,8 @@ func (a *account) keepDocument(ctx context.Context, cfg *Config) {
 			cfg.Logger.WarnContext(ctx, "account document not refreshed",
 				"account", a.name, "retry_in", backoff, "error", err)
 			next = backoff
-			backoff = min(2*backoff, cfg.Limits.AccountRefresh) //nolint:mnd // doubling.
+			// Readiness waits for the first document, so the end of an outage must not go unnoticed for minutes.
+			backoff = min(2*backoff, maxRefreshBackoff, cfg.Limits.AccountRefresh) //nolint:mnd // doubling.
 		}
 		select {
 		case <-ctx.Done():
