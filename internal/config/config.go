@@ -50,7 +50,7 @@ type Listener struct {
 	Address string `yaml:"address"`
 	// TLS is the certificate served. Required for data and scim; optional for admin.
 	TLS TLS `yaml:"tls"`
-	// MaxConnections is how many connections may be open at once; further ones wait. Default 10000.
+	// MaxConnections is how many connections may be open at once; further ones are closed at once. Default 10000.
 	MaxConnections int `yaml:"max_connections"`
 }
 
