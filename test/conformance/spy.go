@@ -145,28 +145,51 @@ func rename(response *http.Response, from, to string) error {
 	return nil
 }
 
-// selfSigned makes a certificate for localhost that is its own authority.
+// selfSigned makes a certificate for localhost and the authority that signed
+// it: some SDKs take no authority for a server.
 func selfSigned() (certificate tls.Certificate, authority []byte, err error) {
+	signer, key, err := issue(nil, nil)
+	if err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	leaf, leafKey, err := issue(signer, key)
+	if err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey},
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signer.Raw}), nil
+}
+
+// issue makes a server's certificate, or without a signer an authority.
+func issue(signer *x509.Certificate, signerKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, nil, fmt.Errorf("making a key: %w", err)
+		return nil, nil, fmt.Errorf("making a key: %w", err)
 	}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "cosmosgate conformance recorder"},
+		Subject:               pkix.Name{CommonName: "cosmosgate conformance authority"},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(24 * time.Hour),
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:              []string{"localhost"},
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return tls.Certificate{}, nil, fmt.Errorf("making a certificate: %w", err)
+	if signer == nil {
+		signer, signerKey = template, key
+	} else {
+		template.SerialNumber, template.Subject.CommonName = big.NewInt(2), "cosmosgate conformance"
+		template.KeyUsage, template.IsCA = x509.KeyUsageDigitalSignature, false
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
+	der, err := x509.CreateCertificate(rand.Reader, template, signer, &key.PublicKey, signerKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a certificate: %w", err)
+	}
+	made, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading a certificate: %w", err)
+	}
+	return made, key, nil
 }
