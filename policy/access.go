@@ -1,8 +1,8 @@
 package policy
 
 import (
-	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,7 +61,7 @@ func NewSurvey(set *Set, people []Principal, actions Actions, at time.Time) *Sur
 		who = slices.Compact(who)
 		var key []byte
 		for _, id := range who {
-			key = binary.AppendUvarint(key, uint64(id))
+			key = strconv.AppendInt(append(key, ' '), int64(id), 10)
 		}
 		class, ok := known[string(key)]
 		if !ok {

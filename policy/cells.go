@@ -38,7 +38,7 @@ func Cells(sets ...*Set) ([]Resource, error) {
 	}
 	// Which scopes cover a container is decided by the narrowest of their
 	// intersections that does.
-	for i := 0; i < len(cells); i++ {
+	for i := 0; i < len(cells); i++ { //nolint:intrange // cells grow on the way
 		for j := range i {
 			if both, ok := cells[i].intersect(cells[j]); ok {
 				add(both)
@@ -98,8 +98,9 @@ func Within(cells []Resource, r Resource) []Resource {
 		return []Resource{r}
 	}
 	var found []Resource
+	inside := scope{cmp.Or(r.Account, wildcard), cmp.Or(r.Database, wildcard), wildcard}
 	for _, c := range cells {
-		if both, ok := (scope{c.Account, c.Database, c.Container}).intersect(scope{cmp.Or(r.Account, wildcard), cmp.Or(r.Database, wildcard), wildcard}); ok {
+		if both, ok := inside.intersect(scope{c.Account, c.Database, c.Container}); ok {
 			found = append(found, Resource{both.account, both.database, both.container})
 		}
 	}

@@ -182,7 +182,7 @@ func (s schema) check(text []byte) ([]string, error) {
 			return nil, err
 		}
 		if v := plain(n.Content[0]); v != nil {
-			out = append(out, s.faults(map[string]any(s.root), v, "document")...)
+			out = append(out, s.faults(s.root, v, "document")...)
 		}
 	}
 }

@@ -154,7 +154,9 @@ func (g generator) subject() modelSubject {
 		modelSubject{Kind: "group", Text: "ext2"},
 		modelSubject{Kind: "group", Text: "ext2", Connection: "corp"},
 		modelSubject{Kind: "group", Text: "Staff", ByName: true},
+		modelSubject{Kind: "group", Text: "ext2", Connection: "other"},
 		modelSubject{Kind: "group", Text: "Staff", ByName: true, Connection: "corp"},
+		modelSubject{Kind: "group", Text: "Staff", ByName: true, Connection: "other"},
 	)
 }
 
