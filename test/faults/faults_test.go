@@ -33,6 +33,8 @@ func table() []row {
 		{"an upstream token ends early", playTokenRefusedOnce},
 		{"identity provider down, keys in hand", playProviderDownWarm},
 		{"identity provider down at start", playProviderDownCold},
+		{"identity provider is slow at start", playProviderSlow},
+		{"identity provider publishes garbage", playProviderGarbage},
 		{"keys rotated", playKeysRotated},
 		{"key withdrawn mid-flight", playKeyWithdrawn},
 		{"issuer's clock ahead", playIssuerClockAhead},

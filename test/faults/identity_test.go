@@ -53,6 +53,33 @@ func playProviderDownCold(t *testing.T, binary string) {
 	w.eventually("the gate is ready", func() bool { return w.ready().code == http.StatusOK })
 }
 
+func playProviderSlow(t *testing.T, binary string) {
+	w := newWorld(t, binary, options{notReady: true, before: func(w *world) {
+		w.signIn.Inject(devidp.EndpointKeys, devidp.Fault{Delay: time.Hour, Times: 1})
+	}})
+	w.expect("read", call{key: "k"}, unavailable("refused", 0))
+	if got := w.ready(); got.code != http.StatusServiceUnavailable || got.checks["issuers"] == "ok" {
+		t.Errorf("readiness without keys: %v", got)
+	}
+	w.recovers(call{key: "k"})
+	if w.metric(keyFailures) == 0 {
+		t.Error("the attempt that was given up is not counted")
+	}
+}
+
+func playProviderGarbage(t *testing.T, binary string) {
+	w := newWorld(t, binary, options{})
+	old := w.token()
+	w.must(w.signIn.RotateKeys())
+	w.signIn.Inject(devidp.EndpointKeys, devidp.Fault{Malformed: true})
+	w.moves(keyFailures, func() {
+		w.expect("a token by a key that cannot be read", call{key: "k"}, unavailable("refused", 0))
+	})
+	w.expect("a token by a key in hand", call{key: "k", token: old}, served)
+	w.signIn.Inject(devidp.EndpointKeys, devidp.Fault{})
+	w.recovers(call{key: "k"})
+}
+
 func playKeysRotated(t *testing.T, binary string) {
 	w := newWorld(t, binary, options{})
 	old := w.token()

@@ -137,21 +137,41 @@ func playDrain(t *testing.T, binary string) {
 
 func playDrainTooLong(t *testing.T, binary string) {
 	w := newWorld(t, binary, options{edit: []string{"drain: 30s", "drain: 1s"}})
-	arrived := make(chan struct{})
-	w.upstream.script("hang", func(rw http.ResponseWriter, r *http.Request) {
-		close(arrived)
+	arrived := make(chan struct{}, 3)
+	w.upstream.script("silent", func(rw http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
 		w.upstream.hang(rw, r)
 	})
-	hung := make(chan reply, 1)
-	go func() { hung <- w.do(call{key: "hang", write: true}) }()
-	<-arrived
+	w.upstream.script("begun", func(rw http.ResponseWriter, r *http.Request) {
+		itemHeader(rw.Header())
+		_, _ = io.WriteString(rw, `{"id":`)
+		_ = http.NewResponseController(rw).Flush()
+		arrived <- struct{}{}
+		w.upstream.hang(rw, r)
+	})
+	midway := seen{status: 200, broken: true, record: record{"allow", "internal_error", 200, 200, ""}}
+	read := unavailable("internal_error", 0)
+	var compared sync.WaitGroup
+	for _, c := range []struct {
+		what string
+		call call
+		want seen
+	}{
+		{"a write that outlasts the drain time", call{key: "silent", write: true}, inDoubt("internal_error", 0)},
+		{"a read that outlasts the drain time", call{key: "silent", client: w.newClient(true)}, read},
+		{"an answer that outlasts the drain time", call{key: "begun"}, midway},
+	} {
+		compared.Go(func() {
+			got := w.do(c.call)
+			w.compare(c.what, c.want, w.result(got))
+		})
+		<-arrived
+	}
 	w.signal(syscall.SIGTERM)
-	got := <-hung
 	if code := w.ended(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	want := inDoubt("internal_error", 0)
-	w.compare("a write that outlasts the drain time", want, w.result(got))
+	compared.Wait()
 }
 
 func playKill(t *testing.T, binary string) {

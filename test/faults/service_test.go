@@ -53,6 +53,10 @@ func answers() []answered {
 			name: "the service refuses our token (401)", script: native(401, 5004, "Www-Authenticate", `Bearer authorization_uri="https://login"`),
 			read: unavailable(failure, 401), write: unavailable(failure, 401), metric: rejections,
 		},
+		{
+			name: "the service wants another region (403/3)", script: native(403, 3),
+			read: unavailable(failure, 403), write: unavailable(failure, 403), metric: requests5,
+		},
 		{name: "the service times out (408)", script: native(408, 0), read: passed(408, 0), write: passed(408, 0), metric: requests4},
 		{name: "a partition is gone (410)", script: native(410, 1002), read: passed(410, 1002), write: passed(410, 1002), metric: requests4},
 		{
