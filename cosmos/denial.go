@@ -40,7 +40,7 @@ func Denied(op *Operation, d Denial) *Error {
 	text.WriteString("] does not have required RBAC permissions to perform action [")
 	writeNativeNames(&text, missing)
 
-	if resource := op.Resource(); resource != "" {
+	if resource := op.addressed(); resource != "" {
 		text.WriteString("] on resource [")
 		text.WriteString(resource)
 		text.WriteString("].")

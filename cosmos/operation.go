@@ -193,6 +193,16 @@ func (op *Operation) Resource() string {
 	}
 }
 
+// addressed is Resource as the caller wrote it: who may not use a resource does not learn the name behind its RID.
+func (op *Operation) addressed() string {
+	asked := *op
+	if asked.DatabaseRID != "" {
+		asked.Database, asked.Container = "", ""
+	}
+
+	return asked.Resource()
+}
+
 // FiltersFeed says whether the response lists databases or containers and must go through [FilterFeed]; identity
 // encoding is forced upstream for such an operation.
 func (op *Operation) FiltersFeed() bool {

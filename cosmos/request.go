@@ -2,6 +2,7 @@ package cosmos
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -89,11 +90,12 @@ func (q *Request) read(r *http.Request) *Error {
 		return err
 	}
 
-	if strings.IndexByte(r.URL.RawPath, '\\') >= 0 {
-		return Malformed("the path holds a backslash")
+	path, err := pathAsSent(r.URL)
+	if err != nil {
+		return err
 	}
 
-	if err := q.address.parse(r.URL.EscapedPath()); err != nil {
+	if err := q.address.parse(path); err != nil {
 		return err
 	}
 
@@ -110,6 +112,20 @@ func (q *Request) read(r *http.Request) *Error {
 	return nil
 }
 
+// pathAsSent is the escaped path in the caller's own spelling. [url.URL.EscapedPath] would decode and encode it anew where it
+// holds a character that should have been escaped, and turn an encoded slash beside it into a real one.
+func pathAsSent(u *url.URL) (string, *Error) {
+	if u.RawPath == "" {
+		return u.EscapedPath(), nil
+	}
+
+	if strings.ContainsAny(u.RawPath, `\#`) {
+		return "", Malformed("the path holds a backslash or a fragment")
+	}
+
+	return u.RawPath, nil
+}
+
 // checkFraming refuses messages whose body or target reads two ways.
 func checkFraming(r *http.Request) *Error {
 	switch r.Method {
@@ -122,12 +138,37 @@ func checkFraming(r *http.Request) *Error {
 		return Malformed("the method is not one of the data plane")
 	}
 
-	if r.URL == nil || r.URL.Opaque != "" || r.URL.Fragment != "" {
+	if r.URL == nil || r.URL.Opaque != "" || r.URL.Fragment != "" || r.URL.User != nil {
 		return Malformed("the request target is not a path")
+	}
+
+	if err := checkAuthority(r); err != nil {
+		return err
 	}
 
 	if len(r.Trailer) > 0 {
 		return Malformed("the request announces trailers")
+	}
+
+	return nil
+}
+
+// checkAuthority refuses a target in absolute form that is not HTTP, and one that names another host than the request does:
+// HTTP/2 lets :path, :authority and Host differ (RFC 9113, section 8.3.1).
+func checkAuthority(r *http.Request) *Error {
+	if r.URL.Scheme != "" && r.URL.Scheme != "https" && r.URL.Scheme != "http" {
+		return Malformed("the request target is not one of HTTP")
+	}
+
+	if r.URL.Host != "" && r.URL.Host != r.Host {
+		return Malformed("the request target names another host than the request")
+	}
+
+	// net/http takes the header away over HTTP/1.1, and leaves it beside :authority over HTTP/2.
+	for _, host := range r.Header["Host"] {
+		if !strings.EqualFold(host, r.Host) {
+			return Malformed("the Host header names another host than :authority")
+		}
 	}
 
 	return nil

@@ -104,6 +104,8 @@ func New(config Config) (*Server, error) {
 			MaxHeaderBytes:    config.MaxHeaderBytes,
 			ReadHeaderTimeout: config.ReadHeaderTimeout,
 			IdleTimeout:       config.IdleTimeout,
+			// "OPTIONS *" is the handler's to judge, like everything else.
+			DisableGeneralOptionsHandler: true,
 			// Handshakes that fail and clients that speak nonsense are everyday on an open port.
 			ErrorLog: slog.NewLogLogger(config.Logger.With("listener", config.Name).Handler(), slog.LevelDebug),
 			HTTP2: &http.HTTP2Config{
