@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"strings"
 
@@ -190,9 +191,7 @@ func (a *asked) principal(source *policySource, set *policy.Set) (policy.Princip
 		p.Groups = append(p.Groups, policy.GroupNamed(g))
 	}
 	attributes := map[string]string{}
-	for name, value := range p.Attributes {
-		attributes[name] = value
-	}
+	maps.Copy(attributes, p.Attributes)
 	for _, text := range a.attributes {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok {

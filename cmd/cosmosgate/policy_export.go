@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -175,7 +174,7 @@ func definitionName(actions policy.Actions) string {
 	if actions == policy.ReadMetadata {
 		return "cosmosgate metadata"
 	}
-	return "cosmosgate data " + hex.EncodeToString([]byte{byte(actions >> 8), byte(actions)})
+	return "cosmosgate data " + fmt.Sprintf("%04x", uint16(actions))
 }
 
 // dataActions returns the full names. Names are listed one by one: a wildcard would grow with the service.

@@ -164,8 +164,10 @@ func (a *exportedAccount) writeTerraform(out *printer) {
 	}
 	const account = "  resource_group_name = var.resource_group_name\n  account_name        = var.account_name"
 	for _, d := range a.Definitions {
-		out.line("\nresource \"azurerm_cosmosdb_sql_role_definition\" \"%s\" {\n  role_definition_id  = %s", identifier("definition_", d.ID), terraformQuote(d.ID))
-		out.line("%s\n  name                = %s\n  type                = \"CustomRole\"\n  assignable_scopes   = [var.account_id]", account, terraformQuote(d.RoleName))
+		out.line("\nresource \"azurerm_cosmosdb_sql_role_definition\" \"%s\" {", identifier("definition_", d.ID))
+		out.line("  role_definition_id  = %s\n%s", terraformQuote(d.ID), account)
+		out.line("  name                = %s\n  type                = \"CustomRole\"", terraformQuote(d.RoleName))
+		out.line("  assignable_scopes   = [var.account_id]")
 		out.line("\n  permissions {\n    data_actions = [")
 		for _, action := range d.DataActions {
 			out.line("      %s,", terraformQuote(action))
@@ -178,7 +180,8 @@ func (a *exportedAccount) writeTerraform(out *printer) {
 			scope = `"${var.account_id}` + strings.TrimPrefix(terraformQuote(x.Scope), `"`)
 		}
 		out.line("\n# %s on %s", comment(x.Identity), comment(x.Scope))
-		out.line("resource \"azurerm_cosmosdb_sql_role_assignment\" \"%s\" {\n  name                = %s\n%s", identifier("assignment_", x.ID), terraformQuote(x.ID), account)
+		out.line("resource \"azurerm_cosmosdb_sql_role_assignment\" \"%s\" {", identifier("assignment_", x.ID))
+		out.line("  name                = %s\n%s", terraformQuote(x.ID), account)
 		out.line("  role_definition_id  = azurerm_cosmosdb_sql_role_definition.%s.id\n  principal_id        = var.%s\n  scope               = %s\n}",
 			identifier("definition_", x.Definition), names[x.Identity], scope)
 	}

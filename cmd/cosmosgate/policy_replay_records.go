@@ -115,14 +115,7 @@ func (r *replay) read(from io.Reader) error {
 	places := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var fault error
 	for fault == nil {
-		block := make([]byte, blockSize)
-		n, err := io.ReadFull(source, block)
-		block = block[:n]
-		if err == nil {
-			var rest []byte
-			rest, err = source.ReadBytes('\n')
-			block = append(block, rest...)
-		}
+		block, err := readBlock(source, blockSize)
 		if len(block) > 0 {
 			t := newTally()
 			tallies = append(tallies, t)
@@ -144,6 +137,17 @@ func (r *replay) read(from io.Reader) error {
 		return nil
 	}
 	return fmt.Errorf("reading audit records: %w", fault)
+}
+
+// readBlock reads whole lines, about size bytes of them.
+func readBlock(source *bufio.Reader, size int) ([]byte, error) {
+	block := make([]byte, size)
+	n, err := io.ReadFull(source, block)
+	if err != nil {
+		return block[:n], err //nolint:wrapcheck // the caller tells the end from a fault
+	}
+	rest, err := source.ReadBytes('\n')
+	return slices.Concat(block, rest), err
 }
 
 func (r *replay) block(t *replayTally, block []byte) {
