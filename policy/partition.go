@@ -93,7 +93,7 @@ func (p keyPart) resolve(who *Principal) (value, missing string) {
 	var text string
 	for _, piece := range p.template {
 		if piece.attribute == "" {
-			text += piece.literal
+			text += piece.literal //nolint:modernize // mostly there is one piece, which a builder would copy
 			continue
 		}
 		v := attribute(who, piece.attribute)
