@@ -48,6 +48,8 @@ resources: ["prod/secrets/*"]
 reason: secrets stay secret
 ---
 {kind: Application, name: checkout, match: {issuer: corp, claims: {azp: a}}}
+---
+{kind: Guardrail, name: pages, effect: obligations, dataActions: ["*"], resources: ["*/*/*"], obligations: {maxItems: 50}}
 `
 
 // explain renders an explanation as people would read it.
