@@ -128,7 +128,7 @@ func (c *call) left() bool {
 // cut is why the server itself ended the request, as it does when it stops; nil if it did not.
 func (c *call) cut() error {
 	if cause := context.Cause(c.r.Context()); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
+		return cause //nolint:wrapcheck // the server says itself why.
 	}
 	return nil
 }

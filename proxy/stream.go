@@ -71,14 +71,14 @@ func (p *Proxy) next(c *call, from *answer, buffer []byte) (int, error) {
 	if errors.Is(err, io.EOF) {
 		err = from.ended()
 	}
-	return n, err //nolint:wrapcheck // io.EOF must arrive as it is.
+	return n, err
 }
 
 // ended is what the end of the body means: io.EOF, unless the request had been given up by then. Some servers end a
 // response of unknown length in due form when its connection goes away, and it would pass for whole.
 func (from *answer) ended() error {
 	if from.ContentLength < 0 && from.ctx.Err() != nil {
-		return context.Cause(from.ctx)
+		return context.Cause(from.ctx) //nolint:wrapcheck // says itself why.
 	}
 	return io.EOF
 }
