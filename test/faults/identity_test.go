@@ -27,6 +27,7 @@ func unauthenticated(substatus string) seen {
 }
 
 func playProviderDownWarm(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	w.signIn.down.Store(true)
 	w.serves("a token never seen, by a key in hand")
@@ -42,6 +43,7 @@ func playProviderDownWarm(t *testing.T, binary string) {
 }
 
 func playProviderDownCold(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{notReady: true, before: func(w *world) { w.signIn.down.Store(true) }})
 	w.eventually("the keys could not be fetched", func() bool { return w.metric(keyFailures) > 0 })
 	w.expect("read", call{key: "k"}, unavailable("refused", 0))
@@ -54,6 +56,7 @@ func playProviderDownCold(t *testing.T, binary string) {
 }
 
 func playProviderSlow(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{notReady: true, before: func(w *world) {
 		w.signIn.Inject(devidp.EndpointKeys, devidp.Fault{Delay: time.Hour, Times: 1})
 	}})
@@ -68,6 +71,7 @@ func playProviderSlow(t *testing.T, binary string) {
 }
 
 func playProviderGarbage(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	old := w.token()
 	w.must(w.signIn.RotateKeys())
@@ -81,6 +85,7 @@ func playProviderGarbage(t *testing.T, binary string) {
 }
 
 func playKeysRotated(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	old := w.token()
 	w.must(w.signIn.RotateKeys())
@@ -89,6 +94,7 @@ func playKeysRotated(t *testing.T, binary string) {
 }
 
 func playKeysRotatedTwice(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	w.must(w.signIn.RotateKeys())
 	w.serves("by the new key")
@@ -98,6 +104,7 @@ func playKeysRotatedTwice(t *testing.T, binary string) {
 }
 
 func playKeyWithdrawn(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	old := w.token()
 	arrived, goOn := make(chan struct{}), make(chan struct{})
@@ -119,6 +126,7 @@ func playKeyWithdrawn(t *testing.T, binary string) {
 }
 
 func playIssuerClockAhead(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{clock: func() time.Time { return time.Now().Add(15 * time.Second) }})
 	w.serves("seconds ahead")
 	far := newWorld(t, binary, options{clock: func() time.Time { return time.Now().Add(time.Hour) }})
@@ -126,6 +134,7 @@ func playIssuerClockAhead(t *testing.T, binary string) {
 }
 
 func playIssuerClockBehind(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{clock: func() time.Time { return time.Now().Add(-2 * time.Hour) }})
 	w.moves(denied, func() { w.expect("a token that has ended", call{key: "k"}, unauthenticated("5006")) })
 }
@@ -133,6 +142,7 @@ func playIssuerClockBehind(t *testing.T, binary string) {
 // playEndpoint plays a fault of the identity endpoint that is there from the beginning.
 func playEndpoint(fault devidp.Fault) func(*testing.T, string) {
 	return func(t *testing.T, binary string) {
+		t.Helper()
 		w := newWorld(t, binary, options{notReady: true, identityDown: fault})
 		w.expect("read", call{key: "k"}, unavailable("refused", 0))
 		if got := w.ready(); got.code != http.StatusServiceUnavailable || got.checks["accounts"] == "ok" {
@@ -146,6 +156,7 @@ func playEndpoint(fault devidp.Fault) func(*testing.T, string) {
 }
 
 func playEndpointSlow(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{notReady: true, identityDown: devidp.Fault{Delay: 20 * time.Second, Times: 1}})
 	w.expect("read", call{key: "k"}, unavailable("refused", 0))
 	if got := w.ready(); got.code != http.StatusServiceUnavailable || got.checks["accounts"] == "ok" || !math.IsInf(w.metric(tokenAge), 1) {
@@ -156,6 +167,7 @@ func playEndpointSlow(t *testing.T, binary string) {
 }
 
 func playEndpointFailsLater(t *testing.T, binary string) {
+	t.Helper()
 	const life = 20 * time.Second // of the tokens, which are made for a day
 	w := newWorld(t, binary, options{managedClock: func() time.Time { return time.Now().Add(life - 24*time.Hour) }})
 	w.managed.Inject(devidp.EndpointManagedIdentity, devidp.Fault{Status: http.StatusBadRequest})
@@ -170,6 +182,7 @@ func playEndpointFailsLater(t *testing.T, binary string) {
 }
 
 func playTokenRefusedOnce(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	refused := ""
 	w.upstream.script("old", func(rw http.ResponseWriter, r *http.Request) {
@@ -187,6 +200,7 @@ func playTokenRefusedOnce(t *testing.T, binary string) {
 }
 
 func playNoDocumentAtStart(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{notReady: true, before: func(w *world) { w.upstream.down.Store(true) }})
 	want := unavailable(failure, 0)
 	want.record.Decision = "error"
@@ -204,6 +218,7 @@ func playNoDocumentAtStart(t *testing.T, binary string) {
 }
 
 func playNoDocumentLater(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{edit: []string{"account_refresh: 5m", "account_refresh: 1s"}})
 	w.upstream.down.Store(true)
 	w.eventually("the document ages", func() bool { return w.metric(documentAge) > 3 })

@@ -75,6 +75,7 @@ func slowly(w http.ResponseWriter, r *http.Request) {
 }
 
 func playDrain(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	w.upstream.script("load", slowly)
 	arrived, goOn := make(chan struct{}), make(chan struct{})
@@ -136,6 +137,7 @@ func playDrain(t *testing.T, binary string) {
 }
 
 func playDrainTooLong(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{edit: []string{"drain: 30s", "drain: 1s"}})
 	arrived := make(chan struct{}, 3)
 	w.upstream.script("silent", func(rw http.ResponseWriter, r *http.Request) {
@@ -175,6 +177,7 @@ func playDrainTooLong(t *testing.T, binary string) {
 }
 
 func playKill(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	w.upstream.script("load", slowly)
 	replies := w.load(16)
@@ -281,6 +284,7 @@ func (w *world) scim(method, path, body string) (string, int) {
 const idle = 10_000
 
 func playIdleConnections(t *testing.T, binary string) {
+	t.Helper()
 	needed := uint64(idle + 1000)
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Max < needed {

@@ -120,6 +120,7 @@ func trickle(w http.ResponseWriter, _ *http.Request) {
 
 // playAnswers plays all rows of answers around one gate.
 func playAnswers(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	for i, a := range answers() {
 		t.Run(a.name, func(t *testing.T) {
@@ -159,18 +160,19 @@ func (w *world) in(t *testing.T) *world {
 // Rows with a gate of their own, because something lasts.
 
 func playBrokenBody(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	for _, form := range []struct{ name, head string }{
 		{"known length", head + "Content-Length: 1000000\r\n\r\n"},
 		{"unknown length", head + "Transfer-Encoding: chunked\r\n\r\n7\r\n"},
 	} {
 		begun := make(chan struct{})
-		w.upstream.script("broken", func(rw http.ResponseWriter, r *http.Request) {
+		w.upstream.script("broken", func(rw http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(rw).Hijack()
 			if err != nil {
 				panic(http.ErrAbortHandler)
 			}
-			_, _ = io.WriteString(conn, form.head+`{"id":1`+"\r\n"+strings.Repeat(" ", 0))
+			_, _ = io.WriteString(conn, form.head+`{"id":1`+"\r\n")
 			<-begun
 			_ = conn.Close()
 		})
@@ -194,6 +196,7 @@ func playBrokenBody(t *testing.T, binary string) {
 }
 
 func playHang(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	w.upstream.script("hang", w.upstream.hang)
 	late := make(chan func(), 1)
@@ -207,6 +210,7 @@ func playHang(t *testing.T, binary string) {
 }
 
 func playHangWithinBody(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	w.upstream.script("hang", func(rw http.ResponseWriter, r *http.Request) {
 		itemHeader(rw.Header())

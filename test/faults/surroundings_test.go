@@ -57,6 +57,7 @@ func smallDisk(w *world) *disk {
 }
 
 func playDiskFull(t *testing.T, binary string) {
+	t.Helper()
 	var d *disk
 	w := newWorld(t, binary, options{auditDir: func(w *world) string {
 		d = smallDisk(w)
@@ -110,6 +111,7 @@ func playDiskFull(t *testing.T, binary string) {
 }
 
 func playCallerLeavesEarly(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	for _, write := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -130,6 +132,7 @@ func playCallerLeavesEarly(t *testing.T, binary string) {
 }
 
 func playCallerLeavesMidway(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	told := make(chan struct{})
 	w.upstream.script("left", func(rw http.ResponseWriter, _ *http.Request) {
@@ -158,6 +161,7 @@ func playCallerLeavesMidway(t *testing.T, binary string) {
 }
 
 func playBadCertificate(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	good, err := os.ReadFile(w.tls.CertFile)
 	w.must(err)
@@ -180,6 +184,7 @@ func playBadCertificate(t *testing.T, binary string) {
 }
 
 func playBadPolicy(t *testing.T, binary string) {
+	t.Helper()
 	w := newWorld(t, binary, options{})
 	loaded := `cosmosgate_policy_reloads_total{result="success"}`
 	for _, bad := range []string{"kind: Role\nname: [", policyText + "---\nkind: Role\nname: orders\n"} {
