@@ -18,6 +18,8 @@ type account struct {
 	name      string
 	public    string // base URL that is published
 	secret    string // upstream's name in lower case, which callers never see
+	label     string // of secret, and its domain: the account's regions are label-region.domain; "" if it has none
+	domain    string
 	region    string
 	upstream  *url.URL
 	transport http.RoundTripper
@@ -46,6 +48,9 @@ func newAccount(a *Account, cfg *Config, m *metrics) (*account, error) {
 		metrics:   m,
 	}
 	built.secret = secretName(a)
+	if label, domain, found := strings.Cut(built.secret, "."); found && net.ParseIP(built.secret) == nil {
+		built.label, built.domain = label+"-", "."+domain
+	}
 	built.rids = newRIDCache(built.readName, cfg.Now)
 	if a.InsecureMasterKey != "" {
 		key, err := newMasterKey(a.InsecureMasterKey)
@@ -79,8 +84,15 @@ func (a *account) named(text string) bool {
 	if len(text) < len(a.secret) {
 		return false
 	}
+	if strings.Contains(text, a.secret) {
+		return true
+	}
+	if !strings.Contains(text, ".") {
+		return false
+	}
+	text = strings.ToLower(text)
 	return strings.Contains(text, a.secret) ||
-		strings.Contains(text, ".") && strings.Contains(strings.ToLower(text), a.secret)
+		a.label != "" && strings.Contains(text, a.label) && strings.Contains(text, a.domain)
 }
 
 // tokensOf returns the source of an identity's tokens; false if the account has no such identity.

@@ -158,17 +158,17 @@ func (g *gate) newServers() error {
 	if err != nil {
 		return fmt.Errorf("preparing admin listener: %w", err)
 	}
-	if g.admin, err = g.listen("admin", &g.cfg.Listen.Admin, admin); err != nil {
+	if g.admin, err = g.listen("admin", &g.cfg.Listen.Admin, admin, nil); err != nil {
 		return err
 	}
-	if g.data, err = g.listen("data", &g.cfg.Listen.Data, g.proxy); err != nil {
+	if g.data, err = g.listen("data", &g.cfg.Listen.Data, g.proxy, g.unreadable); err != nil {
 		return err
 	}
 	push, err := g.newSCIM()
 	if err != nil {
 		return err
 	}
-	g.push, err = g.listen("scim", &g.cfg.Listen.SCIM, push)
+	g.push, err = g.listen("scim", &g.cfg.Listen.SCIM, push, nil)
 	return err
 }
 
@@ -195,9 +195,15 @@ func (g *gate) newSCIM() (http.Handler, error) {
 	return g.scim, nil
 }
 
-func (g *gate) listen(name string, l *config.Listener, h http.Handler) (*server.Server, error) {
+// unreadable answers what the data listener cannot read, in the form that SDKs take, and records it.
+func (g *gate) unreadable(w http.ResponseWriter, u server.Unreadable) {
+	g.proxy.Unreadable(w, u.Status, u.Reason, u.Source)
+}
+
+func (g *gate) listen(name string, l *config.Listener, h http.Handler, refuse server.Refuse) (*server.Server, error) {
 	c := server.Config{
 		Name: name, Handler: h, Logger: g.log, MaxConnections: l.MaxConnections, DrainTimeout: g.cfg.Limits.Drain,
+		Refuse: refuse,
 	}
 	if l.TLS.Certificate != "" {
 		pair, err := g.certs.KeyPair(name, l.TLS.Certificate, l.TLS.Key)

@@ -25,6 +25,9 @@ type patience struct {
 // ServeHTTP gives the next handler a body and a writer that move the connection's deadlines along.
 func (p *patience) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	restoreTLS(r)
+	if endsConnection(r) {
+		w.Header().Set("Connection", "close")
+	}
 	x := &exchange{ResponseWriter: w, control: *http.NewResponseController(w), stall: p.stall, received: true}
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body, x.received = r.Body, false
@@ -32,6 +35,12 @@ func (p *patience) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.next.ServeHTTP(x, r)
 	_ = x.awaitWrite() // net/http sends what it has buffered after the handler returned
+}
+
+// endsConnection says that nothing may follow the request on its connection. Whoever stands in front may have read its length otherwise: net/http
+// hides a Content-Length beside chunks, after which RFC 9112 (section 6.1) wants the connection closed, and the chunks of HTTP/1.0.
+func endsConnection(r *http.Request) bool {
+	return r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0)
 }
 
 // exchange is one request and its response. Like a ResponseWriter, it belongs to the handler's goroutine, but its body may be read by another.
