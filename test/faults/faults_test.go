@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"flag"
 	"net/http"
 	"os"
 	"os/exec"
@@ -50,6 +51,12 @@ func table() []row {
 		{"drain time too short", playDrainTooLong},
 		{"killed mid-load", playKill},
 	}
+}
+
+// TestMain lets more rows run at once than there are processors, unless -parallel says otherwise: most of them wait.
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "12") // the flag exists in every test
+	m.Run()
 }
 
 func TestFaults(t *testing.T) {
