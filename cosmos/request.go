@@ -146,6 +146,11 @@ func checkFraming(r *http.Request) *Error {
 		return err
 	}
 
+	// net/http refuses several lengths over HTTP/1.1 and takes the first over HTTP/2.
+	if len(r.Header["Content-Length"]) > 1 {
+		return Malformed("the request has several lengths")
+	}
+
 	if len(r.Trailer) > 0 {
 		return Malformed("the request announces trailers")
 	}
