@@ -38,6 +38,7 @@ func TestPathsAreReadOnceAndSentCanonically(t *testing.T) {
 		{"keywords in capitals", "/DBS/shop/Colls/orders/DOCS/1", place{"items/read", "shop", "orders", "1", item}},
 		{"names keep their case", "/dbs/Shop/colls/ORDERS", place{"containers/read", "Shop", "ORDERS", "", "/dbs/Shop/colls/ORDERS"}},
 		{"a database called colls", "/dbs/colls/colls/docs/docs/dbs", place{"items/read", "colls", "docs", "dbs", "/dbs/colls/colls/docs/docs/dbs"}},
+		{"a sign that is never sent raw", items + "/a^b%2Fc", place{"items/read", "shop", "orders", "a^b/c", items + "/a%5Eb%2Fc"}},
 		{"a space", "/dbs/my%20shop", place{"databases/read", "my shop", "", "", "/dbs/my%20shop"}},
 		{"an encoded letter", "/dbs/%73hop", place{"databases/read", "shop", "", "", "/dbs/shop"}},
 		{"a plus sign is itself", items + "/a+b", place{"items/read", "shop", "orders", "a+b", items + "/a%2Bb"}},
@@ -106,6 +107,10 @@ func TestPathsThatReadTwoWaysAreRefused(t *testing.T) {
 		{"an empty query string", item + "?"},
 		{"a query string on the account", "/?$resolveFor=dbs/shop"},
 		{"the asterisk", "*"},
+		{"a raw fragment", item + "#x"},
+		{"an encoded slash in a container beside a sign that is never sent raw", "/dbs/shop/colls/orders%2Fdocs/x^y"},
+		{"a target with a user", "https://bob:x@gate.example" + item},
+		{"a target of another protocol", "ftp://gate.example" + item},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

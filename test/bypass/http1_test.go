@@ -95,7 +95,7 @@ func (w *world) sendH1(t testing.TB, x *exchange) []reply {
 	}
 	reader := bufio.NewReader(conn)
 	first := &http.Request{Method: http.MethodPost}
-	if strings.HasPrefix(x.HTTP+x.Raw, http.MethodHead) {
+	if strings.HasPrefix(x.HTTP+x.Raw, http.MethodHead+" ") {
 		first.Method = http.MethodHead // its answer has no body
 	}
 	var replies []reply

@@ -370,7 +370,11 @@ func (s *sighting) readBatch(body []byte) {
 	for _, operation := range operations {
 		for name, value := range operation {
 			if strings.EqualFold(name, "operationType") {
-				s.Verbs = append(s.Verbs, strings.Trim(string(value), `"`))
+				var verb string
+				if json.Unmarshal(value, &verb) != nil {
+					verb = string(value)
+				}
+				s.Verbs = append(s.Verbs, verb)
 			}
 		}
 	}
