@@ -36,6 +36,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 
 type countedConn struct {
 	net.Conn
+	handling
 
 	listener *limitedListener
 	closed   sync.Once
@@ -43,6 +44,9 @@ type countedConn struct {
 
 // Write writes p, or another answer in the place of net/http's own refusal.
 func (c *countedConn) Write(p []byte) (int, error) {
+	if c.on.Load() {
+		return c.Conn.Write(p) //nolint:wrapcheck // A plain decorator.
+	}
 	return writeOr(c.Conn, p, c.listener.refuse)
 }
 

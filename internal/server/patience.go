@@ -25,6 +25,7 @@ type patience struct {
 // ServeHTTP gives the next handler a body and a writer that move the connection's deadlines along.
 func (p *patience) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	restoreTLS(r)
+	handled(r)
 	if endsConnection(r) {
 		w.Header().Set("Connection", "close")
 	}

@@ -115,18 +115,25 @@ func (l *secureListener) Close() error {
 // http1Conn is a TLS connection that net/http takes for clear text.
 type http1Conn struct {
 	*tls.Conn
+	handling
 
 	state  *tls.ConnectionState
 	refuse Refuse
 }
 
 // Write writes p, or another answer in the place of net/http's own refusal.
-func (c *http1Conn) Write(p []byte) (int, error) { return writeOr(c.Conn, p, c.refuse) }
+func (c *http1Conn) Write(p []byte) (int, error) {
+	if c.on.Load() {
+		return c.Conn.Write(p) //nolint:wrapcheck // A plain decorator.
+	}
+	return writeOr(c.Conn, p, c.refuse)
+}
 
 // stateKey is the key of a connection's TLS state in the contexts of its requests.
 type stateKey struct{}
 
 func rememberTLS(ctx context.Context, conn net.Conn) context.Context {
+	ctx = rememberHandling(ctx, conn)
 	if secured, ok := conn.(*http1Conn); ok {
 		return context.WithValue(ctx, stateKey{}, secured.state)
 	}

@@ -101,6 +101,7 @@ func New(config Config) (*Server, error) {
 			Handler:           &patience{next: config.Handler, stall: config.StallTimeout},
 			BaseContext:       func(net.Listener) context.Context { return requests },
 			ConnContext:       rememberTLS,
+			ConnState:         rested,
 			MaxHeaderBytes:    config.MaxHeaderBytes,
 			ReadHeaderTimeout: config.ReadHeaderTimeout,
 			IdleTimeout:       config.IdleTimeout,

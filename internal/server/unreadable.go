@@ -2,9 +2,12 @@ package server
 
 import (
 	"bytes"
+	"context"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // Unreadable is a request that net/http could not read, and therefore never showed to a handler: a malformed request line or header,
@@ -21,6 +24,35 @@ type Refuse func(http.ResponseWriter, Unreadable)
 // net/http writes its own refusals in a single write, as a status line, these headers, and the text once more.
 // No response of a handler looks like it: those have a Date.
 const refusalHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+
+// handling says that a connection's bytes are a handler's, who may send whatever text there is, or net/http's own.
+type handling struct{ on atomic.Bool }
+
+func (h *handling) set(on bool) { h.on.Store(on) }
+
+// handlingKey is the key of a connection's handling in the contexts of its requests.
+type handlingKey struct{}
+
+func rememberHandling(ctx context.Context, conn net.Conn) context.Context {
+	if h, ok := conn.(interface{ set(on bool) }); ok {
+		return context.WithValue(ctx, handlingKey{}, h)
+	}
+	return ctx
+}
+
+// handled says that a handler has got the request: until the connection rests, no byte on it is a refusal of net/http.
+func handled(r *http.Request) {
+	if h, ok := r.Context().Value(handlingKey{}).(interface{ set(on bool) }); ok {
+		h.set(true)
+	}
+}
+
+// rested is the hook of http.Server for connections that wait for their next request.
+func rested(conn net.Conn, state http.ConnState) {
+	if h, ok := conn.(interface{ set(on bool) }); ok && state == http.StateIdle {
+		h.set(false)
+	}
+}
 
 // replace returns what to write instead of p if p is net/http's own refusal, and nil if it is not.
 func (refuse Refuse) replace(p []byte, source string) []byte {
