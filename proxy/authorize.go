@@ -101,7 +101,8 @@ func asked(from *identity.Principal) policy.Principal {
 func (c *call) denied(d policy.Decision) error {
 	c.decision = policy.Decision{Policies: d.Policies, Reason: d.Reason}
 	c.detail = d.Detail
-	if d.Reason == policy.ReasonNoPolicy || d.Reason == policy.ReasonMalformed {
+	switch d.Reason { //nolint:exhaustive // the rest are the caller's to know
+	case policy.ReasonNoPolicy, policy.ReasonMalformed, policy.ReasonEvaluation:
 		return cosmos.Unavailable("policy: " + d.Reason.String() + ": " + d.Detail)
 	}
 	refusal := cosmos.Denied(c.op, cosmos.Denial{
