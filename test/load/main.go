@@ -29,14 +29,19 @@ func main() {
 	connections := flag.Int("connections", 32, "connections kept busy")
 	duration := flag.Duration("duration", 10*time.Second, "how long to measure, after a warm-up of a fifth of it")
 	direct := flag.Bool("direct", false, "measure the upstream alone, for comparison: what the load generator itself can do")
+	plain := flag.Bool("plain", false, "measure net/http/httputil's reverse proxy in the gate's place, for comparison: it checks and records nothing")
 	flag.Parse()
-	if err := run(*gate, *connections, *duration, *direct); err != nil {
+	if upstream := os.Getenv(plainUpstream); upstream != "" {
+		fmt.Fprintln(os.Stderr, "load:", servePlain(upstream))
+		os.Exit(1)
+	}
+	if err := run(*gate, *connections, *duration, *direct, *plain); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
 }
 
-func run(gate string, connections int, duration time.Duration, direct bool) error {
+func run(gate string, connections int, duration time.Duration, direct, plain bool) error {
 	const longest = 5 * time.Minute
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
@@ -46,8 +51,15 @@ func run(gate string, connections int, duration time.Duration, direct bool) erro
 	}
 	defer w.close()
 	target, pid := w.gateAddress, w.gatePID()
-	if direct {
+	switch {
+	case direct:
 		target, pid = w.upstreamAddress, 0
+	case plain:
+		var stop func()
+		if target, pid, stop, err = w.startPlain(ctx); err != nil {
+			return err
+		}
+		defer stop()
 	}
 	const warmUps = 5
 	if _, err := drive(ctx, w, target, connections, duration/warmUps); err != nil {
@@ -81,9 +93,9 @@ func report(latencies []time.Duration, took, cpu time.Duration, pid int) {
 	fmt.Printf("throughput  %.0f/s\n", float64(n)/took.Seconds())
 	fmt.Printf("latency     p50 %s  p90 %s  p99 %s  p99.9 %s  max %s\n", at(0.5), at(0.9), at(0.99), at(0.999), latencies[n-1].Round(time.Microsecond))
 	if pid != 0 {
-		fmt.Printf("gate CPU    %.1f µs/request (user+system of its process)\n", float64(cpu.Microseconds())/float64(n))
+		fmt.Printf("proxy CPU   %.1f µs/request (user+system of its process)\n", float64(cpu.Microseconds())/float64(n))
 		if kb, err := peakMemory(pid); err == nil {
-			fmt.Printf("gate memory %d MiB peak resident\n", kb>>10)
+			fmt.Printf("peak memory %d MiB resident\n", kb>>10)
 		}
 	}
 }
