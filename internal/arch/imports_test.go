@@ -64,7 +64,6 @@ func rules() map[string]rule {
 		"internal/emulator/document": {},
 		"internal/emulator/query":    {ours: []string{"cosmos/sql", "internal/emulator/document"}},
 
-		"internal/deps":  {any: true}, // nothing but pins of modules, until all of them are used
 		"cmd/cosmosgate": {any: true},
 	}
 }
