@@ -61,10 +61,12 @@ conformance: ## Run the official SDKs directly and through the gate, and compare
 	$(MAKE) -C test/conformance
 
 .PHONY: suites
-suites: ## Run the tests of the nested modules: public SCIM suites, deployment files
+suites: ## Run the tests of the nested modules: bypass corpus, faults, public SCIM suites, deployment files
 	@for module in $(filter-out tools test/conformance,$(NESTED)); do \
 	  echo "== $$module"; \
-	  if [ -x $$module/run.sh ]; then $$module/run.sh; else (cd $$module && $(GO) test ./...); fi; \
+	  if [ -x $$module/run.sh ]; then $$module/run.sh; \
+	  elif [ -f $$module/Makefile ]; then $(MAKE) -C $$module; \
+	  else (cd $$module && $(GO) test ./...); fi; \
 	done
 
 .PHONY: docs
