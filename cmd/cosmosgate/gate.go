@@ -41,6 +41,7 @@ type gate struct {
 	scim      *scim.Server
 	health    *server.Health
 	metrics   *prometheus.Registry
+	rereads   *prometheus.CounterVec // of the configuration file, while the gate runs
 
 	data, push, admin *server.Server
 }
@@ -56,6 +57,10 @@ func openTCP(address string) (net.Listener, error) {
 // Nothing runs and nothing is answered before Run; what was opened is closed again on a fault.
 func newGate(cfg config.Config, log *slog.Logger, level *slog.LevelVar, open opener) (_ *gate, err error) {
 	g := &gate{cfg: cfg, log: log, level: level, open: open, metrics: prometheus.NewRegistry()}
+	g.rereads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cosmosgate_config_reloads_total", Help: "Times the configuration file was read again for its log level, by result: success or failure.",
+	}, []string{"result"})
+	g.rereads.WithLabelValues("failure") // counts from 0, so that the first failure is a rise
 	defer func() {
 		if err != nil {
 			g.close()
@@ -226,6 +231,7 @@ func (g *gate) listen(name string, l *config.Listener, h http.Handler, refuse se
 
 func (g *gate) register() error {
 	all := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	all = append(all, g.rereads)
 	all = append(all, g.policy.collectors()...)
 	all = append(all, g.certs.Collectors()...)
 	all = append(all, g.identity.Collectors()...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -53,10 +54,11 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	go reloadOn(ctx, hangups, g, path)
-	if err := g.Run(ctx); err != nil {
+	watching, stop := start(ctx, func() {}, func(ctx context.Context) error {
+		reloadOn(ctx, hangups, g, path)
+		return nil
+	})
+	if err := errors.Join(g.Run(ctx), end(watching, stop)); err != nil {
 		return failed(err, "")
 	}
 	return nil
@@ -81,13 +83,20 @@ func reloadOn(ctx context.Context, hangups <-chan os.Signal, g *gate, path strin
 			}
 			seen = now
 		}
-		cfg, err := config.Load(path)
-		if err != nil {
-			g.log.Error("configuration not reloaded: the old log level stays", "error", err)
-			continue
-		}
-		setLevel(g.level, cfg.Log.Level)
+		g.reread(path)
 	}
+}
+
+// reread takes the log level from the configuration file again; everything else in it needs a restart.
+func (g *gate) reread(path string) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		g.rereads.WithLabelValues("failure").Inc()
+		g.log.Error("configuration not reloaded: the old log level stays", "error", err)
+		return
+	}
+	g.rereads.WithLabelValues("success").Inc()
+	setLevel(g.level, cfg.Log.Level)
 }
 
 // newLogger returns the operations log in the configured form.

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func TestTheLogLevelFollowsTheFileAndAFaultyFileChangesNothing(t *testing.T) {
+	t.Parallel()
+	valid, err := os.ReadFile(filepath.Join("..", "..", "internal", "config", "testdata", "valid.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "cosmosgate.yaml")
+	g := &gate{
+		log: slog.New(slog.DiscardHandler), level: new(slog.LevelVar),
+		rereads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "reloads_total"}, []string{"result"}),
+	}
+	for _, step := range []struct {
+		file              string
+		want              slog.Level
+		success, failures float64
+	}{
+		{string(valid) + "log: {level: debug}\n", slog.LevelDebug, 1, 0},
+		{"log: {level: loud}\n", slog.LevelDebug, 1, 1},
+		{string(valid), slog.LevelInfo, 2, 1},
+	} {
+		if err := os.WriteFile(path, []byte(step.file), ownerOnly); err != nil {
+			t.Fatal(err)
+		}
+		g.reread(path)
+		if got := g.level.Level(); got != step.want {
+			t.Errorf("level = %v, want %v", got, step.want)
+		}
+		success, failures := testutil.ToFloat64(g.rereads.WithLabelValues("success")), testutil.ToFloat64(g.rereads.WithLabelValues("failure"))
+		if success != step.success || failures != step.failures {
+			t.Errorf("reloads = %v good, %v bad; want %v, %v", success, failures, step.success, step.failures)
+		}
+	}
+}
+
+func TestAServerThatCannotStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	err := serve(context.Background(), filepath.Join(t.TempDir(), "none.yaml"), os.Stderr)
+	if f, ok := err.(*failure); !ok || f.code != exitBadConfig { //nolint:errorlint // serve returns it unwrapped
+		t.Errorf("serve() = %v, want a bad configuration", err)
+	}
+}
