@@ -20,7 +20,7 @@ func TestTheLogLevelFollowsTheFileAndAFaultyFileChangesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cosmosgate.yaml")
 	g := &gate{
 		log: slog.New(slog.DiscardHandler), level: new(slog.LevelVar),
-		rereads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "reloads_total"}, []string{"result"}),
+		rereads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "reloads_total", Help: "Reloads."}, []string{"result"}),
 	}
 	for _, step := range []struct {
 		file              string
