@@ -26,7 +26,7 @@ func (p *Proxy) authorize(c *call) error {
 		leg := question
 		leg.Principal = policy.Principal{ID: actor.Agent, Kind: policy.KindAgent}
 		leg.Context.IsAgent, leg.Context.OnBehalfOf = true, question.Principal.ID
-		if acting := p.authorizer.Decide(leg); !acting.Allow {
+		if acting := p.decide(c, &leg); !acting.Allow {
 			return c.denied(acting)
 		}
 	}
@@ -35,20 +35,31 @@ func (p *Proxy) authorize(c *call) error {
 	return nil
 }
 
+// decide asks the policy and notes which one answered: when another came into force meanwhile, it asks again.
+func (p *Proxy) decide(c *call, question *policy.Request) policy.Decision {
+	for {
+		c.policyHash = p.policyHash()
+		decision := p.authorizer.Decide(*question)
+		if p.policyHash() == c.policyHash {
+			return decision
+		}
+	}
+}
+
 // decideWithContent asks for the operation as it stands; if that is denied only for
 // the content it returns, it asks again without, and the content is left out.
 func (p *Proxy) decideWithContent(c *call, question *policy.Request) policy.Decision {
 	if c.op.ContentActions == 0 {
-		return p.authorizer.Decide(*question)
+		return p.decide(c, question)
 	}
 	needed := question.Actions
 	question.Actions |= policy.Actions(c.op.ContentActions)
-	if decision := p.authorizer.Decide(*question); decision.Allow {
+	if decision := p.decide(c, question); decision.Allow {
 		return decision
 	}
 	question.Actions = needed
 	c.minimal = true
-	return p.authorizer.Decide(*question)
+	return p.decide(c, question)
 }
 
 // question is what the policy is asked about a call.

@@ -54,12 +54,14 @@ type call struct {
 	refused   *identity.Principal // whom a genuine credential proved, and who is not let in
 	op        *cosmos.Operation
 	decision  policy.Decision
-	minimal   bool       // the written item is taken out of the response
-	keys      [][]string // partition keys of op
-	answer    answer
-	body      body
-	tokens    TokenSource
-	token     Token
+	// policyHash names the policy that decided, which may not be the one in force when the call ends.
+	policyHash string
+	minimal    bool       // the written item is taken out of the response
+	keys       [][]string // partition keys of op
+	answer     answer
+	body       body
+	tokens     TokenSource
+	token      Token
 
 	reservation Reservation
 	verdict     audit.Decision

@@ -142,6 +142,8 @@ func (s *identityTokens) ask(ctx context.Context, force bool) error {
 // run keeps the token fresh until ctx ends.
 func (s *identityTokens) run(ctx context.Context) {
 	backoff := minRefreshBackoff
+	var failure error      // of the last exchange
+	var patience time.Time // until then, who asks is told of it
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -161,8 +163,13 @@ func (s *identityTokens) run(ctx context.Context) {
 			s.finish(attempt, nil)
 			continue
 		}
+		if asked && failure != nil && s.now().Before(patience) {
+			s.finish(attempt, failure) // callers do not drive the identity endpoint
+			continue
+		}
 		err := s.fetch(ctx, force)
 		s.finish(attempt, err)
+		failure, patience = err, s.now().Add(minRefreshBackoff)
 		if err == nil {
 			backoff = minRefreshBackoff
 			timer.Reset(s.untilRefresh())

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/cosmosgate/cosmosgate/audit"
@@ -32,7 +33,7 @@ func (p *Proxy) record(c *call) {
 		Time: c.start, DecisionID: c.decisionID, ActivityID: c.activityID,
 		UserAgent: c.r.UserAgent(), Method: c.r.Method,
 		Decision: c.verdict, Reason: c.reason, Detail: c.detail,
-		PolicyHash: p.policyHash(), Status: status, Substatus: c.substatus,
+		PolicyHash: cmp.Or(c.policyHash, p.policyHash()), Status: status, Substatus: c.substatus,
 		UpstreamStatus: c.upstream, RequestCharge: c.charge,
 		BytesIn: c.body.read(), BytesOut: c.w.bytes, Outcome: c.outcome,
 		Duration: total, GateDuration: gate, UpstreamDuration: c.upstreamTime,

@@ -54,7 +54,8 @@ func openTCP(address string) (net.Listener, error) {
 }
 
 // newGate builds all parts, in the order in which they need one another, and opens what they keep open.
-// Nothing runs and nothing is answered before Run; what was opened is closed again on a fault.
+// Nothing runs and nothing is answered before Run. On a fault the stores are closed again; the process that could not start
+// ends, and takes the listeners with it.
 func newGate(cfg config.Config, log *slog.Logger, level *slog.LevelVar, open opener) (_ *gate, err error) {
 	g := &gate{cfg: cfg, log: log, level: level, open: open, metrics: prometheus.NewRegistry()}
 	g.rereads = prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -50,18 +50,18 @@ func newPolicyFolder(cfg *config.Config, log *slog.Logger) (*policyFolder, error
 		}),
 	}
 	p.reloads.WithLabelValues("failure") // counts from 0, so that the first failure is a rise
+	p.seen = fingerprint(p.path)         // before reading, so that an edit in between is not missed
 	set, err := p.read()
 	if err != nil {
 		return nil, err
 	}
 	p.engine = policy.NewEngine(nil)
 	p.swap(set)
-	p.seen = fingerprint(p.path)
 	return p, nil
 }
 
 func policyOptions(cfg *config.Config) policy.Options {
-	o := policy.Options{Now: time.Now()}
+	o := policy.Options{}
 	names := map[string]bool{}
 	for i := range cfg.Accounts {
 		o.Accounts = append(o.Accounts, cfg.Accounts[i].Name)
@@ -86,7 +86,9 @@ func issuerNames(cfg *config.Config) []string {
 
 // read loads the folder and runs the policy's own tests, the last thing that may refuse it.
 func (p *policyFolder) read() (*policy.Set, error) {
-	set, err := policy.Load([]string{p.path}, p.options)
+	o := p.options
+	o.Now = time.Now()
+	set, err := policy.Load([]string{p.path}, o)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // each line begins with its file
 	}

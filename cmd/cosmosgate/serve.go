@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"log/slog"
@@ -41,6 +42,7 @@ func configFlag(cmd *cobra.Command, path *string) {
 }
 
 func serve(ctx context.Context, path string, stderr io.Writer) error {
+	seen := fingerprint(path) // before reading, so that an edit in between is not missed
 	cfg, err := config.Load(path)
 	if err != nil {
 		return badConfig(err, "docs/config.md explains every key")
@@ -55,7 +57,7 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	watching, stop := start(ctx, func() {}, func(ctx context.Context) error {
-		reloadOn(ctx, hangups, g, path)
+		reloadOn(ctx, hangups, g, path, seen)
 		return nil
 	})
 	if err := errors.Join(g.Run(ctx), end(watching, stop)); err != nil {
@@ -65,11 +67,10 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 }
 
 // reloadOn obeys SIGHUP, and follows the log level in the configuration file.
-func reloadOn(ctx context.Context, hangups <-chan os.Signal, g *gate, path string) {
+func reloadOn(ctx context.Context, hangups <-chan os.Signal, g *gate, path string, seen [sha256.Size]byte) {
 	const poll = 2 * time.Second
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
-	seen := fingerprint(path)
 	for {
 		select {
 		case <-ctx.Done():

@@ -40,7 +40,7 @@ type Listen struct {
 	Data Listener `yaml:"data"`
 	// SCIM is what identity providers push to.
 	SCIM Listener `yaml:"scim"`
-	// Admin serves health checks and metrics. Keep it on loopback or a private network: it asks for no credential.
+	// Admin serves health checks, metrics and the log level. Keep it on loopback or a private network: it asks for no credential.
 	Admin Listener `yaml:"admin"`
 }
 
