@@ -124,7 +124,7 @@ type ClientCertificate struct {
 	TenantID string `yaml:"tenant_id"`
 	// ClientID is the app registration.
 	ClientID string `yaml:"client_id"`
-	// Certificate is the path of a PEM or PKCS#12 file with the certificate and its key.
+	// Certificate is the path of a PEM or PKCS#12 file with the certificate and its key. It is read once: a renewed one needs a restart.
 	Certificate string `yaml:"certificate"`
 }
 
