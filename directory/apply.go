@@ -25,6 +25,8 @@ func (b *batch) apply(d Delta) error {
 		return b.changeLock(d)
 	case KindPutToken, KindDeleteToken:
 		return b.changeToken(d)
+	case KindPutEntry, KindDeleteEntry:
+		return b.changeEntry(d)
 	default:
 		return fmt.Errorf("%w: delta %d is of unknown kind %d", ErrCorrupt, d.Version, d.Kind)
 	}

@@ -19,6 +19,8 @@ type batch struct {
 	edges  map[*slot]map[uint32]bool // group → member ordinal → is one
 	locks  map[Subject]*Lock
 	tokens map[string]*tokenRecord
+	// entries are changed ones; nil: deleted.
+	entries map[entryKey]*Entry
 	// regroup are the slots under a changed edge or group.
 	regroup map[*slot]struct{}
 	rename  bool
@@ -33,7 +35,7 @@ func newBatch(s *state, now time.Time) *batch {
 		state: s, now: now,
 		slots: map[ID]*slot{}, users: map[ID]*user{}, groups: map[ID]*group{},
 		edges: map[*slot]map[uint32]bool{}, locks: map[Subject]*Lock{},
-		tokens: map[string]*tokenRecord{}, regroup: map[*slot]struct{}{},
+		tokens: map[string]*tokenRecord{}, entries: map[entryKey]*Entry{}, regroup: map[*slot]struct{}{},
 	}
 	for i := range b.names {
 		b.names[i] = map[nameKey]ID{}

@@ -40,6 +40,7 @@ const (
 	prefixTouch  = 'r' // + group id: revision and time of the last member change
 	prefixLock   = 'l' // + subject
 	prefixToken  = 't' // + token id
+	prefixEntry  = 'e' // + class, NUL, name
 )
 
 const (
@@ -158,7 +159,7 @@ func (r stateReplay) run() error {
 	if err := r.members(); err != nil {
 		return err
 	}
-	for _, prefix := range []byte{prefixTouch, prefixLock, prefixToken} {
+	for _, prefix := range []byte{prefixTouch, prefixLock, prefixToken, prefixEntry} {
 		if err := r.records(prefix); err != nil {
 			return err
 		}

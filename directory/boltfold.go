@@ -95,6 +95,10 @@ func foldDelta(state *bolt.Bucket, d Delta) error {
 		return put(state, stateKey(prefixToken, []byte(d.Subject)), d)
 	case KindDeleteToken:
 		return wrapPut(state.Delete(stateKey(prefixToken, []byte(d.Subject))))
+	case KindPutEntry:
+		return put(state, stateKey(prefixEntry, []byte(d.Subject)), d)
+	case KindDeleteEntry:
+		return wrapPut(state.Delete(stateKey(prefixEntry, []byte(d.Subject))))
 	default:
 		return fmt.Errorf("%w: unknown kind %d", ErrCorrupt, d.Kind)
 	}

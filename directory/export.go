@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,6 +35,8 @@ type exported struct {
 	Message     string            `json:"message,omitempty"`
 	By          string            `json:"by,omitempty"`
 	Hash        string            `json:"hash,omitempty"`
+	Class       string            `json:"class,omitempty"`
+	Value       []byte            `json:"value,omitempty"`
 }
 
 // The kinds of line, in the order in which they are written.
@@ -43,6 +46,7 @@ const (
 	lineMembers = "members"
 	lineLock    = "lock"
 	lineToken   = "token"
+	lineEntry   = "entry"
 )
 
 // ErrNotEmpty means that an import found records.
@@ -91,6 +95,14 @@ func (d *Directory) lines(yield func(exported) bool) {
 		line := exported{
 			Kind: lineToken, ID: t.ID, Connection: t.Connection, Created: t.Created,
 			Expires: t.Expires, Hash: hex.EncodeToString(t.hash[:]),
+		}
+		if !yield(line) {
+			return
+		}
+	}
+	for e := range d.state.entries.table.values() {
+		line := exported{
+			Kind: lineEntry, ID: e.Name, Class: e.Class, Revision: e.Revision, Expires: e.Expires, Value: e.Value,
 		}
 		if !yield(line) {
 			return
@@ -213,7 +225,7 @@ func (b *batch) admit(line exported) error {
 // delta is the log's form of a line.
 func (l exported) delta() (Delta, error) {
 	d := Delta{Connection: l.Connection, Subject: l.ID, Revision: l.Revision, Time: l.Modified}
-	if l.Kind != lineToken && l.Kind != lineLock && len(binaryID(l.ID)) != idSize {
+	if l.Kind != lineToken && l.Kind != lineLock && l.Kind != lineEntry && len(binaryID(l.ID)) != idSize {
 		return d, fmt.Errorf("%w: %s has no valid id", errPlan, l.Kind)
 	}
 	switch l.Kind {
@@ -242,6 +254,12 @@ func (l exported) delta() (Delta, error) {
 			return d, fmt.Errorf("%w: token %s has no valid hash", errPlan, l.ID)
 		}
 		d.Kind, d.Time, d.Payload = KindPutToken, l.Created, encodeToken(&t)
+	case lineEntry:
+		if l.Class == "" || l.ID == "" || strings.ContainsRune(l.Class, 0) {
+			return d, fmt.Errorf("%w: entry without class and name", errPlan)
+		}
+		d.Kind, d.Subject = KindPutEntry, entrySubject(l.Class, l.ID)
+		d.Payload = encodeEntry(&Entry{Expires: l.Expires, Value: l.Value})
 	default:
 		return d, fmt.Errorf("%w: unknown kind %q", errPlan, l.Kind)
 	}

@@ -70,7 +70,7 @@ func (l *loader) take(d Delta) error {
 			l.ordinals[uuid.UUID(id)] = l.place(ID(d.Subject)).ordinal
 		}
 		return nil
-	case KindTouchGroup, KindPutLock, KindDeleteLock, KindPutToken, KindDeleteToken:
+	case KindTouchGroup, KindPutLock, KindDeleteLock, KindPutToken, KindDeleteToken, KindPutEntry, KindDeleteEntry:
 		return l.apply(d)
 	case KindDeleteUser, KindDeleteGroup, KindRemoveMembers:
 		l.link() // what comes before has to be there to be taken away

@@ -21,6 +21,8 @@ const (
 	KindDeleteLock
 	KindPutToken
 	KindDeleteToken
+	KindPutEntry
+	KindDeleteEntry
 )
 
 // Delta is one committed effect. Applying a log's deltas in order to an empty

@@ -35,6 +35,7 @@ func (s *state) publish(b *batch) {
 	}
 	s.publishLocks(b)
 	s.publishTokens(b)
+	s.publishEntries(b)
 	s.version += uint64(len(b.deltas))
 }
 

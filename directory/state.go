@@ -22,6 +22,7 @@ type state struct {
 	connections atomic.Pointer[map[string]*population]
 	locks       atomic.Pointer[map[Subject]*Lock]
 	tokens      atomic.Pointer[map[string]*tokenRecord]
+	entries     *entries
 
 	// For the writer only.
 	version     uint64
@@ -124,6 +125,9 @@ func newState() *state {
 		u := v.user.Load()
 		return u != nil && u.connection == k.connection && slices.Contains(u.emails, k.value)
 	})
+	s.entries = newEntries(func(k entryKey) uint64 {
+		return maphash.String(s.seed, k.name) ^ 31*maphash.String(s.seed, k.class)
+	})
 	s.connections.Store(&map[string]*population{})
 	s.locks.Store(&map[Subject]*Lock{})
 	s.tokens.Store(&map[string]*tokenRecord{})
@@ -132,7 +136,7 @@ func newState() *state {
 
 // setPrivate says whether nobody reads the state yet.
 func (s *state) setPrivate(private bool) {
-	s.byID.private, s.email.private = private, private
+	s.byID.private, s.email.private, s.entries.table.private = private, private, private
 	for _, t := range s.names {
 		t.private = private
 	}

@@ -1,6 +1,9 @@
 package directory
 
-import "sync/atomic"
+import (
+	"iter"
+	"sync/atomic"
+)
 
 // table is an index for one writer and any number of readers, which take no
 // lock. It stores no keys: a hit is confirmed on the value's current record,
@@ -65,6 +68,20 @@ func (t *table[K, V]) all(k K) []*V {
 		}
 	}
 	return values
+}
+
+// values yields every value once, as of the beginning of the walk or later.
+func (t *table[K, V]) values() iter.Seq[*V] {
+	return func(yield func(*V) bool) {
+		current := t.buckets.Load()
+		for i := range current.heads {
+			for n := current.heads[i].Load(); n != nil; n = n.next {
+				if !yield(n.value) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // put adds an entry. Only the writer may call it.
