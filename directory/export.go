@@ -255,15 +255,21 @@ func (l exported) delta() (Delta, error) {
 		}
 		d.Kind, d.Time, d.Payload = KindPutToken, l.Created, encodeToken(&t)
 	case lineEntry:
-		if l.Class == "" || l.ID == "" || strings.ContainsRune(l.Class, 0) {
-			return d, fmt.Errorf("%w: entry without class and name", errPlan)
-		}
-		d.Kind, d.Subject = KindPutEntry, entrySubject(l.Class, l.ID)
-		d.Payload = encodeEntry(&Entry{Expires: l.Expires, Value: l.Value})
+		return l.entryDelta()
 	default:
 		return d, fmt.Errorf("%w: unknown kind %q", errPlan, l.Kind)
 	}
 	return d, nil
+}
+
+func (l exported) entryDelta() (Delta, error) {
+	if l.Class == "" || l.ID == "" || strings.ContainsRune(l.Class, 0) {
+		return Delta{}, fmt.Errorf("%w: entry without class and name", errPlan)
+	}
+	return Delta{
+		Kind: KindPutEntry, Subject: entrySubject(l.Class, l.ID), Revision: l.Revision,
+		Payload: encodeEntry(&Entry{Expires: l.Expires, Value: l.Value}),
+	}, nil
 }
 
 // ParseSubject reads a subject as commands write it: its kind's word and its
