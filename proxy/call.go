@@ -46,7 +46,8 @@ type call struct {
 	source     netip.Addr // not valid if the server gave none
 	activityID string
 	decisionID string
-	crowded    bool // beyond the in-flight cap
+	crowded    bool   // beyond the in-flight cap
+	guide      string // name of a request for people's tools; empty for the data plane
 
 	account   *account
 	request   *cosmos.Request

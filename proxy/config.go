@@ -132,6 +132,10 @@ type Config struct {
 	NewID func() string
 	// Limits bound the gate.
 	Limits Limits
+	// Guide is the JSON document at [GuidePath], for everybody to read. Nil: there is no guide, and no who-am-I.
+	Guide []byte
+	// Survey tells callers what they may do. Required with Guide.
+	Survey Surveyor
 }
 
 // ErrConfig is wrapped by every fault of a [Config].
@@ -147,6 +151,7 @@ func (c *Config) validate() error {
 		require("logger", c.Logger != nil),
 		require("clock", c.Now != nil),
 		require("id source", c.NewID != nil),
+		require("surveyor", c.Survey != nil || c.Guide == nil),
 	}
 	l := c.Limits
 	if l.UpstreamTimeout != 0 && l.UpstreamTimeout < minUpstreamTimeout {

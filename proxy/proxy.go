@@ -105,6 +105,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := p.accept(w, r)
 	defer p.record(c)
 	defer p.finish(c)
+	if c.guide = p.guideName(r); c.guide != "" {
+		p.guide(c)
+		return
+	}
 	if err := p.admit(c); err != nil {
 		p.refuse(c, err)
 		return

@@ -83,6 +83,7 @@ func (c *call) describeCaller(r *audit.Record) {
 func (p *Proxy) describeOperation(c *call, r *audit.Record) {
 	r.Role, r.Identity, r.Policies = c.decision.Role, c.decision.Identity, c.decision.Policies
 	if c.op == nil {
+		r.Operation = c.guide
 		if c.request != nil {
 			r.Database, r.Container = c.request.Target()
 		}
@@ -113,8 +114,11 @@ func (p *Proxy) namesOf(actions cosmos.Actions) []string {
 // count counts a call by operation, decision and class of status.
 func (m *metrics) count(c *call, status int) {
 	operation := "unknown"
-	if c.op != nil {
+	switch {
+	case c.op != nil:
 		operation = c.op.Type.String()
+	case c.guide != "":
+		operation = c.guide
 	}
 	m.requests.WithLabelValues(operation, string(c.verdict), class(status)).Inc()
 }

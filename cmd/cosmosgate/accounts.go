@@ -25,7 +25,12 @@ func (g *gate) newProxy() (*proxy.Proxy, error) {
 	limits := proxy.Limits{
 		MaxInFlight: g.cfg.Limits.MaxInFlight, UpstreamTimeout: g.cfg.Limits.UpstreamTimeout, AccountRefresh: g.cfg.Limits.AccountRefresh,
 	}
+	guide, err := newGuide(&g.cfg)
+	if err != nil {
+		return nil, err
+	}
 	c := proxy.Config{
+		Guide: guide, Survey: newSurveyor(g.policy.engine.Set).survey,
 		Authenticator: g.identity, Authorizer: g.policy.engine,
 		PolicyHash: func() string { return g.policy.engine.Set().Hash() },
 		Reserve: func() (proxy.Reservation, error) {

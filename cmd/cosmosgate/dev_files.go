@@ -51,6 +51,7 @@ scim:      {public_url: "{{.SCIMURL}}/"}
 directory: {path: "{{.State}}/directory.db"}
 policy:    {path: "{{.State}}/policy"}
 audit:     {path: "{{.State}}/audit.jsonl"}
+engineers: {certificate_authority: "{{.CA}}"}
 limits:    {drain: 3s, account_refresh: 5s}
 log:       {level: info, format: text}
 `

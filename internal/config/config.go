@@ -32,6 +32,8 @@ type Config struct {
 	Log Log `yaml:"log"`
 	// Limits bound what one gate takes on.
 	Limits Limits `yaml:"limits"`
+	// Engineers is what the gate tells people's tools about signing in, at /.well-known/cosmosgate of the data listener.
+	Engineers Engineers `yaml:"engineers"`
 }
 
 // Listen holds the three listeners.
@@ -241,6 +243,29 @@ type Limits struct {
 	AccountRefresh time.Duration `yaml:"account_refresh"`
 	// Drain is how long requests in flight may go on after SIGTERM. Default 30s.
 	Drain time.Duration `yaml:"drain"`
+}
+
+// Engineers is published to everybody who can reach the data listener: it holds no secret.
+type Engineers struct {
+	// SignIn lists where people sign in, the usual one first. Default: every issuer with a connection.
+	SignIn []SignIn `yaml:"sign_in"`
+	// CertificateAuthority is a PEM file with the authority of the gate's certificate, if it is a private one. It is published with its
+	// fingerprint, so that cosmosgate login can be told the fingerprint instead of a file.
+	CertificateAuthority string `yaml:"certificate_authority"`
+	// ServicesURL is the base of the SCIM and token services. Default: scim.public_url.
+	ServicesURL string `yaml:"services_url"`
+}
+
+// SignIn is how people sign in at one issuer.
+type SignIn struct {
+	// Issuer is the name of one of the issuers.
+	Issuer string `yaml:"issuer"`
+	// ClientID is the public client that cosmosgate login signs in as. Default: the first of the issuer's front_end_clients.
+	ClientID string `yaml:"client_id"`
+	// Audience is what tokens are asked for. Default: the first of the issuer's audiences.
+	Audience string `yaml:"audience"`
+	// Scopes are asked for. Default: openid, profile, offline_access, and for Entra ID the audience with /.default.
+	Scopes []string `yaml:"scopes"`
 }
 
 // Default returns the configuration that an empty file means. It has no accounts and no issuers, so it does not validate.

@@ -1,0 +1,2 @@
+// Package credential signs engineers and programs in to a cosmosgate.
+package credential
