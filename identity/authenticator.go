@@ -30,6 +30,8 @@ type Config struct {
 	// Applications returns the declared applications. It must return the same slice until the declarations change, and never
 	// write to one it has returned: cached verdicts live as long as the slice does. Nil means none.
 	Applications func() []Application
+	// Revocations are consulted on every call. Nil means that there are none.
+	Revocations *Revocations
 	// CacheSize is the number of verified tokens kept; zero means 10,000.
 	CacheSize int
 	// InsecureLoopbackIssuers accepts issuers on loopback, also over plain HTTP. For development only.
@@ -54,6 +56,7 @@ var (
 type Authenticator struct {
 	directory    Directory
 	applications func() []Application
+	revocations  *Revocations
 	clock        func() time.Time
 	cache        *cache
 	metrics      *metrics
@@ -75,6 +78,7 @@ func New(cfg Config) (*Authenticator, error) {
 	a := &Authenticator{
 		directory:    cfg.Directory,
 		applications: cfg.Applications,
+		revocations:  cfg.Revocations,
 		clock:        cfg.Clock,
 		cache:        remembered,
 		metrics:      newMetrics(),
@@ -239,6 +243,12 @@ func (a *Authenticator) verify(ctx context.Context, raw string, declared []Appli
 
 // admit reads what may have changed since the token was checked: on every call.
 func (a *Authenticator) admit(proven *verdict) (Principal, error) {
+	if a.revocations != nil {
+		if reason, revoked := a.revocations.covers(proven.traces, proven.principal.IssuedAt); revoked {
+			return Principal{}, shutOut(proven.principal, reason)
+		}
+	}
+
 	switch proven.principal.Kind {
 	case KindPerson:
 		return a.admitPerson(proven)

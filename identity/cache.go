@@ -33,6 +33,8 @@ func digestOf(token string) digest {
 type verdict struct {
 	issuer    *issuer
 	principal Principal
+	// traces are what would revoke the token.
+	traces *traces
 	// link finds the person.
 	link directory.LinkKey
 	// declared is the list that an application was matched against.

@@ -88,6 +88,8 @@ func (is *issuer) judge(t *token, now time.Time, declared []Application) (*verdi
 	proven.principal.TokenID = t.claims.text("jti")
 	proven.principal.Session = t.claims.text("sid")
 	proven.principal.ACR = t.claims.text("acr")
+	proven.principal.KeyID = t.kid
+	proven.traces = tracesOf(&proven.principal)
 
 	return proven, nil
 }

@@ -111,8 +111,8 @@ func TestPrincipalTellsAllThatTheTokenProves(t *testing.T) {
 
 		want := identity.Principal{
 			Kind: identity.KindPerson, Issuer: corpURL, Subject: annSubject, Record: ann().ID, User: ann(),
-			Scopes: []string{"openid", "cosmos.read"}, Client: corpClient, TokenID: "token-1", Session: "session-1",
-			Method: identity.MethodOIDC, ACR: "mfa", IssuedAt: issued, Expiry: issued.Add(time.Hour),
+			Scopes: []string{"openid", "cosmos.read"}, Client: corpClient, TokenID: "token-1",
+			KeyID: "k1", Session: "session-1", Method: identity.MethodOIDC, ACR: "mfa", IssuedAt: issued, Expiry: issued.Add(time.Hour),
 		}
 		if diff := cmp.Diff(want, person); diff != "" {
 			t.Errorf("person (-want +got):\n%s", diff)
@@ -126,7 +126,7 @@ func TestPrincipalTellsAllThatTheTokenProves(t *testing.T) {
 		want = identity.Principal{
 			Kind: identity.KindApplication, Issuer: corpURL, Subject: "checkout", Application: "checkout",
 			Attributes: map[string]string{"department": "shop"}, Scopes: []string{"openid", "cosmos.read"}, Client: "checkout",
-			TokenID: "token-1", Method: identity.MethodWorkload, ACR: "mfa", IssuedAt: issued, Expiry: issued.Add(time.Hour),
+			TokenID: "token-1", KeyID: "k1", Method: identity.MethodWorkload, ACR: "mfa", IssuedAt: issued, Expiry: issued.Add(time.Hour),
 		}
 		if diff := cmp.Diff(want, application); diff != "" {
 			t.Errorf("application (-want +got):\n%s", diff)

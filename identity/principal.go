@@ -70,6 +70,8 @@ type Principal struct {
 	Details []CosmosDetail
 	// Client is azp, appid, cid or client_id; TokenID is jti; Session is sid.
 	Client, TokenID, Session string
+	// KeyID is the kid that the token was signed under, or the id of the virtual key.
+	KeyID string
 	// Origin names the token this one was exchanged for.
 	Origin Origin
 	// Method is how the caller authenticated here, ACR the issuer's authentication context class (acr), if it sent one.

@@ -35,6 +35,7 @@ type gate struct {
 	certs     *certs.Store
 	policy    *policyFolder
 	directory *directory.Directory
+	revoked   *identity.Revocations
 	identity  *identity.Authenticator
 	audit     *audit.Log
 	proxy     *proxy.Proxy
@@ -114,9 +115,12 @@ func (g *gate) newAuthenticator() (*identity.Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.revoked, err = identity.NewRevocations(identity.RevocationConfig{Entries: g.directory, Clock: time.Now}); err != nil {
+		return nil, fmt.Errorf("preparing revocations: %w", err)
+	}
 	const patience = 10 * time.Second
 	c := identityConfig(&g.cfg, &http.Client{Transport: bundle.Transport(), Timeout: patience}, g.log)
-	c.Directory, c.Applications = g.directory, g.policy.declaredApplications
+	c.Directory, c.Applications, c.Revocations = g.directory, g.policy.declaredApplications, g.revoked
 	a, err := identity.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("preparing authentication: %w", err)
@@ -235,6 +239,7 @@ func (g *gate) register() error {
 	all = append(all, g.rereads)
 	all = append(all, g.policy.collectors()...)
 	all = append(all, g.certs.Collectors()...)
+	all = append(all, g.revoked.Collectors()...)
 	all = append(all, g.identity.Collectors()...)
 	all = append(all, g.audit.Collectors()...)
 	all = append(all, g.proxy.Collectors()...)
