@@ -27,12 +27,14 @@ func NewEncoder(key []byte) *Encoder { return &Encoder{hashes: newHashes(key)} }
 func (e *Encoder) Append(dst []byte, r *Record) []byte {
 	l := line{buf: append(dst, '{')}
 	l.count("v", SchemaVersion)
+	l.text("event", string(r.Event))
 	l.time("ts", r.Time)
 	l.text("decision_id", r.DecisionID)
 	l.text("activity_id", r.ActivityID)
 	l.who(r)
 	l.what(r)
 	e.keys(&l, r)
+	l.text("target", r.Target)
 	l.decision(r)
 	l.exchange(r)
 	if l.cut {

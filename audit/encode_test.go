@@ -19,7 +19,7 @@ import (
 // full is a record in which every member is set.
 func full() audit.Record {
 	return audit.Record{
-		Time:       time.Date(2026, 11, 24, 13, 10, 37, 123456789, time.FixedZone("CET", 3600)),
+		Event: audit.Admin, Time: time.Date(2026, 11, 24, 13, 10, 37, 123456789, time.FixedZone("CET", 3600)),
 		DecisionID: "d-1", ActivityID: "a-1",
 		Principal: audit.Principal{
 			Kind: "agent", Issuer: "https://idp.example", Subject: "s-1", Record: "r-1", UserName: "ann@example.com", Application: "checkout",
@@ -28,7 +28,7 @@ func full() audit.Record {
 		Credential: audit.Credential{Method: "sts", TokenID: "j-1"},
 		Client:     "cosmosgate-cli", Source: "192.0.2.7", UserAgent: "azsdk-go-azcosmos/1.5.0",
 		Method: "GET", Operation: "ReadItem", Actions: []string{"items/read"},
-		Account: "dev", Database: "shop", Container: "orders", PartitionKeys: [][]string{{`"emea"`, `12`}}, Item: "order-1",
+		Account: "dev", Database: "shop", Container: "orders", PartitionKeys: [][]string{{`"emea"`, `12`}}, Item: "order-1", Target: "user 0199",
 		Decision: audit.Allow, Reason: "granted", Detail: "by group", Role: "orders-reader", Identity: "mi-reader",
 		PolicyHash: "p-1", Policies: []string{"orders.yaml:3"},
 		Status: 200, Substatus: 1002, UpstreamStatus: 200, RequestCharge: 2.83, BytesIn: 10, BytesOut: 900, Outcome: audit.Complete,
@@ -42,14 +42,14 @@ func TestRecordsHaveTheDocumentedForm(t *testing.T) {
 		record audit.Record
 		want   string
 	}{
-		"every member": {full(), `{"v":1,"ts":"2026-11-24T12:10:37.123456Z","decision_id":"d-1","activity_id":"a-1",` +
+		"every member": {full(), `{"v":1,"event":"admin","ts":"2026-11-24T12:10:37.123456Z","decision_id":"d-1","activity_id":"a-1",` +
 			`"principal":{"kind":"agent","issuer":"https://idp.example","subject":"s-1","record":"r-1",` +
 			`"user_name":"ann@example.com","application":"checkout"},` +
 			`"actors":[{"issuer":"https://sts.example","subject":"s-2","name":"helper"}],` +
 			`"credential":{"method":"sts","token_id":"j-1"},"client":"cosmosgate-cli","source":"192.0.2.7",` +
 			`"user_agent":"azsdk-go-azcosmos/1.5.0","method":"GET","operation":"ReadItem","actions":["items/read"],` +
 			`"account":"dev","database":"shop","container":"orders",` +
-			`"partition_keys":["sha256:ff8a49088f74004d749b1db542b89af7"],"item":"sha256:0bafe22156d2698c143b86040446d366",` +
+			`"partition_keys":["sha256:ff8a49088f74004d749b1db542b89af7"],"item":"sha256:0bafe22156d2698c143b86040446d366","target":"user 0199",` +
 			`"decision":"allow","reason":"granted","detail":"by group","role":"orders-reader","identity":"mi-reader",` +
 			`"policy_hash":"p-1","policies":["orders.yaml:3"],"status":200,"substatus":1002,"upstream_status":200,` +
 			`"request_charge":2.83,"bytes_in":10,"bytes_out":900,"outcome":"complete",` +

@@ -44,10 +44,17 @@ const (
 	Abandoned Outcome = "abandoned"
 )
 
+// Event says what a record is about, where that is no request on the data plane.
+type Event string
+
+// Admin is an act of administration through the control socket: the principal is an operator, the operation names the act.
+const Admin Event = "admin"
+
 // Record is what is written down about one request. The names and meanings of the JSON members are a contract (docs/audit.md).
 // Empty strings, empty lists and zero numbers are left out, except for the members that the document calls "always there".
 // Text longer than 1 KiB and lists longer than 32 entries are cut, and "truncated" says so.
 type Record struct {
+	Event      Event     // what kind of act this is; empty for a request on the data plane
 	Time       time.Time // when the request arrived; written in UTC with microseconds
 	DecisionID string    // unique to this record
 	ActivityID string    // x-ms-activity-id, shared with the caller's and the service's diagnostics
@@ -67,6 +74,7 @@ type Record struct {
 	Container     string
 	PartitionKeys [][]string // canonical JSON text of each component of each key; written only as a hash
 	Item          string     // id of the item; written only as a hash
+	Target        string     // what an administrative act was done on
 
 	Decision   Decision
 	Reason     string // machine-readable reason, one of a fixed set per package that refuses

@@ -44,7 +44,8 @@ type gate struct {
 	metrics   *prometheus.Registry
 	rereads   *prometheus.CounterVec // of the configuration file, while the gate runs
 
-	data, push, admin *server.Server
+	data, push, admin, control *server.Server
+	socket                     net.Listener // of control
 }
 
 // opener opens a listener's address.
@@ -87,7 +88,7 @@ func newGate(cfg config.Config, log *slog.Logger, level *slog.LevelVar, open ope
 	if g.proxy, err = g.newProxy(); err != nil {
 		return nil, err
 	}
-	if err := g.newServers(); err != nil {
+	if err := errors.Join(g.newServers(), g.newControl()); err != nil {
 		return nil, err
 	}
 	return g, g.register()
@@ -246,7 +247,7 @@ func (g *gate) register() error {
 	if g.scim != nil {
 		all = append(all, g.scim.Collectors()...)
 	}
-	for _, s := range []*server.Server{g.data, g.push, g.admin} {
+	for _, s := range []*server.Server{g.data, g.push, g.admin, g.control} {
 		all = append(all, s.Collectors()...)
 	}
 	for _, c := range all {
@@ -259,6 +260,9 @@ func (g *gate) register() error {
 
 // close gives back what newGate opened, if Run never ran.
 func (g *gate) close() {
+	if g.socket != nil {
+		_ = g.socket.Close() // nobody was answered
+	}
 	if g.audit != nil {
 		_ = g.audit.Close() // nothing was recorded
 	}
@@ -276,7 +280,7 @@ func (g *gate) Run(ctx context.Context) error {
 
 	audit, stopAudit := start(detached, stop, g.audit.Run)
 	background, stopBackground := start(detached, stop,
-		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.admin.Run)
+		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.admin.Run, g.control.Run)
 	listeners, stopListeners := start(detached, stop, g.data.Run, g.push.Run)
 	g.health.Started()
 	g.log.Info("gate started", "data", g.data.Addr().String(), "scim", g.push.Addr().String(), "admin", g.admin.Addr().String())

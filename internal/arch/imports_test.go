@@ -58,6 +58,7 @@ func rules() map[string]rule {
 
 		"internal/arch":              {},
 		"internal/config":            {others: []string{yaml}},
+		"internal/control":           {},
 		"internal/server":            {others: []string{prometheus}},
 		"internal/devidp":            {others: []string{jose, uuid}},
 		"internal/emulator":          {ours: []string{"cosmos/sql", "internal/emulator/document", "internal/emulator/query"}, others: []string{jose, uuid}},

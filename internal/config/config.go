@@ -36,12 +36,14 @@ type Config struct {
 	Engineers Engineers `yaml:"engineers"`
 }
 
-// Listen holds the three listeners.
+// Listen holds the three listeners and the control socket.
 type Listen struct {
 	// Data is the Cosmos data plane that SDKs are pointed at.
 	Data Listener `yaml:"data"`
 	// SCIM is what identity providers push to.
 	SCIM Listener `yaml:"scim"`
+	// Control is how commands on this machine, such as cosmosgate lock, reach the running gate.
+	Control Control `yaml:"control"`
 	// Admin serves health checks, metrics and the log level. Keep it on loopback or a private network: it asks for no credential.
 	Admin Listener `yaml:"admin"`
 }
@@ -54,6 +56,13 @@ type Listener struct {
 	TLS TLS `yaml:"tls"`
 	// MaxConnections is how many connections may be open at once; further ones are closed at once. Default 10000.
 	MaxConnections int `yaml:"max_connections"`
+}
+
+// Control is the Unix socket of administration. Only the gate's own user and root can open it, and every act is recorded.
+type Control struct {
+	// Socket is its path, at most 107 bytes (103 outside Linux), in a folder that others cannot write. Default: directory.path with .sock in place of
+	// its extension.
+	Socket string `yaml:"socket"`
 }
 
 // TLS is a certificate chain and its key, as PEM files. Both are read again when they change.

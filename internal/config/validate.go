@@ -43,6 +43,7 @@ func (c *Config) problems() problems {
 	c.Listen.Data.check(&ps, "listen.data", true)
 	c.Listen.SCIM.check(&ps, "listen.scim", true)
 	c.Listen.Admin.check(&ps, "listen.admin", false)
+	c.checkControl(&ps)
 	c.checkAccounts(&ps)
 	c.checkIssuers(&ps)
 	c.checkConnections(&ps)
@@ -85,6 +86,14 @@ func (l *Listener) check(ps *problems, path string, needTLS bool) {
 	}
 	if l.MaxConnections < 1 {
 		ps.add(path+".max_connections", "is %d: use at least 1", l.MaxConnections)
+	}
+}
+
+// checkControl measures the socket's path: what a system takes is short, and its own message for it says nothing.
+func (c *Config) checkControl(ps *problems) {
+	const shortest = 103 // bytes; macOS. Linux takes four more, and says so itself
+	if n := len(c.ControlSocket()); n > shortest+4 {
+		ps.add("listen.control.socket", "would be %d bytes long (%s): name a path of at most %d", n, c.ControlSocket(), shortest)
 	}
 }
 
