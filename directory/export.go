@@ -275,7 +275,7 @@ func (l exported) entryDelta() (Delta, error) {
 // ParseSubject reads a subject as commands write it: its kind's word and its
 // name.
 func ParseSubject(kind, name string) (Subject, error) {
-	for k := SubjectUser; k <= SubjectAgent; k++ {
+	for k := SubjectUser; k <= SubjectKey; k++ {
 		if k.String() == kind && name != "" {
 			return Subject{Kind: k, Name: name}, nil
 		}

@@ -11,7 +11,7 @@ import (
 // PutLock suspends a subject at once; an earlier lock of the same subject is
 // replaced. Expires zero means until it is lifted.
 func (d *Directory) PutLock(ctx context.Context, lock Lock) error {
-	if lock.Subject.Kind < SubjectUser || lock.Subject.Kind > SubjectAgent || lock.Subject.Name == "" {
+	if lock.Subject.Kind < SubjectUser || lock.Subject.Kind > SubjectKey || lock.Subject.Name == "" {
 		return fmt.Errorf("locking: %w", ErrNotFound)
 	}
 	return d.submit(ctx, func(b *batch) error {

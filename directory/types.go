@@ -51,6 +51,7 @@ const (
 	SubjectUser SubjectKind = iota + 1
 	SubjectApplication
 	SubjectAgent
+	SubjectKey
 )
 
 // String returns the kind's word in commands and records.
@@ -62,13 +63,15 @@ func (k SubjectKind) String() string {
 		return "application"
 	case SubjectAgent:
 		return "agent"
+	case SubjectKey:
+		return "key"
 	default:
 		return "unknown"
 	}
 }
 
 // Subject names what is locked: a user by its [ID], an application or an agent
-// by its declared name.
+// by its declared name, a virtual key by its public id.
 type Subject struct {
 	Kind SubjectKind
 	Name string

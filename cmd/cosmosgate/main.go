@@ -91,6 +91,7 @@ Start with "cosmosgate dev": a complete gate on this machine, with people, data 
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(), newCheck(), newPolicy(), newDev(), newDemo(), newHealthcheck(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newPolicy(), newDev(), newDemo(), newHealthcheck(), newVersion(),
+		newLock(), newUnlock(), newLocks())
 	return root
 }

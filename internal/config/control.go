@@ -10,7 +10,9 @@ import (
 )
 
 // ControlSocket is the path of the socket of administration.
-func (c *Config) ControlSocket() string { return controlSocket(c.Listen.Control.Socket, c.Directory.Path) }
+func (c *Config) ControlSocket() string {
+	return controlSocket(c.Listen.Control.Socket, c.Directory.Path)
+}
 
 func controlSocket(socket, directory string) string {
 	if socket != "" || directory == "" {

@@ -35,6 +35,9 @@ func Do[Out any](ctx context.Context, c *Client, name string, in any) (Out, erro
 	if err != nil {
 		return out, fmt.Errorf("encoding the request: %w", err)
 	}
+	if len(text) > maxBody {
+		return out, Invalid("the request is larger than 1 MiB", "")
+	}
 	resp, err := c.post(ctx, name, bytes.NewReader(text))
 	if err != nil {
 		return out, err
