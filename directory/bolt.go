@@ -8,20 +8,37 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	bolt "go.etcd.io/bbolt"
 )
 
-// boltLog is the embedded [Log]: one file. Append writes only to a journal of
-// ascending keys, which is what a B+ tree does fastest; fold moves the journal
+// BoltLog is the embedded [Log]: one file. Append writes only to a journal of
+// ascending keys, which is what a B+ tree does fastest; Fold moves the journal
 // into state, one key per record or membership, when the writer has nothing
 // better to do. The directory is state plus journal.
-type boltLog struct {
+type BoltLog struct {
+	path string
+	// lock is held from open to close, also while db is opened again.
+	lock *bolt.DB
+	// pending is the number of journal entries not folded yet, pendingBytes
+	// their size.
+	pending, pendingBytes int
+
+	mu sync.RWMutex
 	db *bolt.DB
-	// pending is the number of journal entries not folded yet.
-	pending int
+	// journaled says where the newest delta about a record is, if that is the
+	// journal.
+	journaled map[string]journaled
+}
+
+// journaled is the place of a delta about a user or group in the journal.
+type journaled struct {
+	version uint64
+	deleted bool
 }
 
 // Bucket names and the key of the last folded version.
@@ -53,18 +70,22 @@ const (
 	journalFill = 0.95
 )
 
-// openBolt opens or makes the file. A file that another process has open is
-// refused after two seconds.
-func openBolt(path string) (*boltLog, error) {
+// OpenBolt opens or makes the file, and one beside it that keeps other
+// processes off. A file that another process has open is refused after two
+// seconds.
+func OpenBolt(path string) (*BoltLog, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory's folder: %w", err)
 	}
-	db, err := bolt.Open(path, fileMode, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
+	lock, err := bolt.Open(path+".lock", fileMode, &bolt.Options{Timeout: lockTimeout})
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
-	l := &boltLog{db: db}
-	err = db.Update(func(tx *bolt.Tx) error {
+	l := &BoltLog{path: path, lock: lock, journaled: map[string]journaled{}}
+	if err := l.open(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	err = l.db.Update(func(tx *bolt.Tx) error {
 		for _, name := range []string{bucketJournal, bucketState, bucketMeta} {
 			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return fmt.Errorf("making bucket %s: %w", name, err)
@@ -73,19 +94,33 @@ func openBolt(path string) (*boltLog, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), l.Close())
 	}
 	return l, nil
 }
 
+// open maps the file. The list of free pages is kept in the file, or opening
+// would have to touch every page, and as a map, since a list is searched.
+func (l *BoltLog) open() error {
+	db, err := bolt.Open(l.path, fileMode, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", l.path, err)
+	}
+	l.db = db
+	return nil
+}
+
 // Append implements [Log]: one transaction, synced before it returns.
-func (l *boltLog) Append(_ context.Context, batch []Delta) error {
+func (l *BoltLog) Append(_ context.Context, batch []Delta) error {
+	size := 0
 	err := l.db.Update(func(tx *bolt.Tx) error {
 		journal := tx.Bucket([]byte(bucketJournal))
 		journal.FillPercent = journalFill
 		for _, d := range batch {
 			key := versionKey(d.Version)
-			if err := journal.Put(key, d.encode(key)); err != nil {
+			value := d.encode(key)
+			size += len(value)
+			if err := journal.Put(key, value); err != nil {
 				return fmt.Errorf("writing delta %d: %w", d.Version, err)
 			}
 		}
@@ -95,14 +130,81 @@ func (l *boltLog) Append(_ context.Context, batch []Delta) error {
 		return fmt.Errorf("appending to the journal: %w", err)
 	}
 	l.pending += len(batch)
+	l.pendingBytes += size
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range batch {
+		l.note(d)
+	}
 	return nil
 }
 
+// note remembers where a delta about a record is. Callers hold mu.
+func (l *BoltLog) note(d Delta) {
+	if d.aboutRecord() {
+		deleted := d.Kind == KindDeleteUser || d.Kind == KindDeleteGroup
+		l.journaled[recordKey(d.Kind, d.Subject)] = journaled{version: d.Version, deleted: deleted}
+	}
+}
+
+// aboutRecord reports whether the delta puts or deletes a user or group.
+func (d Delta) aboutRecord() bool {
+	switch d.Kind {
+	case KindPutUser, KindDeleteUser, KindPutGroup, KindDeleteGroup:
+		return true
+	default:
+		return false
+	}
+}
+
+// recordKey returns the state key of a user or group.
+func recordKey(kind Kind, subject string) string {
+	prefix := byte(prefixUser)
+	if kind == KindPutGroup || kind == KindDeleteGroup {
+		prefix = prefixGroup
+	}
+	return string(stateKey(prefix, binaryID(subject)))
+}
+
+// Record implements [Log].
+func (l *BoltLog) Record(kind Kind, subject string) (Delta, error) {
+	key := recordKey(kind, subject)
+	l.mu.RLock()
+	db, place := l.db, l.journaled[key]
+	l.mu.RUnlock()
+	if place.deleted {
+		return Delta{}, fmt.Errorf("record %s: %w", subject, ErrNotFound)
+	}
+	var d Delta
+	err := db.View(func(tx *bolt.Tx) error {
+		stored := []byte(key)
+		var value []byte
+		if place.version != 0 {
+			stored = versionKey(place.version)
+			value = tx.Bucket([]byte(bucketJournal)).Get(stored)
+		}
+		if value == nil { // never in the journal, or folded meanwhile
+			stored = []byte(key)
+			value = tx.Bucket([]byte(bucketState)).Get(stored)
+		}
+		if value == nil {
+			return fmt.Errorf("record %s: %w", subject, ErrNotFound)
+		}
+		var err error
+		d, err = decodeDelta(stored, slices.Clone(value))
+		return err
+	})
+	if err != nil {
+		return Delta{}, fmt.Errorf("reading the log: %w", err)
+	}
+	d.Version = place.version
+	return d, nil
+}
+
 // Tail implements [Log].
-func (l *boltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (uint64, error) {
-	last := uint64(0)
+func (l *BoltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (uint64, error) {
+	last, folded := uint64(0), uint64(0)
 	err := l.db.View(func(tx *bolt.Tx) error {
-		folded := uint64(0)
 		if v := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyFolded)); len(v) == 8 {
 			folded = binary.BigEndian.Uint64(v)
 		}
@@ -112,16 +214,22 @@ func (l *boltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (
 				return err
 			}
 		}
-		l.pending, last = 0, folded
+		l.pending, l.pendingBytes, last = 0, 0, folded
 		journal := tx.Bucket([]byte(bucketJournal)).Cursor()
+		if k, _ := journal.Last(); k != nil {
+			last = binary.BigEndian.Uint64(k)
+		}
 		for k, v := journal.Seek(versionKey(max(from, folded+1))); k != nil; k, v = journal.Next() {
 			d, err := decodeDelta(k, v)
 			if err != nil {
 				return err
 			}
 			d.Version = binary.BigEndian.Uint64(k)
-			last = d.Version
 			l.pending++
+			l.pendingBytes += len(v)
+			l.mu.Lock()
+			l.note(d)
+			l.mu.Unlock()
 			if err := each(d); err != nil {
 				return err
 			}
@@ -131,12 +239,26 @@ func (l *boltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (
 	if err != nil {
 		return 0, fmt.Errorf("reading the log: %w", err)
 	}
+	if from <= folded {
+		return last, l.reopen()
+	}
 	return last, nil
 }
 
-// Close implements [Log].
-func (l *boltLog) Close() error {
+// reopen closes the file and opens it again: a full scan leaves all of it
+// mapped and resident, and of that a directory that runs needs next to nothing.
+func (l *BoltLog) reopen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err := l.db.Close(); err != nil {
+		return fmt.Errorf("closing the log after reading it: %w", err)
+	}
+	return l.open()
+}
+
+// Close implements [Log].
+func (l *BoltLog) Close() error {
+	if err := errors.Join(l.db.Close(), l.lock.Close()); err != nil {
 		return fmt.Errorf("closing the log: %w", err)
 	}
 	return nil

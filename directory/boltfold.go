@@ -9,20 +9,15 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// folder is a log that wants idle time to tidy up.
-type folder interface {
-	// fold moves deltas worth about limit keys; it reports how many are left.
-	fold(limit int) (left int, err error)
-	// backlog is the number of deltas that wait to be folded.
-	backlog() int
-}
+// Backlog implements [Folder].
+func (l *BoltLog) Backlog() int { return max(l.pending, l.pendingBytes>>10) }
 
-func (l *boltLog) backlog() int { return l.pending }
-
-// fold moves the oldest journal entries, worth about limit keys, into state in
-// one transaction: a crash leaves either all of them or none moved.
-func (l *boltLog) fold(limit int) (int, error) {
-	moved := 0
+// Fold implements [Folder]: it moves the oldest journal entries, worth about
+// limit keys, into state in one transaction. A crash leaves either all of them
+// or none moved.
+func (l *BoltLog) Fold(limit int) (int, error) {
+	moved, bytesMoved := 0, 0
+	var folded []foldedRecord
 	err := l.db.Update(func(tx *bolt.Tx) error {
 		journal, state := tx.Bucket([]byte(bucketJournal)), tx.Bucket([]byte(bucketState))
 		var last []byte
@@ -36,6 +31,10 @@ func (l *boltLog) fold(limit int) (int, error) {
 			}
 			d.Payload = slices.Clone(d.Payload) // the journal's pages are about to change
 			keys += d.keys()
+			bytesMoved += len(v)
+			if d.aboutRecord() {
+				folded = append(folded, foldedRecord{recordKey(d.Kind, d.Subject), binary.BigEndian.Uint64(k)})
+			}
 			if err := foldDelta(state, d); err != nil {
 				return fmt.Errorf("folding delta %x: %w", k, err)
 			}
@@ -60,7 +59,21 @@ func (l *boltLog) fold(limit int) (int, error) {
 		return l.pending, fmt.Errorf("folding the journal: %w", err)
 	}
 	l.pending -= moved
+	l.pendingBytes -= bytesMoved
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range folded {
+		if l.journaled[f.key].version <= f.version {
+			delete(l.journaled, f.key)
+		}
+	}
 	return l.pending, nil
+}
+
+// foldedRecord is a delta about a record that has left the journal.
+type foldedRecord struct {
+	key     string
+	version uint64
 }
 
 // keys is the number of state keys that a delta touches.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/directory/logtest"
 )
 
 // crashPath tells a child process which file to write to.
@@ -91,53 +92,6 @@ func writeForEver(t *testing.T, path string) {
 	wait.Wait()
 }
 
-// brittleLog fails as a disk does: before, during or after writing.
-type brittleLog struct {
-	mu     sync.Mutex
-	kept   []directory.Delta
-	broken string
-}
-
-var errDisk = errors.New("disk on fire")
-
-func (l *brittleLog) Append(_ context.Context, batch []directory.Delta) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch l.broken {
-	case "":
-		l.kept = append(l.kept, batch...)
-		return nil
-	case "during":
-		l.kept = append(l.kept, batch[:len(batch)/2]...)
-	case "after":
-		l.kept = append(l.kept, batch...)
-	}
-	return errDisk
-}
-
-func (l *brittleLog) Tail(_ context.Context, from uint64, each func(directory.Delta) error) (uint64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	last := uint64(0)
-	for _, d := range l.kept {
-		if d.Version >= from {
-			if err := each(d); err != nil {
-				return 0, err
-			}
-		}
-		last = max(last, d.Version)
-	}
-	return last, nil
-}
-
-func (l *brittleLog) Close() error { return nil }
-
-func (l *brittleLog) set(broken string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.broken = broken
-}
-
 func withLog(tb testing.TB, log directory.Log) *house {
 	tb.Helper()
 	c := config("")
@@ -151,21 +105,23 @@ func withLog(tb testing.TB, log directory.Log) *house {
 
 func TestAFailedWriteStopsAllWritesForGoodAndShowsNothing(t *testing.T) {
 	t.Parallel()
-	for _, moment := range []string{"before", "during", "after"} {
-		t.Run(moment, func(t *testing.T) {
+	for name, moment := range map[string]logtest.Moment{
+		"before": logtest.Before, "during": logtest.During, "after": logtest.After,
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			log := &brittleLog{}
+			log := &logtest.Faulty{Log: &logtest.Memory{}}
 			h := withLog(t, log)
 			ann := h.user(t, "ann")
-			log.set(moment)
+			log.Fail(moment)
 			change := edit(ann, func(u *directory.User) { u.Active = false })
-			if _, err := h.Apply(t.Context(), corp, change); !errors.Is(err, directory.ErrStopped) || !errors.Is(err, errDisk) {
+			if _, err := h.Apply(t.Context(), corp, change); !errors.Is(err, directory.ErrStopped) || !errors.Is(err, logtest.ErrDisk) {
 				t.Errorf("the failed write returned %v", err)
 			}
 			if err := h.Healthy(); !errors.Is(err, directory.ErrStopped) {
 				t.Errorf("health is %v", err)
 			}
-			log.set("")
+			log.Fail(logtest.Never)
 			if _, err := h.Apply(t.Context(), corp, change); !errors.Is(err, directory.ErrStopped) {
 				t.Errorf("a later write returned %v", err)
 			}
@@ -183,14 +139,20 @@ func TestAFailedWriteStopsAllWritesForGoodAndShowsNothing(t *testing.T) {
 
 func TestApplyingALogTwiceChangesNothing(t *testing.T) {
 	t.Parallel()
-	log := &brittleLog{}
+	log := &logtest.Memory{}
 	h := withLog(t, log)
 	ann, bob := h.user(t, "ann"), h.user(t, "bob")
 	inner := h.group(t, "inner", ann, bob)
 	h.group(t, "outer", inner)
 	h.do(t, directory.RemoveMembers{Group: inner, Members: []directory.ID{bob}})
 	want, _ := h.Group(corp, inner)
-	log.kept = append(slices.Clone(log.kept), log.kept...)
+	var all []directory.Delta
+	if _, err := log.Tail(t.Context(), 0, func(d directory.Delta) error { all = append(all, d); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Append(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
 	again := withLog(t, log)
 	got, _ := again.Group(corp, inner)
 	if got.Revision != want.Revision {

@@ -53,7 +53,7 @@ func Open(config Config) (*Directory, error) {
 		if config.Path == "" {
 			return nil, fmt.Errorf("opening the directory: %w: Path or Log is required", errPlan)
 		}
-		embedded, err := openBolt(config.Path)
+		embedded, err := OpenBolt(config.Path)
 		if err != nil {
 			return nil, err
 		}

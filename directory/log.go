@@ -41,7 +41,9 @@ type Delta struct {
 	Payload  []byte
 }
 
-// Log keeps deltas. An implementation is used by one goroutine at a time.
+// Log keeps deltas. Append and Tail are called by one goroutine at a time, and
+// so is Fold of a log that is a [Folder]; Record by any number beside them.
+// What an implementation must keep is tested by package logtest.
 type Log interface {
 	// Append returns nil once the batch is durable, whole and in order. After
 	// an error nobody may assume which part of it is.
@@ -49,8 +51,25 @@ type Log interface {
 	// Tail calls each for the state before version from, then for every delta
 	// from there on, in order, and returns the last version, zero for an empty
 	// log. State comes as deltas too; what it no longer holds has no delta. A
-	// delta's payload is valid until each returns.
+	// delta's payload is valid until each returns. The first call is with from
+	// zero and precedes everything else.
 	Tail(ctx context.Context, from uint64, each func(Delta) error) (last uint64, err error)
+	// Record returns the newest delta of a kind, [KindPutUser] or [KindPutGroup],
+	// about a subject that Append or Tail has finished with, or [ErrNotFound] if
+	// the subject was deleted since or never was. Its version may be zero. The
+	// directory keeps no documents in memory and reads them here, so it should
+	// answer without a network. The payload is the caller's.
+	Record(kind Kind, subject string) (Delta, error)
 	// Close releases what the log holds.
 	Close() error
+}
+
+// Folder is a [Log] that wants the writer's idle time to tidy up.
+type Folder interface {
+	// Fold moves deltas worth about limit keys; it reports how many are left.
+	// After an error the directory stops, as after one of Append.
+	Fold(limit int) (left int, err error)
+	// Backlog measures what waits to be folded, in deltas or KiB, whichever is
+	// more.
+	Backlog() int
 }

@@ -23,7 +23,7 @@ const sector = 512
 func TestEveryPowerLossImageHoldsWhatWasAcknowledged(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log.db")
-	l, err := openBolt(path)
+	l, err := OpenBolt(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestEveryPowerLossImageHoldsWhatWasAcknowledged(t *testing.T) {
 		before := readFile(t, path)
 		next := maps.Clone(acknowledged)
 		if step%4 == 3 {
-			if _, err := l.fold(3); err != nil {
+			if _, err := l.Fold(3); err != nil {
 				t.Fatal(err)
 			}
 		} else {
@@ -94,7 +94,7 @@ func bootImage(t *testing.T, image []byte) map[string]uint64 {
 	if err := os.WriteFile(path, image, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openBolt(path)
+	l, err := OpenBolt(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,7 +152,7 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 	for _, c := range calls {
 		close(c.done)
 	}
-	if f, ok := d.log.(folder); ok && f.backlog() > maxBacklog {
+	if f, ok := d.log.(Folder); ok && f.Backlog() > maxBacklog {
 		limit := foldChunk // more than came in, so that the backlog shrinks
 		for _, delta := range b.deltas {
 			limit += delta.keys()
@@ -176,11 +176,11 @@ func (d *Directory) next(taken int) *call {
 
 // fold tidies the log by some keys and reports whether there is more to do.
 func (d *Directory) fold(limit int) bool {
-	f, ok := d.log.(folder)
-	if !ok || d.Healthy() != nil || f.backlog() == 0 {
+	f, ok := d.log.(Folder)
+	if !ok || d.Healthy() != nil || f.Backlog() == 0 {
 		return false
 	}
-	left, err := f.fold(limit)
+	left, err := f.Fold(limit)
 	if err != nil {
 		d.stop(err)
 		return false
