@@ -203,18 +203,43 @@ func (l *BoltLog) Record(kind Kind, subject string) (Delta, error) {
 
 // Tail implements [Log].
 func (l *BoltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (uint64, error) {
-	last, folded := uint64(0), uint64(0)
-	err := l.db.View(func(tx *bolt.Tx) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending, l.pendingBytes = 0, 0
+	folded, last, err := l.replay(from, func(d Delta, journalBytes int) error {
+		if journalBytes > 0 {
+			l.pending++
+			l.pendingBytes += journalBytes
+			l.note(d)
+		}
+		return each(d)
+	})
+	if err != nil {
+		return 0, err
+	}
+	if from <= folded {
+		return last, l.reopen()
+	}
+	return last, nil
+}
+
+// replay calls each for the state before a version and for every delta from
+// there on, with the delta's size in the journal, zero for state. It returns
+// the version of the state and the last one. It sees the log as it is when it
+// begins, and may run beside Append and Fold.
+func (l *BoltLog) replay(from uint64, each func(Delta, int) error) (folded, last uint64, err error) {
+	err = l.db.View(func(tx *bolt.Tx) error {
 		if v := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyFolded)); len(v) == 8 {
 			folded = binary.BigEndian.Uint64(v)
 		}
 		if from <= folded {
-			replay := stateReplay{state: tx.Bucket([]byte(bucketState)), version: folded, each: each}
+			state := func(d Delta) error { return each(d, 0) }
+			replay := stateReplay{state: tx.Bucket([]byte(bucketState)), version: folded, each: state}
 			if err := replay.run(); err != nil {
 				return err
 			}
 		}
-		l.pending, l.pendingBytes, last = 0, 0, folded
+		last = folded
 		journal := tx.Bucket([]byte(bucketJournal)).Cursor()
 		if k, _ := journal.Last(); k != nil {
 			last = binary.BigEndian.Uint64(k)
@@ -225,31 +250,21 @@ func (l *BoltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (
 				return err
 			}
 			d.Version = binary.BigEndian.Uint64(k)
-			l.pending++
-			l.pendingBytes += len(v)
-			l.mu.Lock()
-			l.note(d)
-			l.mu.Unlock()
-			if err := each(d); err != nil {
+			if err := each(d, len(v)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("reading the log: %w", err)
+		return 0, 0, fmt.Errorf("reading the log: %w", err)
 	}
-	if from <= folded {
-		return last, l.reopen()
-	}
-	return last, nil
+	return folded, last, nil
 }
 
 // reopen closes the file and opens it again: a full scan leaves all of it
 // mapped and resident, and of that a directory that runs needs next to nothing.
 func (l *BoltLog) reopen() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if err := l.db.Close(); err != nil {
 		return fmt.Errorf("closing the log after reading it: %w", err)
 	}

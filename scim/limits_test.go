@@ -3,7 +3,6 @@ package scim_test
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,13 +10,13 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/directory/logtest"
 	"github.com/cosmosgate/cosmosgate/scim"
 )
 
@@ -95,31 +94,9 @@ func TestAFilterThatNoIndexServesIsBounded(t *testing.T) {
 	g.want(t, http.StatusOK, http.MethodGet, "/Users?count=250", "")
 }
 
-// memoryLog keeps deltas until it is told to fail.
-type memoryLog struct {
-	broken atomic.Bool
-	kept   []directory.Delta
-}
-
-var errDisk = errors.New("disk on fire")
-
-func (l *memoryLog) Append(_ context.Context, batch []directory.Delta) error {
-	if l.broken.Load() {
-		return errDisk
-	}
-	l.kept = append(l.kept, batch...)
-	return nil
-}
-
-func (l *memoryLog) Tail(context.Context, uint64, func(directory.Delta) error) (uint64, error) {
-	return 0, nil
-}
-
-func (l *memoryLog) Close() error { return nil }
-
 func TestAStoppedDirectoryAnswersWrites503AndStillReads(t *testing.T) {
 	t.Parallel()
-	log := &memoryLog{}
+	log := &logtest.Faulty{Log: &logtest.Memory{}}
 	d, err := directory.Open(directory.Config{
 		Log: log, Clock: time.Now, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -131,13 +108,13 @@ func TestAStoppedDirectoryAnswersWrites503AndStillReads(t *testing.T) {
 	go func() { _ = d.Run(ctx) }()
 	g := newGate(t, func(c *scim.Config) { c.Directory = d })
 	id := g.user(t, "ann")
-	log.broken.Store(true)
+	log.Fail(logtest.Before)
 	deactivate := patchBody(`{"op":"replace","path":"active","value":false}`)
 	refused := g.want(t, http.StatusServiceUnavailable, http.MethodPatch, "/Users/"+id, deactivate)
 	if detail, _ := refused["detail"].(string); strings.Contains(detail, "fire") {
 		t.Errorf("the body tells the caller our troubles: %s", detail)
 	}
-	log.broken.Store(false)
+	log.Fail(logtest.Never)
 	g.want(t, http.StatusServiceUnavailable, http.MethodPatch, "/Users/"+id, deactivate)
 	if user := g.want(t, http.StatusOK, http.MethodGet, "/Users/"+id, ""); user["active"] != true {
 		t.Error("a write that isn't durable is visible")
