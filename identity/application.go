@@ -83,9 +83,9 @@ func matchApplication(declared []Application, issuer string, c claims) (*Applica
 	return match, nil
 }
 
-// identify says who a proven token stands for. Clients are declared as carrying people or as applications; other clients are
-// refused.
-func (is *issuer) identify(c claims, declared []Application) (*verdict, error) {
+// identify says who a proven token stands for. Clients are declared as carrying people, as applications or as agents; other clients
+// are refused.
+func (is *issuer) identify(c claims, known declarations) (*verdict, error) {
 	client, err := c.client()
 	if err != nil {
 		return nil, refuseBecause(SubstatusScope, "client", err)
@@ -93,13 +93,27 @@ func (is *issuer) identify(c claims, declared []Application) (*verdict, error) {
 
 	personless := is.isPersonless(c, client)
 
+	agent, err := known.matchAgent(is.Name, c, personless)
+	if err != nil {
+		return nil, err
+	}
+
+	// Agents come first: a person's token in an agent's hands is a delegation, whatever else its client is declared to be.
+	if agent != nil {
+		return is.identifyAgent(c, agent, personless, client, known)
+	}
+
+	if c.has("xms_par_app_azp") {
+		return nil, refuseForNow(SubstatusScope, "issued to an Entra agent that is not declared")
+	}
+
 	for _, frontEnd := range is.FrontEndClients {
 		if client == frontEnd && !personless {
 			return is.identifyPerson(c, client)
 		}
 	}
 
-	application, err := matchApplication(declared, is.Name, c)
+	application, err := matchApplication(known.applications, is.Name, c)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +125,6 @@ func (is *issuer) identify(c claims, declared []Application) (*verdict, error) {
 	}
 
 	return &verdict{
-		declared: declared,
 		principal: Principal{
 			Kind:        KindApplication,
 			Subject:     c.text("sub"),

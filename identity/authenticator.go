@@ -32,6 +32,10 @@ type Config struct {
 	Applications func() []Application
 	// Revocations are consulted on every call. Nil means that there are none.
 	Revocations *Revocations
+	// Agents returns the declared agents, under the same terms as Applications. Nil means none.
+	Agents func() []Agent
+	// Own is the gate's own token service; nil if it has none.
+	Own *OwnIssuer
 	// CacheSize is the number of verified tokens kept; zero means 10,000.
 	CacheSize int
 	// InsecureLoopbackIssuers accepts issuers on loopback, also over plain HTTP. For development only.
@@ -57,6 +61,7 @@ type Authenticator struct {
 	directory    Directory
 	applications func() []Application
 	revocations  *Revocations
+	agents       func() []Agent
 	clock        func() time.Time
 	cache        *cache
 	metrics      *metrics
@@ -79,6 +84,7 @@ func New(cfg Config) (*Authenticator, error) {
 		directory:    cfg.Directory,
 		applications: cfg.Applications,
 		revocations:  cfg.Revocations,
+		agents:       cfg.Agents,
 		clock:        cfg.Clock,
 		cache:        remembered,
 		metrics:      newMetrics(),
@@ -89,8 +95,19 @@ func New(cfg Config) (*Authenticator, error) {
 		a.applications = func() []Application { return nil }
 	}
 
+	if a.agents == nil {
+		a.agents = func() []Agent { return nil }
+	}
+
+	if cfg.Own != nil {
+		own := cfg.Own.complete()
+		own.peers = a.byURL
+		a.byURL[own.URL] = own
+	}
+
 	for _, declared := range cfg.Issuers {
 		is := declared.complete()
+		is.peers = a.byURL
 		source := newFetcher(is.URL, fetchConfig{client: is.HTTPClient, loopback: cfg.InsecureLoopbackIssuers, clock: cfg.Clock})
 
 		is.keys, err = newKeySet(source, cfg.Logger.With(slog.String("issuer", is.Name)), a.metrics.issuer(is.Name))
@@ -120,6 +137,12 @@ func (cfg Config) validate() error {
 	} {
 		if required.missing {
 			faults = append(faults, required.fault)
+		}
+	}
+
+	if cfg.Own != nil {
+		if err := cfg.Own.validate(cfg.Issuers); err != nil {
+			faults = append(faults, err)
 		}
 	}
 
@@ -177,7 +200,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credential) (Princip
 // verdict returns what the token proves, from memory or by checking it.
 func (a *Authenticator) verdict(ctx context.Context, raw string) (*verdict, error) {
 	now := a.clock()
-	declared := a.applications()
+	declared := a.declared()
 	d := digestOf(raw)
 
 	if known := a.cache.verdict(d, now, declared); known != nil {
@@ -206,8 +229,42 @@ func (a *Authenticator) verdict(ctx context.Context, raw string) (*verdict, erro
 	return proven, nil
 }
 
+// declared returns what clients are recognised by at this moment.
+func (a *Authenticator) declared() declarations {
+	return declarations{applications: a.applications(), agents: a.agents()}
+}
+
 // verify checks a token: shape, issuer, signature, then what the signature covers.
-func (a *Authenticator) verify(ctx context.Context, raw string, declared []Application) (*verdict, error) {
+func (a *Authenticator) verify(ctx context.Context, raw string, declared declarations) (*verdict, error) {
+	p, err := a.prove(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+
+	proven, err := p.issuer.judge(p.token, a.clock(), declared)
+	if err != nil {
+		return nil, err
+	}
+
+	proven.generation = p.generation
+
+	return proven, nil
+}
+
+// signed is a token whose signature is right, and nothing more.
+type signed struct {
+	*token
+
+	issuer     *issuer
+	generation uint64
+}
+
+// prove checks shape, issuer and signature.
+func (a *Authenticator) prove(ctx context.Context, raw string) (*signed, error) {
+	if len(raw) > maxTokenBytes {
+		return nil, refuse(SubstatusMalformed, "token is larger than 16 KB")
+	}
+
 	t, err := parseToken(raw)
 	if err != nil {
 		return nil, err
@@ -225,20 +282,13 @@ func (a *Authenticator) verify(ctx context.Context, raw string, declared []Appli
 	}
 
 	// Read before the keys are: see keySet.publish.
-	generation := is.keys.generation.Load()
+	generation := is.generation()
 
 	if err := is.prove(ctx, t); err != nil {
 		return nil, err
 	}
 
-	proven, err := is.judge(t, a.clock(), declared)
-	if err != nil {
-		return nil, err
-	}
-
-	proven.generation = generation
-
-	return proven, nil
+	return &signed{token: t, issuer: is, generation: generation}, nil
 }
 
 // admit reads what may have changed since the token was checked: on every call.
@@ -249,15 +299,23 @@ func (a *Authenticator) admit(proven *verdict) (Principal, error) {
 		}
 	}
 
+	for _, actor := range proven.principal.Actors {
+		subject := directory.Subject{Kind: directory.SubjectAgent, Name: actor.Agent}
+		if lock, locked := a.directory.Locked(subject); locked {
+			return Principal{}, shutOut(proven.principal, "agent "+actor.Agent+" is locked: "+lock.Message)
+		}
+	}
+
 	switch proven.principal.Kind {
 	case KindPerson:
 		return a.admitPerson(proven)
 	case KindApplication:
-		return a.admitApplication(proven)
+		return a.admitClient(proven, directory.SubjectApplication)
 	case KindAgent:
+		return a.admitClient(proven, directory.SubjectAgent)
+	default:
+		return Principal{}, refuse(SubstatusScope, "nobody")
 	}
-
-	return Principal{}, refuse(SubstatusScope, "agents are not accepted")
 }
 
 func (a *Authenticator) admitPerson(proven *verdict) (Principal, error) {
@@ -269,6 +327,8 @@ func (a *Authenticator) admitPerson(proven *verdict) (Principal, error) {
 	switch {
 	case !found:
 		return Principal{}, shutOut(p, "no directory record is linked to the subject")
+	case proven.record != "" && proven.record != user.ID:
+		return Principal{}, shutOut(p, "the directory record is not the one that the token was issued for")
 	case !user.Active:
 		return Principal{}, shutOut(p, "directory record is inactive")
 	case user.Lock != nil:
@@ -278,8 +338,8 @@ func (a *Authenticator) admitPerson(proven *verdict) (Principal, error) {
 	return p, nil
 }
 
-func (a *Authenticator) admitApplication(proven *verdict) (Principal, error) {
-	subject := directory.Subject{Kind: directory.SubjectApplication, Name: proven.principal.Application}
+func (a *Authenticator) admitClient(proven *verdict, kind directory.SubjectKind) (Principal, error) {
+	subject := directory.Subject{Kind: kind, Name: proven.principal.Application}
 	if lock, locked := a.directory.Locked(subject); locked {
 		return Principal{}, shutOut(proven.principal, "locked: "+lock.Message)
 	}

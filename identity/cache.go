@@ -37,8 +37,10 @@ type verdict struct {
 	traces *traces
 	// link finds the person.
 	link directory.LinkKey
-	// declared is the list that an application was matched against.
-	declared []Application
+	// record is the directory record that the token was issued for; empty if it names none.
+	record directory.ID
+	// declared is what the token's client was matched against.
+	declared declarations
 	// generation is the issuer's when the signature was checked.
 	generation uint64
 	until      time.Time
@@ -75,20 +77,29 @@ func newCache(size int) (*cache, error) {
 }
 
 // verdict returns what is known of a token, if that still holds.
-func (c *cache) verdict(d digest, now time.Time, declared []Application) *verdict {
+func (c *cache) verdict(d digest, now time.Time, declared declarations) *verdict {
 	found, ok := c.verdicts.Get(d)
 	if !ok {
 		return nil
 	}
 
-	if !now.Before(found.until) || found.generation != found.issuer.keys.generation.Load() ||
-		(found.principal.Kind == KindApplication && !sameList(found.declared, declared)) {
+	if !now.Before(found.until) || found.generation != found.issuer.generation() || !found.holds(declared) {
 		c.verdicts.Remove(d)
 
 		return nil
 	}
 
 	return found
+}
+
+// holds reports whether a verdict was made with these declarations, as far as they matter for it. A person's client may turn out
+// to be an agent by a new declaration.
+func (v *verdict) holds(declared declarations) bool {
+	if v.principal.Kind == KindPerson {
+		return sameList(v.declared.agents, declared.agents)
+	}
+
+	return v.declared.same(declared)
 }
 
 // refusal returns a failure of moments ago, nil if there was none.
@@ -121,6 +132,6 @@ func (c *cache) refuse(d digest, err error, now time.Time) {
 }
 
 // sameList reports whether two lists are one and the same, not merely equal.
-func sameList(a, b []Application) bool {
+func sameList[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }

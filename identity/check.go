@@ -16,13 +16,13 @@ const skew = time.Minute
 // reason of a failure, which the library would turn into text.
 type proof struct {
 	token  *token
-	keys   *keySet
+	issuer *issuer
 	reason error
 }
 
 // VerifySignature implements oidc.KeySet.
 func (p *proof) VerifySignature(ctx context.Context, _ string) ([]byte, error) {
-	keys, err := p.keys.find(ctx, p.token.kid, p.token.alg)
+	keys, err := p.issuer.find(ctx, p.token.kid, p.token.alg)
 	if err != nil {
 		p.reason = err
 
@@ -43,7 +43,7 @@ func (p *proof) VerifySignature(ctx context.Context, _ string) ([]byte, error) {
 
 // prove checks the signature under the issuer's own keys. The library checks the issuer's algorithms before it asks for keys.
 func (is *issuer) prove(ctx context.Context, t *token) error {
-	attempt := &proof{token: t, keys: is.keys}
+	attempt := &proof{token: t, issuer: is}
 
 	_, err := oidc.NewVerifier(is.URL, attempt, is.verifier).Verify(ctx, t.raw)
 	if attempt.reason != nil {
@@ -58,7 +58,7 @@ func (is *issuer) prove(ctx context.Context, t *token) error {
 }
 
 // judge decides what a proven token is worth. The order is identity.md's: audience, kind, client, times, binding.
-func (is *issuer) judge(t *token, now time.Time, declared []Application) (*verdict, error) {
+func (is *issuer) judge(t *token, now time.Time, known declarations) (*verdict, error) {
 	if err := is.checkAudience(t.claims); err != nil {
 		return nil, err
 	}
@@ -67,36 +67,77 @@ func (is *issuer) judge(t *token, now time.Time, declared []Application) (*verdi
 		return nil, err
 	}
 
-	proven, err := is.identify(t.claims, declared)
+	proven, err := is.identifyAny(t.claims, known)
 	if err != nil {
 		return nil, err
 	}
 
-	issued, expiry, err := is.checkTimes(t.claims, now)
+	proven.declared = known
+
+	return proven, is.complement(proven, t, now)
+}
+
+// complement checks what is the same for everybody (times, binding) and notes what else the claims say.
+func (is *issuer) complement(v *verdict, t *token, now time.Time) error {
+	c := t.claims
+
+	issued, expiry, err := is.checkTimes(c, now)
+	if err != nil {
+		return err
+	}
+
+	if err := checkUnsupported(c); err != nil {
+		return err
+	}
+
+	if v.principal.Details, err = tokenDetails(c); err != nil {
+		return err
+	}
+
+	v.issuer = is
+	v.principal.Issuer = is.URL
+	v.principal.IssuedAt, v.principal.Expiry = issued, expiry
+	v.principal.Scopes = c.scopes()
+	v.principal.TokenID = c.text("jti")
+	v.principal.Session = c.text("sid")
+	v.principal.ACR = c.text("acr")
+	v.principal.KeyID = t.kid
+	v.traces = tracesOf(&v.principal)
+
+	return nil
+}
+
+// identifyAny says who a token stands for, and who acts for them.
+func (is *issuer) identifyAny(c claims, known declarations) (*verdict, error) {
+	identify := is.identify
+	if is.own() {
+		identify = is.identifyOwn
+	}
+
+	proven, err := identify(c, known)
 	if err != nil {
 		return nil, err
 	}
 
-	if err := checkUnsupported(t.claims); err != nil {
+	if err := is.extendActors(&proven.principal, c, known); err != nil {
 		return nil, err
 	}
 
-	proven.issuer = is
-	proven.principal.Issuer = is.URL
-	proven.principal.IssuedAt, proven.principal.Expiry = issued, expiry
-	proven.principal.Scopes = t.claims.scopes()
-	proven.principal.TokenID = t.claims.text("jti")
-	proven.principal.Session = t.claims.text("sid")
-	proven.principal.ACR = t.claims.text("acr")
-	proven.principal.KeyID = t.kid
-	proven.traces = tracesOf(&proven.principal)
+	if actors := proven.principal.Actors; is.own() && len(actors) > 0 && actors[0].Agent != proven.principal.Client {
+		return nil, refuse(SubstatusScope, "the outermost actor is not the client")
+	}
 
 	return proven, nil
 }
 
-// checkAudience wants one of ours among aud.
+// checkAudience wants one of ours among aud, and in the gate's own tokens nothing else.
 func (is *issuer) checkAudience(c claims) error {
-	for _, audience := range c.list("aud") {
+	audiences := c.list("aud")
+	if is.own() && len(audiences) != 1 {
+		return refuse(SubstatusAudience, "not made for one resource")
+	}
+
+	for _, audience := range audiences {
 		if slices.Contains(is.Audiences, audience) {
 			return nil
 		}
@@ -123,7 +164,7 @@ func (is *issuer) isAccess(t *token) bool {
 	untyped := t.typ == "" || t.typ == "jwt"
 
 	switch is.TokenType {
-	case TokenTypeRFC9068:
+	case TokenTypeRFC9068, TokenTypeGate:
 		return t.typ == "at+jwt"
 	case TokenTypeEntra:
 		return t.typ == "jwt" && is.isEntraAccess(t.claims)
@@ -188,9 +229,6 @@ func (is *issuer) checkTimes(c claims, now time.Time) (time.Time, time.Time, err
 func checkUnsupported(c claims) error {
 	for _, claim := range []struct{ name, reason string }{
 		{"cnf", "bound to a key (cnf), and no proof was given"},
-		{"act", "delegated (act), which is not accepted"},
-		{"xms_par_app_azp", "issued to an agent, which is not accepted"},
-		{"authorization_details", "narrowed by authorization_details, which are not understood"},
 	} {
 		if c.has(claim.name) {
 			return refuse(SubstatusScope, claim.reason)

@@ -69,13 +69,16 @@ func (c claims) scopes() []string {
 	return nil
 }
 
+// clientClaims are the names under which issuers put the client.
+func clientClaims() []string { return []string{"azp", "appid", "cid", "client_id"} }
+
 var errClients = errors.New("azp, appid, cid and client_id differ")
 
 // client returns the client the token was issued to, under whichever name the issuer uses; "" if it names none.
 func (c claims) client() (string, error) {
 	client := ""
 
-	for _, name := range []string{"azp", "appid", "cid", "client_id"} {
+	for _, name := range clientClaims() {
 		if !c.has(name) {
 			continue
 		}

@@ -38,6 +38,7 @@ type summary struct {
 	Token       string   `json:"token"`
 	Session     string   `json:"session"`
 	ACR         string   `json:"acr"`
+	Actors      []string `json:"actors"`
 }
 
 const (
@@ -63,6 +64,7 @@ func foreignIssuers() []identity.Issuer {
 		{
 			Name: "okta", URL: "https://corp.okta.com/oauth2/ausain6z9zIedDCxB0h7", TokenType: identity.TokenTypeOkta,
 			Audiences: []string{corpAudience}, Connection: "okta", Claim: "uid", FrontEndClients: []string{"0oaain6z9zIedDCxB0h7"},
+			Delegation: true,
 		},
 		{
 			Name: "keycloak", URL: "https://keycloak.corp.example/realms/corp", TokenType: identity.TokenTypeKeycloak,
@@ -90,6 +92,14 @@ func foreignApplications() []identity.Application {
 		{Name: "orders", Issuer: "cluster-a", Claims: map[string]string{"sub": "system:serviceaccount:shop:orders"}},
 		{Name: "twice", Issuer: "cluster-a", Claims: map[string]string{"sub": "system:serviceaccount:shop:twice"}},
 		{Name: "twice-again", Issuer: "cluster-a", Claims: map[string]string{"sub": "system:serviceaccount:shop:twice"}},
+	}
+}
+
+func foreignAgents() []identity.Agent {
+	return []identity.Agent{
+		{Name: "entra-obo", Issuer: "entra-v2", Claims: map[string]string{"azp": "c0ffee00-0000-4000-8000-0000000000a1"}},
+		{Name: "entra-agent", Issuer: "entra-v2", Claims: map[string]string{"xms_par_app_azp": "a9e47000-0000-4000-8000-00000000b1e1"}},
+		{Name: "okta-agent", Issuer: "okta", Claims: map[string]string{"cid": "0oaagent6z9zIedDCxB"}},
 	}
 }
 
@@ -140,7 +150,7 @@ func (g golden) check(t *testing.T) {
 
 	s := newRSASigner("k1")
 	names := map[string]string{}
-	declared := foreignApplications()
+	declared, agents := foreignApplications(), foreignAgents()
 	issuers := foreignIssuers()
 
 	for i := range issuers {
@@ -150,7 +160,8 @@ func (g golden) check(t *testing.T) {
 
 	w := &world{config: identity.Config{
 		Issuers: issuers, Directory: foreignPeople(), Applications: func() []identity.Application { return declared },
-		Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Agents: func() []identity.Agent { return agents },
+		Clock:  time.Now, Logger: slog.New(slog.DiscardHandler),
 	}}
 	w.start(t)
 
@@ -181,6 +192,10 @@ func (g golden) check(t *testing.T) {
 		Kind: p.Kind.String(), Issuer: names[p.Issuer], Subject: p.Subject, Application: p.Application, Method: string(p.Method),
 		Client: p.Client, Scopes: p.Scopes, Token: p.TokenID, Session: p.Session, ACR: p.ACR,
 	}
+	for _, actor := range p.Actors {
+		got.Actors = append(got.Actors, actor.Agent)
+	}
+
 	if diff := cmp.Diff(g.Principal, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -54,6 +54,11 @@ type Issuer struct {
 	Algorithms []string
 	// MaxLifetime is the longest accepted exp-iat; zero means 25 hours.
 	MaxLifetime time.Duration
+	// Delegation accepts the claim act (RFC 8693), as Okta and Auth0 issue it: its sub is a client of this issuer, which must be a
+	// declared agent. False refuses such tokens. A person's token issued to an agent's client is a delegation without it.
+	Delegation bool
+	// Exchange says what else of this issuer the token service takes.
+	Exchange Exchange
 	// HTTPClient fetches discovery and keys; it and its Transport are required. Redirects are not followed, bodies are bounded.
 	HTTPClient *http.Client
 }
@@ -65,6 +70,8 @@ type issuer struct {
 	tenant   string // Entra: the tid in URL
 	verifier *oidc.Config
 	keys     *keySet
+	local    KeySource          // instead of keys: the gate's own service
+	peers    map[string]*issuer // all issuers by URL
 }
 
 var (
@@ -80,6 +87,7 @@ var (
 	errLink         = errors.New("connection and claim go together")
 	errMutableClaim = errors.New("can be reassigned to another person")
 	errNoPeople     = errors.New("connection: a workload issuer has no people")
+	errNobody       = errors.New("delegation and exchange: need a connection, whose people they are about")
 	errNoClients    = errors.New("front-end clients: at least one is required with a connection")
 	errEntraClaim   = errors.New("claim: Entra's immutable subject is oid; sub differs from application to application")
 	errTenant       = errors.New("url: an Entra issuer needs one tenant's id in its path, never common or organizations")
@@ -156,10 +164,12 @@ func (i Issuer) validateLink() error {
 		faults = append(faults, errLink)
 	}
 
-	switch i.Claim {
-	case "email", "upn", "preferred_username", "unique_name", "username", "userName", "name", "nickname", "phone_number":
-		faults = append(faults, fmt.Errorf("claim %q: %w", i.Claim, errMutableClaim))
-	default:
+	for _, claim := range []string{i.Claim, i.Exchange.Claim} {
+		switch claim {
+		case "email", "upn", "preferred_username", "unique_name", "username", "userName", "name", "nickname", "phone_number":
+			faults = append(faults, fmt.Errorf("claim %q: %w", claim, errMutableClaim))
+		default:
+		}
 	}
 
 	if i.TokenType == TokenTypeEntra && i.Claim != "" && i.Claim != "oid" {
@@ -168,6 +178,14 @@ func (i Issuer) validateLink() error {
 
 	if i.Connection != "" && i.TokenType == TokenTypeWorkload {
 		faults = append(faults, errNoPeople)
+	}
+
+	if i.Connection == "" && (i.Delegation || i.Exchange.Grants || len(i.Exchange.IDTokenClients) > 0) {
+		faults = append(faults, errNobody)
+	}
+
+	if slices.Contains(i.Exchange.IDTokenClients, "") {
+		faults = append(faults, fmt.Errorf("client of ID tokens %w", errEmpty))
 	}
 
 	if i.Connection != "" && len(i.FrontEndClients) == 0 {

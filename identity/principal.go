@@ -95,6 +95,8 @@ type Origin struct {
 	Issuer, TokenID string
 	// Expiry is its exp.
 	Expiry time.Time
+	// Via are the jti of the gate's own tokens in between, where a token was exchanged for another.
+	Via []string
 }
 
 // CosmosDetail narrows a token to actions, resources and partition keys (RFC 9396, type "cosmos").

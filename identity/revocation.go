@@ -370,6 +370,10 @@ func tracesOf(p *Principal) *traces {
 	add(RevokeSession, p.Origin.Issuer, p.Session)
 	add(RevokeToken, p.Origin.Issuer, p.Origin.TokenID)
 
+	for _, id := range p.Origin.Via {
+		add(RevokeToken, p.Issuer, id)
+	}
+
 	if p.Kind == KindAgent {
 		add(RevokeAgent, "", p.Application)
 	}

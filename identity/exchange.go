@@ -1,0 +1,232 @@
+package identity
+
+import (
+	"context"
+	"slices"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+)
+
+// Exchange says which tokens of an issuer the gate's token service takes besides access tokens that are meant for the gate.
+type Exchange struct {
+	// IDTokenClients are the clients whose ID tokens may be exchanged; none means no ID tokens.
+	IDTokenClients []string
+	// Grants accepts identity assertions (ID-JAG) of this issuer.
+	Grants bool
+	// Claim links the subject of ID tokens and grants; empty means [Issuer.Claim].
+	Claim string
+}
+
+// Subject is somebody whose token may be exchanged.
+type Subject struct {
+	// Principal is the token's, as the directory knows them at this moment.
+	Principal Principal
+	// Reserved says that only the agent MayAct may act with the token (RFC 8693 section 4.4). MayAct is empty if it is none that is
+	// declared.
+	Reserved bool
+	MayAct   string
+	// Audiences are the resources that a grant asks for; none if it names none.
+	Audiences []string
+}
+
+// Exchangeable returns whom an access token stands for that is shown to be exchanged: every check of [Authenticator.Authenticate], and
+// one more, since whoever exchanges a bound token proves nothing about its key.
+func (a *Authenticator) Exchangeable(ctx context.Context, token string) (Subject, error) {
+	p, err := a.prove(ctx, token)
+	if err != nil {
+		return Subject{}, err
+	}
+
+	known := a.declared()
+
+	v, err := p.issuer.judge(p.token, a.clock(), known)
+	if err != nil {
+		return Subject{}, err
+	}
+
+	if v.principal.Confirm != (Confirmation{}) {
+		return Subject{}, refuse(SubstatusScope, "bound to a key: can't be exchanged")
+	}
+
+	return a.subject(p, v, known)
+}
+
+// ExchangeableID returns whom an ID token stands for, if its issuer and client are declared for that.
+func (a *Authenticator) ExchangeableID(ctx context.Context, token string) (Subject, error) {
+	p, err := a.prove(ctx, token)
+	if err != nil {
+		return Subject{}, err
+	}
+
+	c := p.claims
+	audience := c.list("aud")
+
+	switch {
+	case len(audience) != 1 || !slices.Contains(p.issuer.Exchange.IDTokenClients, audience[0]):
+		return Subject{}, refuse(SubstatusAudience, "ID tokens of this client are not taken")
+	case c.has("azp") && c.text("azp") != audience[0]:
+		return Subject{}, refuse(SubstatusAudience, "azp is another client")
+	case p.typ != "" && p.typ != "jwt":
+		return Subject{}, refuse(SubstatusScope, "not an ID token")
+	case c.has("events") || c.has("scp") || c.has("scope") || c.has("client_id") || c.has("act"):
+		return Subject{}, refuse(SubstatusScope, "has what ID tokens have not")
+	}
+
+	return a.person(p, audience[0])
+}
+
+// Grant returns whom an identity assertion (ID-JAG) stands for: one that is meant for audience alone and for client.
+func (a *Authenticator) Grant(ctx context.Context, token, audience, client string) (Subject, error) {
+	p, err := a.prove(ctx, token)
+	if err != nil {
+		return Subject{}, err
+	}
+
+	c := p.claims
+
+	switch {
+	case !p.issuer.Exchange.Grants:
+		return Subject{}, refuse(SubstatusScope, "grants of this issuer are not taken")
+	case p.typ != "oauth-id-jag+jwt":
+		return Subject{}, refuse(SubstatusScope, "not an identity assertion grant")
+	case !slices.Equal(c.list("aud"), []string{audience}):
+		return Subject{}, refuse(SubstatusAudience, "grant is not meant for this service alone")
+	case c.text("client_id") != client:
+		return Subject{}, refuse(SubstatusScope, "grant is another client's")
+	case c.text("jti") == "":
+		return Subject{}, refuse(SubstatusScope, "grant has no jti")
+	case c.has("act") || c.has("events"):
+		return Subject{}, refuse(SubstatusScope, "has what grants have not")
+	case c.has("resource") && c.list("resource") == nil:
+		return Subject{}, refuse(SubstatusScope, "resource is malformed")
+	}
+
+	return a.person(p, client)
+}
+
+// person links the subject of an ID token or grant.
+func (a *Authenticator) person(p *signed, client string) (Subject, error) {
+	is := p.issuer
+
+	if is.TokenType == TokenTypeEntra && p.claims.text("tid") != is.tenant {
+		return Subject{}, refuse(SubstatusScope, "of another tenant")
+	}
+
+	linked := *is
+	if is.Exchange.Claim != "" {
+		linked.Claim = is.Exchange.Claim
+	}
+
+	v, err := linked.identifyPerson(p.claims, client)
+	if err != nil {
+		return Subject{}, err
+	}
+
+	if err := is.complement(v, p.token, a.clock()); err != nil {
+		return Subject{}, err
+	}
+
+	return a.subject(p, v, a.declared())
+}
+
+// subject reads what may have changed since the token was issued, and who may act with it.
+func (a *Authenticator) subject(p *signed, v *verdict, known declarations) (Subject, error) {
+	principal, err := a.admit(v)
+	if err != nil {
+		return Subject{}, err
+	}
+
+	s := Subject{Principal: principal, Audiences: p.claims.list("resource"), Reserved: p.claims.has("may_act")}
+	if !s.Reserved {
+		return s, nil
+	}
+
+	if named, ok := asClaims(p.claims["may_act"]); ok && named.text("sub") != "" {
+		if actor, err := p.issuer.actor(named, known); err == nil {
+			s.MayAct = actor.Agent
+		}
+	}
+
+	return s, nil
+}
+
+// Client is a client that has proven itself with a token of its own.
+type Client struct {
+	// Kind is KindApplication or KindAgent, Name the declared name.
+	Kind Kind
+	Name string
+	// Issuer, Subject and TokenID are those of the token.
+	Issuer, Subject, TokenID string
+}
+
+// Client returns the application or agent that a workload token stands for, shown as proof of who the client is. The token has one
+// audience: one of audiences, or one of its issuer's own for the gate.
+func (a *Authenticator) Client(ctx context.Context, token string, audiences []string) (Client, error) {
+	p, err := a.prove(ctx, token)
+	if err != nil {
+		return Client{}, err
+	}
+
+	is := p.issuer
+	if is.own() {
+		return Client{}, refuse(SubstatusScope, "a token of this service proves no client to it")
+	}
+
+	audience := p.claims.list("aud")
+	if len(audience) != 1 || !(slices.Contains(audiences, audience[0]) || slices.Contains(is.Audiences, audience[0])) {
+		return Client{}, refuse(SubstatusAudience, "token is not meant for this service alone")
+	}
+
+	if err := is.checkKind(p.token); err != nil {
+		return Client{}, err
+	}
+
+	v, err := is.identifyAny(p.claims, a.declared())
+	if err != nil {
+		return Client{}, err
+	}
+
+	if v.principal.Kind != KindApplication && v.principal.Kind != KindAgent {
+		return Client{}, refuse(SubstatusScope, "a person's token proves no client")
+	}
+
+	if err := is.complement(v, p.token, a.clock()); err != nil {
+		return Client{}, err
+	}
+
+	principal, err := a.admit(v)
+	if err != nil {
+		return Client{}, err
+	}
+
+	return Client{
+		Kind: principal.Kind, Name: principal.Application,
+		Issuer: principal.Issuer, Subject: principal.Subject, TokenID: principal.TokenID,
+	}, nil
+}
+
+// Declared returns the declaration of a client of the token service by its name: an application or an agent, as if it had proven
+// itself, and the keys that it may prove itself with. A name that both have is nobody's.
+func (a *Authenticator) Declared(name string) (Client, *Agent, error) {
+	known := a.declared()
+	agent, isAgent := known.agent(name)
+	_, isApplication := known.application(name)
+
+	client := Client{Kind: KindAgent, Name: name}
+	kind := directory.SubjectAgent
+
+	switch {
+	case isAgent && isApplication:
+		return Client{}, nil, refuseForNow(SubstatusScope, "both an agent and an application are called "+name)
+	case isApplication:
+		client.Kind, kind = KindApplication, directory.SubjectApplication
+	case !isAgent:
+		return Client{}, nil, refuseForNow(SubstatusScope, "client is not declared")
+	}
+
+	if lock, locked := a.directory.Locked(directory.Subject{Kind: kind, Name: name}); locked {
+		return Client{}, nil, shutOut(Principal{Kind: client.Kind, Application: name}, "locked: "+lock.Message)
+	}
+
+	return client, agent, nil
+}
