@@ -4,8 +4,16 @@ const (
 	// maxBatchOperations and maxPatchOperations are the service's limits.
 	maxBatchOperations = 100
 	maxPatchOperations = 10
-	// hybridRowVersion is the first byte of a HybridRow document (.NET batches); JSON cannot begin with it.
-	hybridRowVersion = 0x81
+)
+
+// What an operation of a batch does, as JSON says it.
+const (
+	verbCreate  = "Create"
+	verbRead    = "Read"
+	verbReplace = "Replace"
+	verbUpsert  = "Upsert"
+	verbDelete  = "Delete"
+	verbPatch   = "Patch"
 )
 
 // nameBatch reads the operations of a transactional batch or a bulk request. Every one of them needs its own action.
@@ -19,55 +27,21 @@ func (op *Operation) nameBatch(q *Request, body []byte) *Error {
 	op.selectors = selectBatch
 	op.confine()
 
-	if len(body) > 0 && body[0] == hybridRowVersion {
-		return op.takeOpaqueBatch(q)
-	}
-
-	op.contentType = contentTypeJSON
-
-	return op.inspectBatch(q, body)
-}
-
-// takeOpaqueBatch gives an undecoded HybridRow batch the union of what it could do, and confines it to nothing.
-func (op *Operation) takeOpaqueBatch(q *Request) *Error {
-	op.Actions |= CreateItem | ReadItem | ReplaceItem | UpsertItem | DeleteItem
-	op.Opaque, op.PartitionKeys = true, nil
-
-	if op.Scope == ScopePartition {
-		op.Scope = ScopeContainer
-	}
-
-	switch q.media {
-	case mediaNone:
-	case mediaJSON:
-		op.contentType = contentTypeJSON
-	case mediaBinary:
-		op.contentType = contentTypeBinary
-	default:
-		return errMedia()
-	}
-
-	return nil
-}
-
-// inspectBatch reads a JSON batch.
-func (op *Operation) inspectBatch(q *Request, body []byte) *Error {
-	scanner, err := newJSONScanner(body)
-	if err != nil {
-		return err
-	}
-
-	batch := batchReader{scanner: scanner, allKeyed: true}
-	if err := scanner.elements(batch.element); err != nil {
-		return err
-	}
-
-	if err := scanner.end(); err != nil {
+	batch := batchReader{allKeyed: true}
+	if err := batch.read(q, body); err != nil {
 		return err
 	}
 
 	if batch.count == 0 {
 		return Malformed("the batch is empty")
+	}
+
+	op.contentType = contentTypeJSON
+	if batch.hybrid && q.media != mediaJSON {
+		op.contentType = ""
+		if q.media == mediaBinary {
+			op.contentType = contentTypeBinary
+		}
 	}
 
 	op.Actions |= batch.actions
@@ -110,7 +84,9 @@ type batchReader struct {
 	count   int
 	actions Actions
 	patches bool
-	keys    []PartitionKey
+	// hybrid: the batch is HybridRow, as .NET sends it, and not JSON.
+	hybrid bool
+	keys   []PartitionKey
 	// allKeyed: each operation names its partition key. unscopable: one names a key that confines to nothing.
 	allKeyed, unscopable bool
 }
@@ -124,12 +100,44 @@ type batchOperation struct {
 	members uint8
 }
 
-func (b *batchReader) element() *Error {
+// read reads a batch in either encoding.
+func (b *batchReader) read(q *Request, body []byte) *Error {
+	if len(body) > 0 && body[0] == hybridRowVersion {
+		b.hybrid = true
+		if q.media != mediaNone && q.media != mediaJSON && q.media != mediaBinary {
+			return errMedia()
+		}
+
+		return b.hybridBatch(body)
+	}
+
+	scanner, err := newJSONScanner(body)
+	if err != nil {
+		return err
+	}
+
+	b.scanner = scanner
+	if err := scanner.elements(b.element); err != nil {
+		return err
+	}
+
+	return scanner.end()
+}
+
+func (b *batchReader) countOperation() *Error {
 	if b.count == maxBatchOperations {
 		return Malformed("the batch has more than 100 operations")
 	}
 
 	b.count++
+
+	return nil
+}
+
+func (b *batchReader) element() *Error {
+	if err := b.countOperation(); err != nil {
+		return err
+	}
 
 	var operation batchOperation
 
@@ -197,6 +205,10 @@ func (o *batchOperation) readKey(scanner *jsonScanner) *Error {
 		return err
 	}
 
+	return o.parseKey(text)
+}
+
+func (o *batchOperation) parseKey(text string) *Error {
 	var parts [maxKeyComponents]string
 
 	n, err := parsePartitionKey(text, &parts)
@@ -207,17 +219,17 @@ func (o *batchOperation) readKey(scanner *jsonScanner) *Error {
 
 func (b *batchReader) add(o *batchOperation) *Error {
 	switch o.verb {
-	case "Create":
+	case verbCreate:
 		b.actions |= CreateItem
-	case "Upsert":
+	case verbUpsert:
 		b.actions |= UpsertItem
-	case "Replace":
+	case verbReplace:
 		b.actions |= ReplaceItem
-	case "Read":
+	case verbRead:
 		b.actions |= ReadItem
-	case "Delete":
+	case verbDelete:
 		b.actions |= DeleteItem
-	case "Patch":
+	case verbPatch:
 		hasCondition, err := inspectPatch(o.body)
 		if err != nil {
 			return err

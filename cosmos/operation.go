@@ -123,8 +123,6 @@ type Operation struct {
 	// NoData marks operations that return no item data (metadata, key ranges, query plans): a partition requirement
 	// does not concern them.
 	NoData bool
-	// Opaque marks a .NET HybridRow batch whose contents were not decoded. Its PartitionKeys are always empty.
-	Opaque bool
 
 	request *Request
 	// selectors are emitted, and nothing else of the kind.

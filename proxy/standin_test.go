@@ -12,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cosmosgate/cosmosgate/cosmos"
 	"github.com/cosmosgate/cosmosgate/internal/emulator"
+	"github.com/cosmosgate/cosmosgate/internal/emulator/hybridrow"
 	"github.com/cosmosgate/cosmosgate/policy"
 	"github.com/cosmosgate/cosmosgate/proxy"
 )
@@ -93,4 +95,43 @@ func gateOnStandIn(t *testing.T, d decide) (*emulator.Emulator, *proxy.Proxy) {
 		cfg.Accounts[0].Upstream, cfg.Accounts[0].Transport = upstream, &http.Transport{DisableCompression: true}
 		cfg.Accounts[0].InsecureMasterKey = accountKey
 	})
+}
+
+// TestDotNetBatchesAreDecidedOperationByOperation sends what the .NET SDK sends.
+func TestDotNetBatchesAreDecidedOperationByOperation(t *testing.T) {
+	t.Parallel()
+	asked := make(chan policy.Request, 16)
+	_, p := gateOnStandIn(t, func(r policy.Request) policy.Decision {
+		asked <- r
+		return onlyShop(r)
+	})
+	encode := func(operations ...hybridrow.Row) string {
+		body, err := hybridrow.AppendStream(nil, hybridrow.BatchOperation(), operations)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	headers := []string{
+		"X-Ms-Documentdb-Partitionkey", `["emea"]`, "X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True", "X-Ms-Cosmos-Batch-Ordered", "True",
+	}
+	got, _ := serve(t, p, request(t, http.MethodPost, createPath, encode(
+		hybridrow.Row{"operationType": int32(0), "resourceType": int32(2), "resourceBody": []byte(`{"id":"1","department":"emea"}`)},
+		hybridrow.Row{"operationType": int32(4), "resourceType": int32(2), "id": "1"},
+	), headers...))
+	rows, err := hybridrow.ReadStream([]byte(got.Body), hybridrow.BatchResult())
+	if err != nil || got.Status != http.StatusOK || len(rows) != 2 || rows[0]["statusCode"] != int32(201) || rows[1]["statusCode"] != int32(204) {
+		t.Errorf("%d %v: %v", got.Status, rows, err)
+	}
+	decided := <-asked
+	if diff := cmp.Diff([][]string{{`"emea"`}}, decided.PartitionKeys); diff != "" {
+		t.Errorf("decided keys (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"items/create", "items/delete"}, cosmos.Actions(decided.Actions).Names()); diff != "" {
+		t.Errorf("decided actions (-want +got):\n%s", diff)
+	}
+	got, _ = serve(t, p, request(t, http.MethodPost, createPath, encode(hybridrow.Row{"operationType": int32(0), "resourceType": int32(3)}), headers...))
+	if got.Status != http.StatusBadRequest || len(asked) != 0 {
+		t.Errorf("an operation on no item: %d, %d decisions", got.Status, len(asked))
+	}
 }

@@ -57,14 +57,16 @@ func rules() map[string]rule {
 		"proxy":             {ours: []string{"cosmos", "cosmos/sql", "policy", "audit", "identity"}, others: []string{azcore, uuid, prometheus, rate}},
 		"proxy/upstream":    {others: []string{azcore, "github.com/Azure/azure-sdk-for-go/sdk/azidentity"}},
 
-		"internal/arch":              {},
-		"internal/config":            {others: []string{yaml}},
-		"internal/control":           {},
-		"internal/server":            {others: []string{prometheus}},
-		"internal/devidp":            {others: []string{jose, uuid}},
-		"internal/emulator":          {ours: []string{"cosmos/sql", "internal/emulator/document", "internal/emulator/query"}, others: []string{jose, uuid}},
-		"internal/emulator/document": {},
-		"internal/emulator/query":    {ours: []string{"cosmos/sql", "internal/emulator/document"}},
+		"internal/arch":    {},
+		"internal/config":  {others: []string{yaml}},
+		"internal/control": {},
+		"internal/server":  {others: []string{prometheus}},
+		"internal/devidp":  {others: []string{jose, uuid}},
+
+		"internal/emulator":           {ours: []string{"cosmos/sql", "internal/emulator/document", "internal/emulator/hybridrow", "internal/emulator/query"}, others: []string{jose, uuid}},
+		"internal/emulator/document":  {},
+		"internal/emulator/hybridrow": {},
+		"internal/emulator/query":     {ours: []string{"cosmos/sql", "internal/emulator/document"}},
 
 		"cmd/cosmosgate": {any: true},
 	}

@@ -11,6 +11,8 @@ import (
 // maxBatch is the service's bound on the operations of one batch.
 const maxBatch = 100
 
+const operationPatch = "patch"
+
 // batchStep is one operation of a batch.
 type batchStep struct {
 	operation string
@@ -21,6 +23,7 @@ type batchStep struct {
 	key       partitionKey
 	keyGiven  bool
 	patch     patchPlan
+	minimal   bool // the answer leaves the item out, whatever the request's own preference
 }
 
 // outcome is what became of one operation.
@@ -38,20 +41,15 @@ func (x *exchange) batch() (*response, error) {
 	if len(x.body) > maxItem {
 		return nil, tooLarge()
 	}
-	body, err := x.parseBody()
+	steps, err := x.batchSteps()
 	if err != nil {
 		return nil, err
 	}
-	operations, ok := body.Elements()
-	if !ok || len(operations) == 0 || len(operations) > maxBatch {
+	if len(steps) == 0 || len(steps) > maxBatch {
 		return nil, badRequest("A batch request must have between 1 and %d operations.", maxBatch)
 	}
-	steps := make([]batchStep, len(operations))
-	for i, one := range operations {
-		if steps[i], err = x.parseBatchStep(one); err != nil {
-			return nil, err
-		}
-		if err := x.require(steps[i].action); err != nil {
+	for i := range steps {
+		if err := x.finishStep(&steps[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -72,38 +70,64 @@ func (x *exchange) batch() (*response, error) {
 	if failed {
 		status = http.StatusMultiStatus
 	}
-	return x.batchAnswer(status, c, outcomes), nil
+	return x.batchAnswer(status, c, outcomes)
 }
 
-func (x *exchange) parseBatchStep(one document.Value) (batchStep, error) {
+// batchSteps reads the operations of the body in either encoding.
+func (x *exchange) batchSteps() ([]batchStep, error) {
+	if x.isHybridRow() {
+		return x.hybridSteps()
+	}
+	body, err := x.parseBody()
+	if err != nil {
+		return nil, err
+	}
+	operations, _ := body.Elements()
+	steps := make([]batchStep, len(operations))
+	for i, one := range operations {
+		if steps[i], err = parseBatchStep(one); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
+}
+
+func parseBatchStep(one document.Value) (batchStep, error) {
 	step := batchStep{body: one.Get("resourceBody")}
 	step.operation, _ = one.Get("operationType").Text()
+	step.operation = strings.ToLower(step.operation)
 	step.id, _ = one.Get("id").Text()
 	step.when.ifMatch, _ = one.Get("ifMatch").Text()
 	step.when.ifNoneMatch, _ = one.Get("ifNoneMatch").Text()
 	if encoded, ok := one.Get("partitionKey").Text(); ok {
-		key, err := parsePartitionKey(encoded)
-		if err != nil {
-			return step, err
-		}
-		step.key, step.keyGiven = key, true
-	}
-	actions := map[string]action{
-		"create": actionCreate, "read": actionRead, "replace": actionReplace, "upsert": actionUpsert,
-		"delete": actionDelete, "patch": actionReplace,
-	}
-	step.operation = strings.ToLower(step.operation)
-	step.action = actions[step.operation]
-	if step.action == "" {
-		return step, badRequest("The batch operation type '%s' is not supported.", step.operation)
-	}
-	if step.operation == "patch" {
-		var err error
-		if step.patch, err = x.emulator.patchPlan(step.body); err != nil {
-			return step, err
-		}
+		return step, step.takeKey(encoded)
 	}
 	return step, nil
+}
+
+func (s *batchStep) takeKey(encoded string) error {
+	key, err := parsePartitionKey(encoded)
+	s.key, s.keyGiven = key, true
+	return err
+}
+
+// finishStep finds the action that a step needs, and refuses the step if the principal does not have it.
+func (x *exchange) finishStep(step *batchStep) error {
+	actions := map[string]action{
+		"create": actionCreate, "read": actionRead, "replace": actionReplace, "upsert": actionUpsert,
+		"delete": actionDelete, operationPatch: actionReplace,
+	}
+	step.action = actions[step.operation]
+	if step.action == "" {
+		return badRequest("The batch operation type '%s' is not supported.", step.operation)
+	}
+	if step.operation == operationPatch {
+		var err error
+		if step.patch, err = x.emulator.patchPlan(step.body); err != nil {
+			return err
+		}
+	}
+	return x.require(step.action)
 }
 
 // batchKeys gives every operation its key: an atomic batch has one in the header, in a bulk each
@@ -168,7 +192,7 @@ func (x *exchange) run(w *writer, steps []batchStep, atomic bool) ([]outcome, bo
 func (x *exchange) runStep(w *writer, step batchStep) (outcome, error) {
 	var one *item
 	var err error
-	done := outcome{status: http.StatusOK, body: x.wantsBody()}
+	done := outcome{status: http.StatusOK, body: x.wantsBody() && !step.minimal}
 	switch step.operation {
 	case "create":
 		done.status = http.StatusCreated
@@ -179,7 +203,7 @@ func (x *exchange) runStep(w *writer, step batchStep) (outcome, error) {
 		done.status = upsertStatus(created)
 	case "replace":
 		one, err = w.replace(step.id, step.body, step.key, step.when)
-	case "patch":
+	case operationPatch:
 		one, err = w.patch(x.request.Context(), step.id, step.key, step.patch, step.when)
 	case "delete":
 		done.status, done.body = http.StatusNoContent, false
@@ -205,7 +229,10 @@ func (x *exchange) readStep(w *writer, step batchStep) (outcome, error) {
 	return outcome{status: http.StatusOK, item: one, body: true, charge: readCharge(len(one.body))}, nil
 }
 
-func (x *exchange) batchAnswer(status int, c *container, outcomes []outcome) *response {
+func (x *exchange) batchAnswer(status int, c *container, outcomes []outcome) (*response, error) {
+	if x.isHybridRow() {
+		return x.hybridAnswer(status, c, outcomes)
+	}
 	results := make([]document.Value, len(outcomes))
 	charge := 0.0
 	for i, one := range outcomes {
@@ -224,5 +251,5 @@ func (x *exchange) batchAnswer(status int, c *container, outcomes []outcome) *re
 	}
 	answer := valueResponse(status, document.ArrayValue(results)).charged(charge)
 	x.containerHeaders(answer, c)
-	return answer
+	return answer, nil
 }

@@ -35,6 +35,7 @@
 // naming a trigger are refused, and so are permissions (resource tokens). Deleting by partition key is 404. Throughput is
 // kept and never enforced; a 429 comes from Inject only.
 //
-// Of two members of one name in an item the last counts. Binary encodings are neither served nor read: answers
-// are JSON text, and a HybridRow batch, as .NET sends it, is refused.
+// Of two members of one name in an item the last counts. Documents are JSON text, never CosmosBinary. HybridRow is spoken where .NET
+// needs it, in batches and their results; effective partition keys and binary ids in them are refused, and a time to live beside the
+// document is ignored.
 package emulator

@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/internal/emulator/hybridrow"
 )
 
 // class is a file of the corpus: attempts of one kind.
@@ -275,7 +276,7 @@ func differences(r *audit.Record, s *sighting) []string {
 	for _, verb := range s.Verbs {
 		action := map[string]string{
 			"Create": "items/create", "Read": "items/read", "Replace": "items/replace", "Upsert": "items/upsert",
-			"Delete": "items/delete", "Patch": "items/replace", "opaque": "items/delete",
+			"Delete": "items/delete", "Patch": "items/replace",
 		}[verb]
 		if action == "" || !strings.Contains(strings.Join(r.Actions, " ")+" ", action+" ") {
 			faults = append(faults, fmt.Sprintf("the batch holds %q, recorded are %v", verb, r.Actions))
@@ -289,10 +290,12 @@ var (
 	repeated = regexp.MustCompile(`<([^<>*]+)\*(\d+)>`)
 	token    = regexp.MustCompile(`<token:([a-z0-9-]+)>`)
 	ridOf    = regexp.MustCompile(`<rid:([a-z/]+)>`)
+	dotnet   = regexp.MustCompile(`<dotnet:([^<>]+)>`)
 )
 
 // render turns the text of a row into bytes: lines end in CR LF; <0D0A> are bytes,
-// <x*9> is a repetition, <token:bob> a token and <rid:shop> a resource id.
+// <x*9> is a repetition, <token:bob> a token, <rid:shop> a resource id, and <dotnet:[…]> the
+// operations of a JSON batch as .NET encodes them.
 func (w *world) render(t testing.TB, x *exchange, text string) []byte {
 	t.Helper()
 	return unhex(t, w.fill(t, x, text))
@@ -325,7 +328,48 @@ func (w *world) fill(t testing.TB, x *exchange, text string) []byte {
 		}
 		return strings.Repeat(parts[1], n)
 	})
-	return []byte(text)
+	return dotnet.ReplaceAllFunc([]byte(text), func(found []byte) []byte { return encodeRows(t, dotnet.FindSubmatch(found)[1]) })
+}
+
+// encodeRows turns a JSON batch into what .NET sends.
+func encodeRows(t testing.TB, batch []byte) []byte {
+	t.Helper()
+	var operations []map[string]json.RawMessage
+	if err := json.Unmarshal(batch, &operations); err != nil {
+		t.Fatalf("%s: %v", batch, err)
+	}
+	rows := []hybridrow.Row{}
+	for _, operation := range operations {
+		row := hybridrow.Row{"resourceType": int32(2)}
+		for name, value := range operation {
+			text := strings.Trim(string(value), `"`)
+			switch name {
+			case "operationType":
+				for code, verb := range dotnetVerbs() {
+					if verb == text {
+						row[name] = code
+					}
+				}
+			case "resourceBody", "binaryId", "effectivePartitionKey":
+				row[name] = []byte(value)
+			case "resourceType":
+				row[name] = int32(value[0] - '0')
+			case "minimalReturnPreference":
+				row[name] = text == "true"
+			default:
+				if err := json.Unmarshal(value, &text); err != nil {
+					t.Fatal(err)
+				}
+				row[name] = text
+			}
+		}
+		rows = append(rows, row)
+	}
+	encoded, err := hybridrow.AppendStream(nil, hybridrow.BatchOperation(), rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
 }
 
 // unhex writes <0D0A> as the bytes it stands for.

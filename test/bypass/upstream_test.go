@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cosmosgate/cosmosgate/internal/emulator/hybridrow"
 )
 
 const (
@@ -360,7 +362,7 @@ func (s *sighting) namePost(r *http.Request, query bool, body []byte) {
 
 func (s *sighting) readBatch(body []byte) {
 	if bytes.HasPrefix(body, []byte{0x81}) {
-		s.Verbs = []string{"opaque"}
+		s.readRows(body)
 		return
 	}
 	var operations []map[string]json.RawMessage
@@ -378,6 +380,27 @@ func (s *sighting) readBatch(body []byte) {
 			}
 		}
 	}
+}
+
+// readRows reads a batch of .NET.
+func (s *sighting) readRows(body []byte) {
+	rows, err := hybridrow.ReadStream(body, hybridrow.BatchOperation())
+	if err != nil {
+		s.Notes = append(s.Notes, "batch: "+err.Error())
+	}
+	for _, row := range rows {
+		code, _ := row["operationType"].(int32)
+		verb := dotnetVerbs()[code]
+		if verb == "" || row["resourceType"] != int32(2) {
+			s.Notes = append(s.Notes, fmt.Sprintf("batch: operation %d on %v", code, row["resourceType"]))
+		}
+		s.Verbs = append(s.Verbs, verb)
+	}
+}
+
+// dotnetVerbs are the operation types of the .NET SDK that a batch may hold.
+func dotnetVerbs() map[int32]string {
+	return map[int32]string{0: "Create", 1: "Patch", 2: "Read", 4: "Delete", 5: "Replace", 20: "Upsert"}
 }
 
 // scope reads the headers that confine a request.
