@@ -27,6 +27,7 @@ type batch struct {
 	// loading means that nobody reads the state yet: records go straight to it.
 	loading bool
 	deltas  []Delta
+	size    int // of the deltas' payloads
 	undo    []func()
 }
 
@@ -89,6 +90,7 @@ func (b *batch) emitAt(d Delta) error {
 		return err
 	}
 	b.deltas = append(b.deltas, d)
+	b.size += len(d.Payload)
 	return nil
 }
 

@@ -16,6 +16,11 @@ type Config struct {
 	Path string
 	// Log replaces the embedded log. The directory closes it.
 	Log Log
+	// Shared makes the directory one of several that obey one log; Path then names
+	// this one's own copy. The directory closes it.
+	Shared Shared
+	// Poll is how often the shared log is asked for more; zero means 100 ms.
+	Poll time.Duration
 	// Clock tells the time. Required.
 	Clock func() time.Time
 	// Random feeds record ids and token secrets. Required.
@@ -37,6 +42,14 @@ type Directory struct {
 	ending, ended chan struct{}
 	failure       atomic.Pointer[error]
 	ids           idSource
+
+	// Of a shared log only: what others wrote, the last version obeyed, and when
+	// it was last proven that there was no later one.
+	shared  Shared
+	foreign chan foreign
+	seen    atomic.Uint64
+	proof   atomic.Pointer[time.Time]
+	metrics *metrics
 }
 
 // queueLength bounds the calls that wait for the writer; more wait in Apply.
@@ -48,34 +61,59 @@ func Open(config Config) (*Directory, error) {
 	if config.Clock == nil || config.Random == nil || config.Logger == nil {
 		return nil, fmt.Errorf("opening the directory: %w: Clock, Random and Logger are required", errPlan)
 	}
-	log := config.Log
-	if log == nil {
-		if config.Path == "" {
-			return nil, fmt.Errorf("opening the directory: %w: Path or Log is required", errPlan)
-		}
-		embedded, err := OpenBolt(config.Path)
-		if err != nil {
-			return nil, err
-		}
-		log = embedded
+	if config.Log == nil && config.Path == "" {
+		return nil, fmt.Errorf("opening the directory: %w: Path or Log is required", errPlan)
+	}
+	if config.Poll <= 0 {
+		config.Poll = defaultPoll
 	}
 	d := &Directory{
-		config: config, log: log, state: newState(), queue: make(chan *call, queueLength),
-		ending: make(chan struct{}), ended: make(chan struct{}),
+		config: config, log: config.Log, queue: make(chan *call, queueLength),
+		ending: make(chan struct{}), ended: make(chan struct{}), shared: config.Shared, metrics: newMetrics(),
 	}
-	if err := load(d.state, log, config.Clock()); err != nil {
-		return nil, errors.Join(err, log.Close())
+	d.proof.Store(new(time.Time))
+	if err := d.read(); err != nil {
+		return nil, errors.Join(err, d.release())
 	}
 	d.ids = idSource{random: config.Random, last: d.state.lastID}
 	return d, nil
 }
 
+// read opens what the configuration names and builds the state.
+func (d *Directory) read() error {
+	if d.shared != nil {
+		d.foreign = make(chan foreign)
+		return d.readCopy()
+	}
+	if d.log == nil {
+		embedded, err := OpenBolt(d.config.Path)
+		if err != nil {
+			return err
+		}
+		d.log = embedded
+	}
+	d.state = newState()
+	return load(d.state, d.log, d.config.Clock())
+}
+
 // Close releases the log. Call it after Run has returned.
 func (d *Directory) Close() error {
-	if err := d.log.Close(); err != nil {
+	if err := d.release(); err != nil {
 		return fmt.Errorf("closing the directory: %w", err)
 	}
 	return nil
+}
+
+// release closes the logs that are open.
+func (d *Directory) release() error {
+	var faults []error
+	if d.log != nil {
+		faults = append(faults, d.log.Close())
+	}
+	if d.shared != nil {
+		faults = append(faults, d.shared.Close())
+	}
+	return errors.Join(faults...)
 }
 
 // Healthy returns nil, or why no write is possible any more.

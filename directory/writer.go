@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -16,6 +17,9 @@ type call struct {
 const (
 	// maxCommit bounds the calls of one group commit.
 	maxCommit = 512
+	// maxBatch is the size of payloads, in bytes, beyond which a group commit
+	// takes in no more calls.
+	maxBatch = 1 << 20
 	// idleFold is how long the queue is quiet before the journal is folded,
 	// foldChunk how many keys are folded at once, maxBacklog the number of
 	// deltas at which folding starts to slow writers down instead.
@@ -90,13 +94,19 @@ func (d *Directory) submit(ctx context.Context, change func(*batch) error) error
 	}
 }
 
-// Run serves writes until the context ends; what was queued by then is still
-// committed and answered. It may be called once.
+// Run serves writes, and obeys those of others, until the context ends; what
+// was queued by then is still committed and answered. It may be called once.
 func (d *Directory) Run(ctx context.Context) error {
 	if d.running.Swap(true) {
 		return fmt.Errorf("%w: the directory runs already", errPlan)
 	}
 	defer close(d.ended)
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	lost := make(chan error, 1)
+	if d.shared != nil {
+		go func() { lost <- d.follow(following) }()
+	}
 	idle := time.NewTimer(idleFold)
 	defer idle.Stop()
 	for {
@@ -104,13 +114,24 @@ func (d *Directory) Run(ctx context.Context) error {
 		case c := <-d.queue:
 			d.commit(ctx, c)
 			idle.Reset(idleFold)
+		case f := <-d.foreign:
+			d.adopt(context.WithoutCancel(ctx), f.batch)
+			close(f.done)
+			idle.Reset(idleFold)
 		case <-idle.C:
 			if d.fold(foldChunk) {
 				idle.Reset(idleFold)
 			}
+		case err := <-lost:
+			close(d.ending)
+			d.drain(ctx)
+			return err
 		case <-ctx.Done():
 			close(d.ending)
 			d.drain(ctx)
+			if d.shared != nil {
+				<-lost
+			}
 			return nil
 		}
 	}
@@ -128,28 +149,24 @@ func (d *Directory) drain(ctx context.Context) {
 	}
 }
 
-// commit gathers all that is queued into one batch: log, publish, answer.
+// commit makes one batch of all that is queued: log, publish, answer. If
+// another directory was first, everything is planned anew on what it left.
 func (d *Directory) commit(ctx context.Context, first *call) {
-	b := newBatch(d.state, d.config.Clock().UTC().Truncate(time.Millisecond))
-	calls := make([]*call, 0, 1+len(d.queue))
-	for c := first; c != nil; c = d.next(len(calls)) {
-		calls = append(calls, c)
-		if c.err = d.Healthy(); c.err == nil {
-			c.err = b.try(c.change)
-		}
-	}
-	if len(b.deltas) > 0 {
-		// The caller's cancellation must not cut a commit in two.
-		if err := d.log.Append(context.WithoutCancel(ctx), b.deltas); err != nil {
-			d.stop(err)
-			for _, c := range calls {
-				c.err = d.Healthy()
-			}
-		} else {
-			d.state.publish(b)
+	// The caller's cancellation must not cut a commit in two.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	b, calls := d.gather(first)
+	err := d.keep(ctx, b)
+	for errors.Is(err, ErrBehind) {
+		if err = d.catchUp(ctx); err == nil {
+			b = d.plan(calls)
+			err = d.keep(ctx, b)
 		}
 	}
 	for _, c := range calls {
+		if err != nil {
+			c.err = err
+		}
 		close(c.done)
 	}
 	if f, ok := d.log.(Folder); ok && f.Backlog() > maxBacklog {
@@ -161,9 +178,63 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 	}
 }
 
-// next returns another queued call for the batch, or nil.
-func (d *Directory) next(taken int) *call {
-	if taken >= maxCommit {
+// gather plans the first call and all that are queued behind it, within bounds.
+func (d *Directory) gather(first *call) (*batch, []*call) {
+	b := d.newBatch()
+	calls := make([]*call, 0, 1+len(d.queue))
+	for c := first; c != nil; c = d.nextCall(b, len(calls)) {
+		calls = append(calls, c)
+		d.try(b, c)
+	}
+	return b, calls
+}
+
+// plan plans calls anew.
+func (d *Directory) plan(calls []*call) *batch {
+	b := d.newBatch()
+	for _, c := range calls {
+		d.try(b, c)
+	}
+	return b
+}
+
+func (d *Directory) newBatch() *batch {
+	return newBatch(d.state, d.config.Clock().UTC().Truncate(time.Millisecond))
+}
+
+func (d *Directory) try(b *batch, c *call) {
+	if c.err = d.Healthy(); c.err == nil {
+		c.err = b.try(c.change)
+	}
+}
+
+// keep makes a batch durable and visible.
+func (d *Directory) keep(ctx context.Context, b *batch) error {
+	if d.shared != nil {
+		if err := d.order(ctx, b); err != nil {
+			return err
+		}
+	}
+	if len(b.deltas) == 0 {
+		return nil
+	}
+	return d.store(ctx, b)
+}
+
+// store writes a batch to the directory's own log and publishes it.
+func (d *Directory) store(ctx context.Context, b *batch) error {
+	if err := d.log.Append(ctx, b.deltas); err != nil {
+		d.stop(err)
+		return d.Healthy()
+	}
+	d.state.publish(b)
+	d.seen.Store(d.state.version)
+	return nil
+}
+
+// nextCall returns another queued call for the batch, or nil.
+func (d *Directory) nextCall(b *batch, taken int) *call {
+	if taken >= maxCommit || b.size > maxBatch {
 		return nil
 	}
 	select {

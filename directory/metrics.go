@@ -1,0 +1,44 @@
+package directory
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are what a directory of a shared log counts.
+type metrics struct {
+	adopted, conflicts, pollFailures prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "cosmosgate_directory_" + name, Help: help})
+	}
+	return &metrics{
+		adopted:      counter("adopted_batches_total", "Batches of other gates that this one took over from the shared log."),
+		conflicts:    counter("conflicts_total", "Commits that were planned anew because another gate wrote to the shared log first."),
+		pollFailures: counter("poll_failures_total", "Failed questions to the shared log for what other gates wrote."),
+	}
+}
+
+// Collectors returns the metrics of a directory that shares its log, and none
+// of one that doesn't.
+func (d *Directory) Collectors() []prometheus.Collector {
+	if d.shared == nil {
+		return nil
+	}
+	return []prometheus.Collector{
+		d.metrics.adopted, d.metrics.conflicts, d.metrics.pollFailures,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "cosmosgate_directory_age_seconds",
+			Help: "Time since it was last proven that this gate knows all that any gate has acknowledged.",
+		}, func() float64 { return min(d.Age(d.config.Clock()), maxShownAge).Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "cosmosgate_directory_version", Help: "The last version of the shared log that this gate obeys.",
+		}, func() float64 { return float64(d.seen.Load()) }),
+	}
+}
+
+// maxShownAge is what a directory without any proof shows as its age.
+const maxShownAge = 365 * 24 * time.Hour

@@ -1,0 +1,224 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Shared is a log that several directories append to, each of which obeys all
+// of it: one order of batches, the same for everybody. Its methods are called
+// by several goroutines at once.
+type Shared interface {
+	// Origin names the history that the log holds; another history, such as that
+	// of a container made anew, has another name.
+	Origin() string
+	// Append returns nil once the batch is durable and whole, the successor of
+	// the version before its first. [ErrBehind] means that another batch is and
+	// this one never will be. After any other error either may be so: [Shared.Next]
+	// tells.
+	Append(ctx context.Context, batch []Delta) error
+	// Next returns the batch after a version, none if there is none yet, which
+	// proves that whoever knows that version knew everything when the call was
+	// made. [ErrOutdated] means that the log begins later.
+	Next(ctx context.Context, after uint64) ([]Delta, error)
+	// Load calls each for deltas that lead from nothing to the state at the
+	// version it returns. A payload is valid until each returns.
+	Load(ctx context.Context, each func(Delta) error) (version uint64, err error)
+	// Close releases what the log holds.
+	Close() error
+}
+
+// Errors of a shared log.
+var (
+	// ErrBehind means that another directory wrote first; nothing was written.
+	ErrBehind = errors.New("another directory wrote first")
+	// ErrOutdated means that the log no longer holds what comes next, because the
+	// reader was away for too long or the log was taken back to an earlier state:
+	// only a restart, which loads the state anew, helps.
+	ErrOutdated = errors.New("the shared log has moved on")
+	// ErrUnavailable means that the shared log could not be reached: nothing is
+	// known to have changed, and a change asked for may or may not be made.
+	ErrUnavailable = errors.New("shared log unavailable")
+)
+
+const (
+	// defaultPoll is how often the shared log is asked for more.
+	defaultPoll = 100 * time.Millisecond
+	// pollTimeout bounds one question, settleTimeout a whole commit with all the
+	// batches of others that come before it.
+	pollTimeout   = 5 * time.Second
+	settleTimeout = 20 * time.Second
+)
+
+// foreign is a batch of another directory on its way to the writer.
+type foreign struct {
+	batch []Delta
+	done  chan struct{}
+}
+
+// Barrier returns once every read sees what any directory of the same log had
+// acknowledged before the call. For an embedded log that is always so.
+func (d *Directory) Barrier(ctx context.Context) error {
+	if d.shared == nil {
+		return nil
+	}
+	// A change of nothing: like every call, it is answered only on a state that
+	// was proven current after it was made.
+	return d.submit(ctx, func(*batch) error { return nil })
+}
+
+// Age is how long ago it was last proven that the directory knows everything:
+// zero for an embedded log, which is never behind.
+func (d *Directory) Age(now time.Time) time.Duration {
+	if d.shared == nil {
+		return 0
+	}
+	proof := d.proof.Load()
+	// A monotonic clock stands still while a machine is suspended, a wall clock
+	// may be set back; the worse of the two counts.
+	return max(0, now.Sub(*proof), now.Round(0).Sub(proof.Round(0)))
+}
+
+// proven notes that everything was known at an instant.
+func (d *Directory) proven(at time.Time) {
+	for {
+		old := d.proof.Load()
+		if !at.After(*old) || d.proof.CompareAndSwap(old, &at) {
+			return
+		}
+	}
+}
+
+// follow hands the batches of others to the writer until ctx ends or the log
+// can't be followed any more.
+func (d *Directory) follow(ctx context.Context) error {
+	tick := time.NewTicker(d.config.Poll)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := d.pull(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrOutdated), errors.Is(err, ErrStopped):
+			d.stop(err)
+			return err
+		case err != nil && !failing:
+			d.config.Logger.Warn("shared directory log can't be read", "error", err)
+		case err == nil && failing:
+			d.config.Logger.Info("shared directory log is read again")
+		}
+		if failing = err != nil; failing {
+			d.metrics.pollFailures.Inc()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// pull takes over all there is.
+func (d *Directory) pull(ctx context.Context) error {
+	for {
+		started := d.config.Clock()
+		batch, err := d.next(ctx, d.seen.Load())
+		if err != nil {
+			return err
+		}
+		if len(batch) == 0 {
+			d.proven(started)
+			return nil
+		}
+		f := foreign{batch: batch, done: make(chan struct{})}
+		select {
+		case d.foreign <- f:
+		case <-ctx.Done():
+			return nil
+		}
+		<-f.done
+		if err := d.Healthy(); err != nil {
+			return err
+		}
+	}
+}
+
+// next asks the shared log for the batch after a version.
+func (d *Directory) next(ctx context.Context, after uint64) ([]Delta, error) {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	batch, err := d.shared.Next(ctx, after)
+	switch {
+	case errors.Is(err, ErrOutdated):
+		return nil, fmt.Errorf("following from version %d: %w", after, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return batch, nil
+}
+
+// adopt obeys a batch of another directory, unless it is known already.
+func (d *Directory) adopt(ctx context.Context, deltas []Delta) {
+	if deltas[0].Version <= d.state.version || d.Healthy() != nil {
+		return
+	}
+	if deltas[0].Version != d.state.version+1 {
+		d.stop(fmt.Errorf("%w: version %d follows %d", ErrCorrupt, deltas[0].Version, d.state.version))
+		return
+	}
+	b := newBatch(d.state, d.config.Clock())
+	for _, delta := range deltas {
+		if err := b.apply(delta); err != nil {
+			d.stop(fmt.Errorf("obeying version %d: %w", delta.Version, err))
+			return
+		}
+	}
+	b.deltas = deltas
+	d.store(ctx, b)
+	d.metrics.adopted.Inc()
+}
+
+// catchUp obeys all that others have appended.
+func (d *Directory) catchUp(ctx context.Context) error {
+	for {
+		batch, err := d.next(ctx, d.state.version)
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		d.adopt(ctx, batch)
+		if err := d.Healthy(); err != nil {
+			return err
+		}
+	}
+}
+
+// order gives a batch its place in the shared log. A batch without effect has
+// none, but it too was planned on a state that must be proven current: whoever
+// is told that somebody is no member any more must be able to rely on it.
+func (d *Directory) order(ctx context.Context, b *batch) error {
+	started := d.config.Clock()
+	if len(b.deltas) == 0 {
+		batch, err := d.next(ctx, d.state.version)
+		if err != nil {
+			return err
+		}
+		if len(batch) > 0 {
+			d.adopt(ctx, batch)
+			return ErrBehind
+		}
+		d.proven(started)
+		return nil
+	}
+	switch err := d.shared.Append(ctx, b.deltas); {
+	case errors.Is(err, ErrBehind):
+		d.metrics.conflicts.Inc()
+		return ErrBehind
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	d.proven(started)
+	return nil
+}

@@ -1,0 +1,526 @@
+package directory_test
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+)
+
+// commonLog is a shared log in memory, and the faults it is told to have.
+type commonLog struct {
+	mu      sync.Mutex
+	batches map[uint64][]directory.Delta // by the version before
+	last    uint64
+	// start is the version that the log begins after; what led to it is in state.
+	start uint64
+	state []directory.Delta
+	// down refuses everything; lost does the next append and says it failed;
+	// chaos makes one append in so many fail, before or after it is done.
+	down, lost bool
+	chaos      int
+	origin     string
+}
+
+var errDown = errors.New("log is down")
+
+func newCommonLog() *commonLog {
+	return &commonLog{batches: map[uint64][]directory.Delta{}, origin: "0123456789"}
+}
+
+func (l *commonLog) Origin() string { return l.origin }
+func (l *commonLog) Close() error   { return nil }
+
+func (l *commonLog) Append(_ context.Context, batch []directory.Delta) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := batch[0].Version - 1
+	switch {
+	case l.down, l.chaos > 0 && rand.IntN(l.chaos) == 0:
+		return errDown
+	case before != l.last:
+		return directory.ErrBehind
+	}
+	l.batches[before] = clone(batch)
+	l.last = batch[len(batch)-1].Version
+	if l.lost || l.chaos > 0 && rand.IntN(l.chaos) == 0 {
+		l.lost = false
+		return errDown
+	}
+	return nil
+}
+
+func (l *commonLog) Next(_ context.Context, after uint64) ([]directory.Delta, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.down:
+		return nil, errDown
+	case after < l.start, after > l.last:
+		return nil, directory.ErrOutdated
+	}
+	return clone(l.batches[after]), nil
+}
+
+func (l *commonLog) Load(_ context.Context, each func(directory.Delta) error) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		return 0, errDown
+	}
+	for _, d := range l.state {
+		if err := each(d); err != nil {
+			return 0, err
+		}
+	}
+	return l.start, nil
+}
+
+// truncate drops all batches that the directory knows and keeps its state instead.
+func (l *commonLog) truncate(tb testing.TB, d *directory.Directory) {
+	tb.Helper()
+	var state []directory.Delta
+	version, err := d.Replay(func(d directory.Delta) error {
+		state = append(state, clone([]directory.Delta{d})...)
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state, l.start = state, version
+	for before := range l.batches {
+		if before < version {
+			delete(l.batches, before)
+		}
+	}
+}
+
+func (l *commonLog) set(change func(*commonLog)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(l)
+}
+
+func clone(batch []directory.Delta) []directory.Delta {
+	batch = slices.Clone(batch)
+	for i := range batch {
+		batch[i].Payload = slices.Clone(batch[i].Payload)
+	}
+	return batch
+}
+
+const quickly = time.Millisecond
+
+func sharing(l *commonLog, folder string) directory.Config {
+	return directory.Config{
+		Path: filepath.Join(folder, "directory.db"), Shared: l, Poll: quickly,
+		Clock: time.Now, Random: cryptoRandom(), Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// gates opens some directories over one log.
+func gates(tb testing.TB, l *commonLog, n int) []*house {
+	tb.Helper()
+	houses := make([]*house, n)
+	for i := range houses {
+		houses[i] = gate(tb, l, tb.TempDir())
+	}
+	return houses
+}
+
+func gate(tb testing.TB, l *commonLog, folder string) *house {
+	tb.Helper()
+	d, err := directory.Open(sharing(l, folder))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return run(tb, d, folder)
+}
+
+// current makes a directory know what all have acknowledged.
+func (h *house) current(tb testing.TB) {
+	tb.Helper()
+	if err := h.Barrier(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// dump is everything that a directory holds, in one order.
+func (h *house) dump(tb testing.TB) []string {
+	tb.Helper()
+	var text strings.Builder
+	if err := h.Export(&text); err != nil {
+		tb.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	slices.Sort(lines)
+	return lines
+}
+
+func TestAWriteOfOneGateIsObeyedByTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := gates(t, newCommonLog(), 3)
+		id := g[0].user(t, "ana")
+		key := directory.LinkKey{Connection: corp, ExternalID: "ext-ana"}
+		for i := range g {
+			eventually(t, func() bool { view, ok := g[i].Lookup(key); return ok && view.Active })
+		}
+		deactivate(t, g[1], id)
+		for i := range g {
+			eventually(t, func() bool { view, ok := g[i].Lookup(key); return ok && !view.Active })
+		}
+	})
+}
+
+func TestABarrierSeesWhatWasAcknowledgedElsewhere(t *testing.T) {
+	t.Parallel()
+	g := gates(t, newCommonLog(), 2)
+	for i := range 50 {
+		name := fmt.Sprintf("user%d", i)
+		id := g[i%2].user(t, name)
+		other := g[(i+1)%2]
+		other.current(t)
+		if _, ok := other.User(corp, id); !ok {
+			t.Fatalf("%s is not seen after a barrier", name)
+		}
+	}
+}
+
+func TestNothingIsRefusedOrFoundDoneOnAnOldState(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		first  func(*testing.T, *house) // at one gate
+		second func(*testing.T, *house) // at the other, at once
+	}{
+		{"a member just created elsewhere", func(t *testing.T, h *house) {
+			t.Helper()
+			h.user(t, "new")
+		}, func(t *testing.T, h *house) {
+			t.Helper()
+			g := h.group(t, "g")
+			h.current(t) // to find the id
+			u, _ := h.UserByName(corp, "new")
+			h.do(t, directory.AddMembers{Group: g, Members: []directory.ID{u.ID}})
+		}},
+		{"a name just freed elsewhere", func(t *testing.T, h *house) {
+			t.Helper()
+			id := h.user(t, "twice")
+			h.do(t, directory.DeleteUser{ID: id})
+		}, func(t *testing.T, h *house) {
+			t.Helper()
+			h.user(t, "twice")
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			l := newCommonLog()
+			g := gates(t, l, 2)
+			test.first(t, g[0])
+			test.second(t, g[1])
+		})
+	}
+}
+
+// TestARemovalOfAMemberAddedElsewhereRemoves plays what a provider behind a
+// load balancer does: a removal must not find "nothing to do" on an old state.
+func TestARemovalOfAMemberAddedElsewhereRemoves(t *testing.T) {
+	t.Parallel()
+	g := gates(t, newCommonLog(), 2)
+	user, group := g[0].user(t, "ana"), g[0].group(t, "dba")
+	for i := range 100 {
+		g[i%2].do(t, directory.AddMembers{Group: group, Members: []directory.ID{user}})
+		g[(i+1)%2].do(t, directory.RemoveMembers{Group: group, Members: []directory.ID{user}})
+		for _, h := range g {
+			h.current(t)
+			if h.IsMember(group, user) {
+				t.Fatal("a removal that was acknowledged did not remove")
+			}
+		}
+	}
+}
+
+func TestAnUnknownOutcomeIsNeitherLostNorRepeated(t *testing.T) {
+	t.Parallel()
+	l := newCommonLog()
+	g := gates(t, l, 2)
+	l.set(func(l *commonLog) { l.lost = true })
+	_, err := g[0].Apply(t.Context(), corp, directory.CreateUser{User: user("ana")})
+	if !errors.Is(err, directory.ErrUnavailable) {
+		t.Fatalf("want ErrUnavailable, got %v", err)
+	}
+	for _, h := range g {
+		h.current(t)
+		if _, ok := h.UserByName(corp, "ana"); !ok {
+			t.Error("what the log holds is not obeyed")
+		}
+	}
+	if _, err := g[0].Apply(t.Context(), corp, directory.CreateUser{User: user("ana")}); conflictOn(err) != "userName" {
+		t.Errorf("want a conflict, got %v", err)
+	}
+	if err := g[0].Healthy(); err != nil {
+		t.Errorf("an unknown outcome stopped the directory: %v", err)
+	}
+}
+
+func TestAgeGrowsOnlyWithoutProof(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCommonLog()
+		h := gates(t, l, 1)[0]
+		eventually(t, func() bool { return h.Age(time.Now()) < 5*time.Second })
+		l.set(func(l *commonLog) { l.down = true })
+		before := time.Now()
+		eventually(t, func() bool { return h.Age(time.Now()) > 20*time.Millisecond })
+		if _, err := h.Apply(t.Context(), corp, directory.CreateUser{User: user("x")}); !errors.Is(err, directory.ErrUnavailable) {
+			t.Errorf("a write without a log: %v", err)
+		}
+		if h.Age(before.Add(time.Hour)) < 59*time.Minute {
+			t.Error("age doesn't count from the last proof")
+		}
+		l.set(func(l *commonLog) { l.down = false })
+		eventually(t, func() bool { return h.Age(time.Now()) < 20*time.Millisecond })
+		h.user(t, "after")
+		if fresh(t).Age(time.Now()) != 0 {
+			t.Error("an embedded directory is never behind")
+		}
+	})
+}
+
+func TestAFailedPollChangesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCommonLog()
+		h := gates(t, l, 1)[0]
+		id, group := h.user(t, "ana"), h.group(t, "g")
+		h.do(t, directory.AddMembers{Group: group, Members: []directory.ID{id}})
+		l.set(func(l *commonLog) { l.down = true })
+		eventually(t, func() bool { return h.Age(time.Now()) > 20*time.Millisecond })
+		if view, ok := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "ext-ana"}); !ok || len(view.Groups) != 1 {
+			t.Errorf("a silent log changed what is known: %v %+v", ok, view)
+		}
+	})
+}
+
+func TestACopyIsContinuedAfterARestart(t *testing.T) {
+	t.Parallel()
+	l := newCommonLog()
+	folder := t.TempDir()
+	h := gate(t, l, folder)
+	h.user(t, "ana")
+	h.stop()
+	other := gates(t, l, 1)[0]
+	other.user(t, "bob")
+	h = gate(t, l, folder)
+	if diff := cmp.Diff(other.dump(t), h.dump(t)); diff != "" {
+		t.Errorf("after a restart (-other +own):\n%s", diff)
+	}
+}
+
+func TestACopyThatIsTooOldIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	l := newCommonLog()
+	folder := t.TempDir()
+	h := gate(t, l, folder)
+	h.user(t, "ana")
+	h.stop()
+	other := gates(t, l, 1)[0]
+	bob, group := other.user(t, "bob"), other.group(t, "g")
+	other.do(t, directory.AddMembers{Group: group, Members: []directory.ID{bob}})
+	l.truncate(t, other.Directory)
+	other.user(t, "eve")
+	for name, folder := range map[string]string{"old copy": folder, "no copy": t.TempDir()} {
+		h = gate(t, l, folder)
+		if diff := cmp.Diff(other.dump(t), h.dump(t)); diff != "" {
+			t.Errorf("%s (-other +own):\n%s", name, diff)
+		}
+		h.user(t, "by "+name)
+		other.current(t)
+	}
+}
+
+func TestACopyOfAnotherHistoryIsNotUsed(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	h := gate(t, newCommonLog(), folder)
+	h.user(t, "ana")
+	h.stop()
+	another := newCommonLog()
+	another.origin = "another"
+	h = gate(t, another, folder)
+	if _, ok := h.UserByName(corp, "ana"); ok {
+		t.Error("a user of another history is known")
+	}
+}
+
+func TestALogThatMovedOnEndsTheRun(t *testing.T) {
+	t.Parallel()
+	l := newCommonLog()
+	d, err := directory.Open(sharing(l, t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.set(func(l *commonLog) { l.start = 10 })
+	if err := d.Run(t.Context()); !errors.Is(err, directory.ErrOutdated) {
+		t.Errorf("want ErrOutdated, got %v", err)
+	}
+	if !errors.Is(d.Healthy(), directory.ErrStopped) {
+		t.Errorf("want a stopped directory, got %v", d.Healthy())
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestASingleUseEntryIsWonOnce lets gates race to create the same entries.
+func TestASingleUseEntryIsWonOnce(t *testing.T) {
+	t.Parallel()
+	l := newCommonLog()
+	l.chaos = 20
+	g := gates(t, l, 3)
+	for round := range 40 {
+		wins := make(chan int, len(g))
+		var wait sync.WaitGroup
+		for i, h := range g {
+			wait.Go(func() {
+				e := directory.Entry{Class: "jti", Name: fmt.Sprint(round)}
+				if _, err := h.PutEntry(t.Context(), e, directory.CreateOnly); err == nil {
+					wins <- i
+				}
+			})
+		}
+		if wait.Wait(); len(wins) > 1 {
+			t.Fatalf("round %d was won %d times", round, len(wins))
+		}
+	}
+}
+
+// TestSeveralGatesAreOneDirectory runs clients that each own some records and
+// move from gate to gate, over a log that fails at random; what a client was
+// told must hold at the next gate, and all gates end with the same.
+func TestSeveralGatesAreOneDirectory(t *testing.T) {
+	t.Parallel()
+	l := newCommonLog()
+	l.chaos = 25
+	g := gates(t, l, 3)
+	team := g[0].groupDespite(t, "team")
+	var wait sync.WaitGroup
+	for client := range 8 {
+		wait.Go(func() { wander(t, g, team, fmt.Sprintf("client%d", client)) })
+	}
+	wait.Wait()
+	l.set(func(l *commonLog) { l.chaos = 0 })
+	for _, h := range g {
+		h.current(t)
+	}
+	for _, h := range g[1:] {
+		if diff := cmp.Diff(g[0].dump(t), h.dump(t)); diff != "" {
+			t.Errorf("gates differ (-first +other):\n%s", diff)
+		}
+	}
+}
+
+// wander makes one client's changes, each at another gate, each until it is
+// acknowledged, and checks each at a further one.
+func wander(t *testing.T, g []*house, team directory.ID, name string) {
+	t.Helper()
+	at := func() *house { return g[rand.IntN(len(g))] }
+	insist := func(change ...directory.Change) {
+		for {
+			_, err := at().Apply(t.Context(), corp, change...)
+			if !errors.Is(err, directory.ErrUnavailable) {
+				if err != nil && conflictOn(err) == "" {
+					t.Errorf("%s: %v", name, err)
+				}
+				return
+			}
+		}
+	}
+	check := func(what string, holds func(*house) bool) {
+		h := at()
+		for h.Barrier(t.Context()) != nil { //nolint:revive // asked again until the log answers
+		}
+		if !holds(h) {
+			t.Errorf("%s: %s does not hold at another gate", name, what)
+		}
+	}
+	insist(directory.CreateUser{User: user(name)})
+	var id directory.ID
+	check("created", func(h *house) bool {
+		u, ok := h.UserByName(corp, name)
+		id = u.ID
+		return ok
+	})
+	for range 15 {
+		insist(directory.AddMembers{Group: team, Members: []directory.ID{id}})
+		check("added", func(h *house) bool { return h.IsMember(team, id) })
+		active := rand.IntN(2) == 0
+		insist(directory.EditUser{ID: id, Edit: func(u directory.User) (directory.User, error) {
+			u.Active = active
+			return u, nil
+		}})
+		check("activity", func(h *house) bool { u, _ := h.User(corp, id); return u.Active == active })
+		insist(directory.RemoveMembers{Group: team, Members: []directory.ID{id}})
+		check("removed", func(h *house) bool { return !h.IsMember(team, id) })
+	}
+}
+
+func cryptoRandom() io.Reader { return crand.Reader }
+
+func user(name string) directory.User {
+	return directory.User{ExternalID: "ext-" + name, UserName: name, Active: true}
+}
+
+func deactivate(tb testing.TB, h *house, id directory.ID) {
+	tb.Helper()
+	h.do(tb, edit(id, func(u *directory.User) { u.Active = false }))
+}
+
+// groupDespite makes a group over a log that fails at random.
+func (h *house) groupDespite(tb testing.TB, name string) directory.ID {
+	tb.Helper()
+	for {
+		_, err := h.Apply(tb.Context(), corp, directory.CreateGroup{Group: directory.GroupRecord{DisplayName: name}})
+		if g, ok := h.GroupByName(corp, name); ok && !errors.Is(err, directory.ErrUnavailable) {
+			return g.ID
+		}
+	}
+}
+
+// conflictOn is the attribute that an error says is taken.
+func conflictOn(err error) string {
+	if conflict, ok := errors.AsType[*directory.ConflictError](err); ok {
+		return conflict.Attribute
+	}
+	return ""
+}
+
+// eventually waits within a bubble until something holds.
+func eventually(t *testing.T, holds func() bool) {
+	t.Helper()
+	for range 10000 {
+		if synctest.Wait(); holds() {
+			return
+		}
+		time.Sleep(quickly)
+	}
+	t.Fatal("never came to be")
+}
