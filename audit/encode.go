@@ -119,6 +119,28 @@ func (l *line) decision(r *Record) {
 	l.text("identity", r.Identity)
 	l.text("policy_hash", r.PolicyHash)
 	l.list("policies", r.Policies)
+	l.legs(r.Legs)
+}
+
+func (l *line) legs(legs []Leg) {
+	if len(legs) == 0 {
+		return
+	}
+	l.begin("legs", '[')
+	for i := range legs[:min(len(legs), maxList)] {
+		leg := &legs[i]
+		l.comma()
+		l.buf = append(l.buf, '{')
+		l.text("kind", leg.Kind)
+		l.text("name", leg.Name)
+		l.text("effect", string(orElse(leg.Effect, Error)))
+		l.text("reason", leg.Reason)
+		l.text("role", leg.Role)
+		l.list("policies", leg.Policies)
+		l.buf = append(l.buf, '}')
+	}
+	l.buf = append(l.buf, ']')
+	l.cut = l.cut || len(legs) > maxList
 }
 
 func (l *line) exchange(r *Record) {

@@ -83,6 +83,7 @@ type Record struct {
 	Identity   string // upstream identity of that role
 	PolicyHash string // hash of the policy set that was in force
 	Policies   []string
+	Legs       []Leg // what was decided about each party to a delegation; none if there is one party only
 
 	Status         int // status that the caller got, 499 if it had gone before one was sent
 	Substatus      int
@@ -112,6 +113,16 @@ type Actor struct {
 	Issuer  string
 	Subject string
 	Name    string // declared name of an agent
+}
+
+// Leg is what was decided about one party to a delegation.
+type Leg struct {
+	Kind     string // user, application, agent, or scope for what the token was narrowed to
+	Name     string // directory id of a person, declared name of others; empty for a scope
+	Effect   Decision
+	Reason   string
+	Role     string
+	Policies []string
 }
 
 // Credential says how the caller proved itself. It never holds anything that could be used again.

@@ -175,7 +175,7 @@ func (x *survey) weighs(c *condition) truth {
 		what: x.resource, whatUID: resourceUID(x.resource), described: true,
 	}
 	decision, diagnostic := cedar.Authorize(cedar.PolicyMap{"when": c.alone}, &e, cedar.Request{
-		Principal: e.whoUID, Resource: e.whatUID, Context: contextRecord(Context{Time: x.at}),
+		Principal: e.whoUID, Resource: e.whatUID, Context: contextRecord(&Request{Context: Context{Time: x.at}}),
 	})
 	switch {
 	case len(diagnostic.Errors) > 0:

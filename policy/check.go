@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,17 +29,18 @@ func (c *checker) check() {
 	c.unique(kindRole, headers(d.roles, func(r *role) header { return r.header }))
 	c.unique(kindRoleBinding, headers(d.bindings, func(b *binding) header { return b.header }))
 	c.unique(kindApplication, headers(d.applications, func(a *application) header { return a.header }))
-	c.unique(kindAgentGrant, headers(d.agents, func(a *agentGrant) header { return a.header }))
+	c.unique(kindAgent, headers(d.agents, func(a *agent) header { return a.header }))
+	c.unique(kindAgentGrant, headers(d.grants, func(g *agentGrant) header { return g.header }))
 	c.unique(kindGuardrail, headers(d.guardrails, func(g *guardrail) header { return g.header }))
 	c.unique(kindPolicyTest, headers(d.tests, func(t *testDocument) header { return t.header }))
 	c.identities()
 	c.accounts()
 	c.references()
 	c.connections()
-	c.applications()
+	c.callers()
 	c.attributes()
 	c.expiry()
-	c.testApplications()
+	c.testCallers()
 }
 
 func headers[T any](list []T, of func(T) header) []header {
@@ -106,9 +106,10 @@ func (c *checker) references() {
 		bound[b.role] = true
 		c.subjects(b.subjects)
 	}
-	for _, a := range c.docs.agents {
-		needRole(a.role, a.rolePos)
-		bound[a.role] = true
+	for _, g := range c.docs.grants {
+		needRole(g.role, g.rolePos)
+		bound[g.role] = true
+		c.subjects(g.subjects)
 	}
 	for _, g := range c.docs.guardrails {
 		c.subjects(g.subjects)
@@ -125,8 +126,12 @@ func (c *checker) references() {
 
 func (c *checker) subjects(list []subject) {
 	for _, s := range list {
-		if s.kind == applicationReference {
+		switch s.kind {
+		case applicationReference:
 			c.declared(s.text, s.pos)
+		case agentReference:
+			c.declaredAgent(s.text, s.pos)
+		default:
 		}
 	}
 }
@@ -141,6 +146,19 @@ func (c *checker) declared(name string, at Position) *application {
 		names = append(names, a.name)
 	}
 	c.fault(at, "there is no application %q (%s)", name, suggest(name, names))
+	return nil
+}
+
+// declaredAgent checks that an agent is declared and returns it, or nil.
+func (c *checker) declaredAgent(name string, at Position) *agent {
+	var names []string
+	for _, a := range c.docs.agents {
+		if a.name == name {
+			return a
+		}
+		names = append(names, a.name)
+	}
+	c.fault(at, "there is no agent %q (%s)", name, suggest(name, names))
 	return nil
 }
 
@@ -160,18 +178,33 @@ func (c *checker) connections() {
 	}
 }
 
-// applications refuses declarations of which one matches whatever another
-// matches: a token must not be two callers.
-func (c *checker) applications() {
-	for i, a := range c.docs.applications {
-		for j, b := range c.docs.applications {
-			if i == j || a.Issuer != b.Issuer || len(a.Claims) == 0 || !includes(b.Claims, a.Claims) {
+// caller is what applications and agents have in common.
+type caller struct {
+	what   string
+	pos    Position
+	issuer string
+	claims map[string]string
+}
+
+// callers refuses declarations of which one matches whatever another matches: a
+// token must not be two callers.
+func (c *checker) callers() {
+	var all []caller
+	for _, a := range c.docs.applications {
+		all = append(all, caller{fmt.Sprintf("application %q", a.name), a.pos, a.Issuer, a.Claims})
+	}
+	for _, a := range c.docs.agents {
+		all = append(all, caller{fmt.Sprintf("agent %q", a.name), a.pos, a.Issuer, a.Claims})
+	}
+	for i, a := range all {
+		for j, b := range all {
+			if i == j || a.issuer != b.issuer || len(a.claims) == 0 || !includes(b.claims, a.claims) {
 				continue
 			}
-			if len(a.Claims) == len(b.Claims) && j > i {
+			if len(a.claims) == len(b.claims) && j > i {
 				continue // the same claims: say it once, at the later
 			}
-			c.fault(a.pos, "application %q matches every token of application %q (add a claim that tells them apart)", a.name, b.name)
+			c.fault(a.pos, "%s matches every token of %s (add a claim that tells them apart)", a.what, b.what)
 		}
 	}
 }
@@ -191,6 +224,9 @@ func (c *checker) attributes() {
 	for _, a := range c.docs.applications {
 		known = slices.AppendSeq(known, maps.Keys(a.Attributes))
 	}
+	for _, a := range c.docs.agents {
+		known = slices.AppendSeq(known, maps.Keys(a.Attributes))
+	}
 	for _, n := range c.docs.attributes {
 		if !slices.Contains(known, n.name) && !strings.HasPrefix(n.name, "urn:") {
 			c.warn(n.pos, "${user.%s}: the directory fills no such attribute by itself (%s)", n.name, suggest(n.name, known))
@@ -207,59 +243,34 @@ func (c *checker) expiry() {
 			c.warn(b.pos, "binding %q has expired (remove it)", b.name)
 		}
 	}
+	for _, g := range c.docs.grants {
+		if !g.expires.IsZero() && !c.options.Now.Before(g.expires) {
+			c.warn(g.pos, "grant %q has expired (remove it)", g.name)
+		}
+	}
 }
 
-// testApplications gives the applications in tests their declared attributes.
-func (c *checker) testApplications() {
+// testCallers gives the applications and agents in tests their declared
+// attributes.
+func (c *checker) testCallers() {
 	for _, t := range c.docs.tests {
 		for _, item := range t.cases {
-			p := &item.request.Principal
-			if p.Kind != KindApplication || p.ID == "" {
-				continue
-			}
-			if a := c.declared(p.ID, item.pos); a != nil {
-				p.Attributes = a.Attributes
+			c.testCaller(&item.request.Principal, item.pos)
+			for i := range item.request.Actors {
+				c.testCaller(&item.request.Actors[i], item.pos)
 			}
 		}
 	}
 }
 
-// rank orders the roles by preference for requests that several allow: fewest
-// obligations, narrowest identity (fewest data actions, then narrowest
-// resources), name.
-func rank(roles []*role) {
-	type width struct {
-		actions         Actions
-		breadth, scopes int
-		seen            map[scope]bool
-	}
-	identities := make(map[string]*width)
-	for _, r := range roles {
-		w := identities[r.identity]
-		if w == nil {
-			w = &width{seen: make(map[scope]bool)}
-			identities[r.identity] = w
+func (c *checker) testCaller(p *Principal, at Position) {
+	switch {
+	case p.ID == "":
+	case p.Kind == KindApplication:
+		if a := c.declared(p.ID, at); a != nil {
+			p.Attributes = a.Attributes
 		}
-		for _, rule := range r.rules {
-			w.actions |= rule.actions | ReadMetadata
-			for _, s := range rule.scopes {
-				w.breadth = max(w.breadth, s.breadth())
-				w.seen[s] = true
-			}
-		}
-		w.scopes = len(w.seen)
-	}
-	ordered := slices.SortedFunc(slices.Values(roles), func(a, b *role) int {
-		v, w := identities[a.identity], identities[b.identity]
-		return cmp.Or(
-			cmp.Compare(a.obligations.count(), b.obligations.count()),
-			cmp.Compare(len(v.actions.Names()), len(w.actions.Names())),
-			cmp.Compare(v.breadth, w.breadth),
-			cmp.Compare(v.scopes, w.scopes),
-			strings.Compare(a.name, b.name),
-		)
-	})
-	for i, r := range ordered {
-		r.rank = i
+	case p.Kind == KindAgent:
+		c.declaredAgent(p.ID, at) // its attributes are found when it is decided
 	}
 }

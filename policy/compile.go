@@ -23,9 +23,10 @@ type statement struct {
 	scope   scope
 	subject reference
 	actions Actions
-	// role is set if the statement permits, guardrail if it does not.
+	// role is set if the statement permits, guardrail if it does not. grant is set too if it permits an agent.
 	role      *role
 	guardrail *guardrail
+	grant     *agentGrant
 	key       *keyGrant
 	// origin names the document, such as `RoleBinding/support-reads-orders`.
 	origin string
@@ -70,6 +71,14 @@ func (c *compiler) compile(docs *documents) error {
 			return errTooLarge
 		}
 	}
+	for _, g := range docs.grants {
+		for _, rule := range g.as.rules {
+			all = append(all, g.statements(rule)...)
+		}
+		if len(all) > maxStatements {
+			return errTooLarge
+		}
+	}
 	for _, g := range docs.guardrails {
 		all = append(all, guard(g)...)
 		if len(all) > maxStatements {
@@ -85,21 +94,28 @@ func (c *compiler) compile(docs *documents) error {
 // bind spreads one rule of a role over the subjects of a binding. Besides the
 // containers, the account and the databases above them become visible.
 func bind(b *binding, r *role, rule *rule) []*statement {
+	return grantTo(b.subjects, rule, statement{role: r, origin: b.origin(), starts: b.starts, expires: b.expires})
+}
+
+// statements spreads one rule over the agents of a grant.
+func (g *agentGrant) statements(rule *rule) []*statement {
+	return grantTo(g.subjects, rule, statement{role: g.as, grant: g, origin: g.origin(), starts: g.starts, expires: g.expires})
+}
+
+func grantTo(subjects []subject, rule *rule, like statement) []*statement {
 	scopes := spread(rule.scopes, func(at scope) []scope {
 		return []scope{at, {at.account, at.database, ""}, {at.account, "", ""}}
 	})
-	all := make([]*statement, 0, len(b.subjects)*len(scopes))
-	for _, to := range b.subjects {
+	all := make([]*statement, 0, len(subjects)*len(scopes))
+	for _, to := range subjects {
 		for _, s := range scopes {
-			actions := ReadMetadata
+			one := like
+			one.scope, one.subject, one.actions = s, to.reference, ReadMetadata
 			if s.container != "" {
-				actions |= rule.actions
+				one.actions |= rule.actions
 			}
-			all = append(all, &statement{
-				scope: s, subject: to.reference, actions: actions,
-				role: r, key: rule.key, when: rule.when, origin: b.origin(),
-				starts: b.starts, expires: b.expires,
-			})
+			one.key, one.when = rule.key, rule.when
+			all = append(all, &one)
 		}
 	}
 	return all
@@ -147,6 +163,8 @@ func guard(g *guardrail) []*statement {
 func (b *binding) origin() string   { return kindRoleBinding + "/" + b.name }
 func (g *guardrail) origin() string { return kindGuardrail + "/" + g.name }
 
+func (g *agentGrant) origin() string { return kindAgentGrant + "/" + g.name }
+
 // levels returns the scope and what above it the guardrail concerns.
 func (g *guardrail) levels(at scope) []scope {
 	levels := []scope{at}
@@ -162,7 +180,7 @@ func (g *guardrail) levels(at scope) []scope {
 
 // readsContext reports whether the Cedar policy reads `context`.
 func (s *statement) readsContext() bool {
-	return s.when != nil || !s.starts.IsZero() || !s.expires.IsZero()
+	return s.when != nil || s.grant != nil || !s.starts.IsZero() || !s.expires.IsZero()
 }
 
 // add builds the Cedar policy of the statement and files it. Cedar evaluates
@@ -186,6 +204,9 @@ func (c *compiler) add(s *statement) {
 	if !s.expires.IsZero() {
 		p.When(ast.Context().Access("time").LessThan(instant(s.expires)))
 	}
+	if s.grant != nil {
+		p.When(c.actsFor(s.grant.people))
+	}
 	if when := s.when; when != nil {
 		p.Conditions = append(p.Conditions, when.alone.AST().Conditions...)
 		c.readsNetwork = c.readsNetwork || when.readsNetwork
@@ -203,6 +224,29 @@ func (c *compiler) add(s *statement) {
 // value by itself.
 func instant(t time.Time) ast.Node {
 	return ast.DatetimeExtensionCall(ast.String(t.UTC().Format("2006-01-02T15:04:05Z")))
+}
+
+// actsFor is true while an agent acts for one of the people, or if there are
+// none, for itself.
+func (c *compiler) actsFor(people []subject) ast.Node {
+	const person = "person"
+	if len(people) == 0 {
+		return ast.Not(ast.Context().Has(person))
+	}
+	groups := make([]cedar.Value, 0, len(people))
+	named := ast.False()
+	for _, s := range people {
+		c.subjects.intern(s.reference)
+		if s.kind == userReference {
+			named = named.Or(ast.Context().Access(person).Equal(ast.Value(s.uid())))
+			continue
+		}
+		groups = append(groups, s.uid())
+	}
+	if len(groups) > 0 {
+		named = named.Or(ast.Context().Access(person).In(ast.Value(cedar.NewSet(groups...))))
+	}
+	return ast.Context().Has(person).And(named)
 }
 
 func scopeSubject(p *ast.Policy, to reference) {

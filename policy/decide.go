@@ -10,12 +10,43 @@ import (
 )
 
 // decide answers one request without remembering the answer.
-func (s *Set) decide(q *Request) Decision {
-	if d := refuseEarly(s, q); d.Reason != ReasonAllowed {
+func (s *Set) decide(q *Request) Decision { return s.decideBy(*q, (*index).find) }
+
+// decideBy answers one request by the statements that find returns.
+func (s *Set) decideBy(q Request, find finder) Decision {
+	q.Person = nil
+	leg := func(q Request) Decision { return s.decideLeg(q, find) }
+	if q.delegated() {
+		return chain(q, leg)
+	}
+	return leg(q)
+}
+
+func (s *Set) decideLeg(q Request, find finder) Decision {
+	s.describe(&q)
+	if d := refuseEarly(s, &q); d.Reason != ReasonAllowed {
 		return d
 	}
-	d, _ := s.judge(q, (*index).find)
+	d, _ := s.judge(&q, find)
 	return d
+}
+
+// describe fills in what conditions read of an agent: for whom it acts, and the
+// attributes that this very policy declares.
+func (s *Set) describe(q *Request) {
+	if q.Principal.Kind != KindAgent {
+		return
+	}
+	q.Context.IsAgent, q.Context.OnBehalfOf = true, ""
+	if q.Person != nil {
+		q.Context.OnBehalfOf = q.Person.ID
+	}
+	q.Principal.Attributes = nil
+	if s != nil {
+		if a := s.agents[q.Principal.ID]; a != nil {
+			q.Principal.Attributes = a.Attributes
+		}
+	}
 }
 
 // refuseEarly denies what needs no policy to be denied. A decision with
@@ -27,8 +58,8 @@ func refuseEarly(s *Set, q *Request) Decision {
 	if what := malformed(q); what != "" {
 		return Decision{Reason: ReasonMalformed, Missing: q.Actions, Detail: what}
 	}
-	if q.Principal.Kind == KindAgent {
-		return Decision{Reason: ReasonAgent, Missing: q.Actions, Detail: "agents need delegated tokens, which are not supported yet"}
+	if q.Principal.Kind == KindAgent && s.agents[q.Principal.ID] == nil {
+		return Decision{Reason: ReasonAgent, Missing: q.Actions, Detail: "agent " + q.Principal.ID + " is not declared"}
 	}
 	return Decision{Reason: ReasonAllowed}
 }
@@ -133,7 +164,10 @@ func (j *judgement) prepare(who []subjectID, found ...[]filed) {
 		}
 	}
 	if readsContext {
-		j.cedar.Context = contextRecord(q.Context)
+		j.cedar.Context = contextRecord(q)
+	}
+	if q.Person != nil && readsContext {
+		j.entities.describe(q.Person, j.set.subjects)
 	}
 }
 
@@ -216,7 +250,7 @@ func sortedOnce(s []string) []string {
 // oblige allows the request under the role, with what guardrails add.
 func (j *judgement) oblige(chosen *tally, obliging []filed) Decision {
 	d := Decision{
-		Allow: true, Role: chosen.role.name, Identity: chosen.role.identity,
+		Allow: true, Role: chosen.role.name, Identity: chosen.role.identity, Width: chosen.role.width,
 		Obligations: chosen.role.obligations, Reason: ReasonAllowed,
 	}
 	for _, s := range j.granting {

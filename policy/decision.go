@@ -27,15 +27,19 @@ const (
 	// such as principal, actions, account or time. It is a fault of the caller
 	// of Decide.
 	ReasonMalformed
-	// ReasonAgent: an agent asks; no agent grant lets anything through yet.
+	// ReasonAgent: an agent asks, and no AgentGrant lets it do this for this
+	// person, or for itself.
 	ReasonAgent
+	// ReasonScope: the token was narrowed to less, by its scopes or
+	// authorization details.
+	ReasonScope
 
 	reasonCount Reason = iota
 )
 
 // reasonNames holds the names that `because:` in a PolicyTest uses, by Reason.
 var reasonNames = [reasonCount]string{
-	"noPolicy", "allowed", "noRole", "partitionKey", "missingAttribute", "guardrail", "evaluation", "malformed", "agent",
+	"noPolicy", "allowed", "noRole", "partitionKey", "missingAttribute", "guardrail", "evaluation", "malformed", "agent", "scope",
 }
 
 // String returns the reason as `because:` in a PolicyTest writes it.
@@ -61,6 +65,9 @@ type Decision struct {
 	// Role is the role under which it is forwarded, and Identity the upstream
 	// identity of that role. Both are empty if the request is denied.
 	Role, Identity string
+	// Width orders identities by how much their roles may do, 0 for the
+	// narrowest.
+	Width int
 	// Obligations must be met if the request is allowed.
 	Obligations Obligations
 	// Policies names the documents that decided, such as
@@ -73,4 +80,7 @@ type Decision struct {
 	// Detail explains a denial to operators: for the record and for explain,
 	// never for the caller.
 	Detail string
+	// Legs says what was decided about each party to a delegation, first the
+	// person, then the agents, then the token; nil if there is one party only.
+	Legs []Leg
 }

@@ -13,6 +13,7 @@ const (
 	kindRole         = "Role"
 	kindRoleBinding  = "RoleBinding"
 	kindApplication  = "Application"
+	kindAgent        = "Agent"
 	kindAgentGrant   = "AgentGrant"
 	kindGuardrail    = "Guardrail"
 	kindPolicyTest   = "PolicyTest"
@@ -32,6 +33,11 @@ const (
 	keyReason        = "reason"
 	keyWhen          = "when"
 	keyMaxItems      = "maxItems"
+	keyMatch         = "match"
+	keyAttributes    = "attributes"
+	keyOnBehalfOf    = "onBehalfOf"
+	keyStarts        = "starts"
+	keyExpires       = "expires"
 	effectDeny       = "deny"
 	effectObligation = "obligations"
 )
@@ -46,6 +52,7 @@ func (r *reader) document(n *yaml.Node) {
 		kindRole:        r.role,
 		kindRoleBinding: r.binding,
 		kindApplication: r.application,
+		kindAgent:       r.agent,
 		kindAgentGrant:  r.agentGrant,
 		kindGuardrail:   r.guardrail,
 		kindPolicyTest:  r.policyTest,
@@ -60,7 +67,7 @@ func (r *reader) document(n *yaml.Node) {
 		}
 		read, known := kinds[kind]
 		if !known {
-			names := []string{kindRole, kindRoleBinding, kindApplication, kindAgentGrant, kindGuardrail, kindPolicyTest}
+			names := []string{kindRole, kindRoleBinding, kindApplication, kindAgent, kindAgentGrant, kindGuardrail, kindPolicyTest}
 			r.fault(n.Content[i+1], "unknown kind %q (%s)", kind, suggest(kind, names))
 			return
 		}

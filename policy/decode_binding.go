@@ -10,7 +10,7 @@ import (
 )
 
 func (r *reader) binding(n *yaml.Node) {
-	m, _ := r.mapping(n, kindRoleBinding, "kind", keyName, keyRole, keySubjects, "starts", "expires")
+	m, _ := r.mapping(n, kindRoleBinding, "kind", keyName, keyRole, keySubjects, keyStarts, keyExpires)
 	out := &binding{header: m.header(kindRoleBinding)}
 	if n, ok := m.need(keyRole, kindRoleBinding); ok {
 		out.role, _ = r.scalar(n, keyRole)
@@ -19,11 +19,17 @@ func (r *reader) binding(n *yaml.Node) {
 	if _, ok := m.need(keySubjects, kindRoleBinding); ok {
 		out.subjects = m.subjects(keySubjects, keyGroup, keyUser, keyApplication)
 	}
-	out.starts, out.expires = m.time("starts"), m.time("expires")
-	if !out.expires.IsZero() && !out.starts.Before(out.expires) {
-		m.fault(m.fields["expires"], "the binding expires before it starts")
-	}
+	out.starts, out.expires = m.period("binding")
 	r.docs.bindings = append(r.docs.bindings, out)
+}
+
+// period reads when a binding or grant begins and ends.
+func (m mapping) period(what string) (starts, expires time.Time) {
+	starts, expires = m.time(keyStarts), m.time(keyExpires)
+	if !expires.IsZero() && !starts.Before(expires) {
+		m.fault(m.fields[keyExpires], "the %s expires before it starts", what)
+	}
+	return starts, expires
 }
 
 // time reads a field as a date, which means midnight UTC, or as an RFC 3339

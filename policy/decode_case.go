@@ -22,7 +22,7 @@ func (r *reader) testCase(n *yaml.Node) *testCase {
 	const what = "a case"
 	out := &testCase{pos: r.at(n)}
 	m, ok := r.mapping(n, what,
-		keyUser, keyApplication, keyAgent, "action", "actions", "resource", keyPartitionKey, "partitionKeys", "ranged", "noData",
+		keyUser, keyApplication, keyAgent, keyAgents, keyScopes, keyDetails, "action", "actions", "resource", keyPartitionKey, "partitionKeys", "ranged", "noData",
 		"asRole", "from", "at", "isAgent", "onBehalfOf", "authenticationStrength",
 		"expect", keyRole, keyIdentity, "because", "policy", keyMaxItems)
 	if !ok && n.Kind != yaml.MappingNode {
@@ -44,30 +44,48 @@ func (r *reader) testCase(n *yaml.Node) *testCase {
 			AuthenticationStrength: m.text("authenticationStrength"),
 		},
 	}
+	out.request.Actors, out.request.Token = m.actors(), m.token()
 	out.expect = m.expectation()
 	return out
 }
 
-// principal reads who asks in a case: exactly one of user, application, agent.
+// principal reads whose rights a case is about: a user, an application, or an
+// agent that acts for itself. Beside a user, agents act for it.
 func (m mapping) principal() Principal {
-	var found []string
-	for _, key := range []string{keyUser, keyApplication, keyAgent} {
-		if m.fields[key] != nil {
-			found = append(found, key)
-		}
-	}
-	if len(found) != 1 {
+	user, application, agent := m.fields[keyUser], m.fields[keyApplication], m.fields[keyAgent]
+	switch {
+	case user != nil && application == nil:
+		return m.person(user)
+	case application != nil && user == nil && agent == nil:
+		return m.caller(KindApplication, application)
+	case agent != nil && application == nil:
+		return m.caller(KindAgent, agent)
+	default:
 		m.fault(m.node, "a case needs one of user, application and agent")
 		return Principal{}
 	}
-	switch found[0] {
-	case keyApplication:
-		return m.caller(KindApplication, m.fields[keyApplication])
-	case keyAgent:
-		return m.caller(KindAgent, m.fields[keyAgent])
-	default:
-		return m.person(m.fields[keyUser])
+}
+
+// actors reads the agents that act for the user of a case.
+func (m mapping) actors() []Principal {
+	one, several := m.fields[keyAgent], m.fields[keyAgents]
+	switch {
+	case one != nil && several != nil:
+		m.fault(several, "a case has either agent or agents")
+		return nil
+	case m.fields[keyUser] == nil:
+		if several != nil {
+			m.fault(several, "agents act for a user (add user, or write agent for one that acts for itself)")
+		}
+		return nil
+	case one != nil:
+		return []Principal{m.caller(KindAgent, one)}
 	}
+	var actors []Principal
+	for _, item := range m.items(keyAgents) {
+		actors = append(actors, m.caller(KindAgent, item))
+	}
+	return actors
 }
 
 // caller reads an application or agent: its name, and its attributes from the

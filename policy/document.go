@@ -9,7 +9,8 @@ type documents struct {
 	roles        []*role
 	bindings     []*binding
 	applications []*application
-	agents       []*agentGrant
+	agents       []*agent
+	grants       []*agentGrant
 	guardrails   []*guardrail
 	tests        []*testDocument
 
@@ -46,8 +47,9 @@ type role struct {
 	rules       []*rule
 	obligations Obligations
 
-	// rank orders the roles by preference, 0 first: see check.go.
-	rank int
+	// rank orders the roles by preference, 0 first, and width their identities by how much these may do, 0 for the
+	// narrowest: see check.go.
+	rank, width int
 }
 
 // rule is one entry of a role: it allows actions on the containers that any of
@@ -82,14 +84,26 @@ type application struct {
 	Application
 }
 
-// agentGrant is checked like every other document and then set aside: until
-// delegated tokens exist, no agent is let through.
+type agent struct {
+	header
+
+	Agent
+}
+
+// agentGrant gives a role to agents, for as far as they act for the people that
+// it names.
 type agentGrant struct {
 	header
 
-	role     string
-	rolePos  Position
-	subjects []subject
+	role            string
+	rolePos         Position
+	subjects        []subject
+	people          []subject // none means: for itself, and for nobody else
+	obligations     Obligations
+	starts, expires time.Time
+
+	// as is the role with the obligations of the grant added.
+	as *role
 }
 
 type guardrail struct {

@@ -55,6 +55,16 @@ func (e *Engine) Decide(q Request) Decision {
 	if s == nil {
 		s = &snapshot{}
 	}
+	q.Person = nil
+	if q.delegated() {
+		return chain(q, s.leg)
+	}
+	return s.leg(q)
+}
+
+// leg decides a request of one party.
+func (s *snapshot) leg(q Request) Decision {
+	s.set.describe(&q)
 	if d := refuseEarly(s.set, &q); d.Reason != ReasonAllowed {
 		return d
 	}
@@ -109,14 +119,11 @@ type answer struct {
 // must not be.
 func (s *Set) question(q *Request) (question, bool) {
 	p := &q.Principal
-	switch {
-	case len(q.PartitionKeys) > 1:
-		return question{}, false
-	case p.Generation == [2]uint64{} && p.Kind != KindApplication:
+	if len(q.PartitionKeys) > 1 || !q.known() {
 		return question{}, false
 	}
 	key := question{
-		id: p.ID, kind: p.Kind, generation: p.Generation,
+		id: p.ID, kind: p.Kind, generation: q.owner().Generation,
 		actions: q.Actions, resource: q.Resource, role: q.Role,
 		ranged: q.Ranged, noData: q.NoData,
 		isAgent: q.Context.IsAgent, onBehalfOf: q.Context.OnBehalfOf, strength: q.Context.AuthenticationStrength,
@@ -134,8 +141,14 @@ func (s *Set) question(q *Request) (question, bool) {
 	return key, true
 }
 
-// answers reports whether the remembered answer still holds. An application has
-// no generation: its attributes are compared instead.
+// known reports whether it can be told when the parties to a request change. A
+// person has a generation, an application has attributes that can be compared,
+// and an agent is what the policy declares.
+func (q *Request) known() bool {
+	return q.owner().Kind != KindPerson || q.owner().Generation != [2]uint64{}
+}
+
+// answers reports whether the remembered answer still holds.
 func (a *answer) answers(q *Request) bool {
 	return a.validity.holds(q.Context.Time) &&
 		(q.Principal.Kind != KindApplication || maps.Equal(a.attributes, q.Principal.Attributes))

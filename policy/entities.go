@@ -12,6 +12,7 @@ import (
 const (
 	userType                cedar.EntityType = "User"
 	applicationType         cedar.EntityType = "Application"
+	agentType               cedar.EntityType = "Agent"
 	groupType               cedar.EntityType = "Group"
 	connectionGroupType     cedar.EntityType = "ConnectionGroup"
 	groupNameType           cedar.EntityType = "GroupName"
@@ -30,6 +31,8 @@ func (r reference) uid() cedar.EntityUID {
 		return cedar.NewEntityUID(userType, id)
 	case applicationReference:
 		return cedar.NewEntityUID(applicationType, id)
+	case agentReference:
+		return cedar.NewEntityUID(agentType, id)
 	case groupIDReference:
 		return cedar.NewEntityUID(groupType, id)
 	case groupExternalReference:
@@ -58,6 +61,11 @@ type entities struct {
 	what    Resource
 	whatUID cedar.EntityUID
 
+	// person is whom an agent acts for, with its groups; nil if nobody.
+	person       *Principal
+	personUID    cedar.EntityUID
+	personEntity cedar.Entity
+
 	// described says that a condition may read the principal's attributes.
 	described bool
 
@@ -79,8 +87,24 @@ func (e *entities) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
 		}
 		return e.whatEntity, true
 	default:
+		if e.person != nil && uid == e.personUID {
+			return e.personEntity, true
+		}
 		return cedar.Entity{}, false
 	}
+}
+
+// describe tells Cedar about the person that an agent acts for: every group that
+// the policy names.
+func (e *entities) describe(person *Principal, all *subjects) {
+	e.person, e.personUID = person, principalUID(person)
+	var groups []cedar.EntityUID
+	for _, id := range all.of(person) {
+		if uid := all.uids[id]; uid.Type != userType {
+			groups = append(groups, uid)
+		}
+	}
+	e.personEntity = entityOf(e.personUID, person, groups)
 }
 
 var _ types.EntityGetter = (*entities)(nil)
@@ -89,9 +113,14 @@ func (e *entities) principal() cedar.Entity {
 	if !e.described {
 		return cedar.Entity{UID: e.whoUID, Parents: cedar.NewEntityUIDSet(e.groups...)}
 	}
-	tags := make(cedar.RecordMap, len(e.who.Attributes))
-	attributes := make(cedar.RecordMap, len(e.who.Attributes))
-	for name, value := range e.who.Attributes {
+	return entityOf(e.whoUID, e.who, e.groups)
+}
+
+// entityOf is a principal with its attributes.
+func entityOf(uid cedar.EntityUID, who *Principal, groups []cedar.EntityUID) cedar.Entity {
+	tags := make(cedar.RecordMap, len(who.Attributes))
+	attributes := make(cedar.RecordMap, len(who.Attributes))
+	for name, value := range who.Attributes {
 		if value == "" {
 			continue
 		}
@@ -101,8 +130,8 @@ func (e *entities) principal() cedar.Entity {
 		}
 	}
 	return cedar.Entity{
-		UID:        e.whoUID,
-		Parents:    cedar.NewEntityUIDSet(e.groups...),
+		UID:        uid,
+		Parents:    cedar.NewEntityUIDSet(groups...),
 		Attributes: cedar.NewRecord(attributes),
 		Tags:       cedar.NewRecord(tags),
 	}
@@ -148,15 +177,20 @@ func resourceUID(r Resource) cedar.EntityUID {
 }
 
 func principalUID(p *Principal) cedar.EntityUID {
-	if p.Kind == KindApplication {
+	switch p.Kind {
+	case KindApplication:
 		return cedar.NewEntityUID(applicationType, cedar.String(p.ID))
+	case KindAgent:
+		return cedar.NewEntityUID(agentType, cedar.String(p.ID))
+	default:
+		return cedar.NewEntityUID(userType, cedar.String(p.ID))
 	}
-	return cedar.NewEntityUID(userType, cedar.String(p.ID))
 }
 
 // contextRecord is what `context` is in conditions. Without a valid address
 // there is no network, so that whatever reads it fails.
-func contextRecord(c Context) cedar.Record {
+func contextRecord(q *Request) cedar.Record {
+	c := &q.Context
 	m := cedar.RecordMap{
 		"time":                   cedar.NewDatetime(c.Time),
 		"isAgent":                cedar.Boolean(c.IsAgent),
@@ -165,6 +199,9 @@ func contextRecord(c Context) cedar.Record {
 	}
 	if c.SourceIP.IsValid() {
 		m["network"] = address(c.SourceIP)
+	}
+	if q.Person != nil {
+		m["person"] = principalUID(q.Person)
 	}
 	return cedar.NewRecord(m)
 }

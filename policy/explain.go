@@ -23,6 +23,9 @@ type Explanation struct {
 type Considered struct {
 	// Policy is the document, such as `RoleBinding/support-reads-orders`.
 	Policy string
+	// Leg is whose leg of a delegated request this is about, such as
+	// `agent triage-bot`; empty if there is one party only.
+	Leg string
 	// Role is the role bound, or empty for a guardrail.
 	Role string
 	// Position is where the rule or guardrail is written.
@@ -42,12 +45,15 @@ func (e *Engine) Explain(q Request) Explanation {
 	if set == nil || explanation.Decision.Reason == ReasonMalformed {
 		return explanation
 	}
-	x := explainer{set: set, request: &q}
-	for _, b := range set.docs.bindings {
-		x.binding(b)
-	}
-	for _, g := range set.docs.guardrails {
-		x.guardrail(g)
+	x := explainer{set: set}
+	q.Person = nil
+	if !q.delegated() {
+		x.leg(q, "")
+	} else {
+		chain(q, func(leg Request) Decision {
+			x.leg(leg, leg.Principal.Kind.String()+" "+leg.Principal.ID)
+			return set.decideLeg(leg, (*index).find)
+		})
 	}
 	slices.SortStableFunc(x.considered, func(a, b Considered) int {
 		return cmp.Compare(len(a.Failed), len(b.Failed))
@@ -61,25 +67,78 @@ func (e *Engine) Explain(q Request) Explanation {
 type explainer struct {
 	set        *Set
 	request    *Request
+	name       string // of the leg
 	considered []Considered
 }
 
+// leg explains the part of one party. Bindings are for people and applications,
+// grants for agents.
+func (x *explainer) leg(q Request, name string) {
+	x.set.describe(&q)
+	x.request, x.name = &q, name
+	if q.Principal.Kind == KindAgent {
+		for _, g := range x.set.docs.grants {
+			x.grant(g)
+		}
+	} else {
+		for _, b := range x.set.docs.bindings {
+			x.binding(b)
+		}
+	}
+	for _, g := range x.set.docs.guardrails {
+		x.guardrail(g)
+	}
+}
+
 func (x *explainer) binding(b *binding) {
+	failed := x.subjects(b.subjects)
+	x.rules(b.origin(), b.role, append(failed, x.period(b.starts, b.expires)...))
+}
+
+func (x *explainer) grant(g *agentGrant) {
+	failed := x.subjects(g.subjects)
+	failed = append(failed, x.people(g.people)...)
+	x.rules(g.origin(), g.role, append(failed, x.period(g.starts, g.expires)...))
+}
+
+// people says why an agent may not act for whom it does.
+func (x *explainer) people(list []subject) []string {
+	person := x.request.Person
+	switch {
+	case len(list) == 0 && person == nil:
+		return nil
+	case len(list) == 0:
+		return []string{"onBehalfOf is none: the agent may act for itself only"}
+	case person == nil:
+		return []string{"onBehalfOf names people: the agent may not act for itself"}
+	}
+	names := make([]string, 0, len(list))
+	for _, s := range list {
+		if s.means(*person) {
+			return nil
+		}
+		names = append(names, s.String())
+	}
+	return []string{fmt.Sprintf("onBehalfOf: user %s is none of: %s", person.ID, strings.Join(names, ", "))}
+}
+
+// rules goes through the rules of a role that is bound or granted, after what
+// failed about that already.
+func (x *explainer) rules(policy, name string, before []string) {
 	var role *role
 	for _, r := range x.set.docs.roles {
-		if r.name == b.role {
+		if r.name == name {
 			role = r
 		}
 	}
 	required, _ := x.request.Actions.contained()
 	for _, rule := range role.rules {
-		failed := x.subjects(b.subjects)
-		failed = append(failed, x.period(b.starts, b.expires)...)
+		failed := slices.Clone(before)
 		failed = append(failed, x.actions(required, rule.actions|ReadMetadata)...)
 		failed = append(failed, x.resource(rule.scopes, scope.reaches)...)
 		failed = append(failed, x.condition(rule.when)...)
 		failed = append(failed, x.key(rule.key, rule.actions)...)
-		x.add(b.origin(), b.role, rule.pos, failed)
+		x.add(policy, name, rule.pos, failed)
 	}
 }
 
@@ -97,7 +156,7 @@ func (x *explainer) guardrail(g *guardrail) {
 
 func (x *explainer) add(policy, role string, at Position, failed []string) {
 	x.considered = append(x.considered, Considered{
-		Policy: policy, Role: role, Position: at, Matched: len(failed) == 0, Failed: failed,
+		Policy: policy, Leg: x.name, Role: role, Position: at, Matched: len(failed) == 0, Failed: failed,
 	})
 }
 
@@ -155,8 +214,11 @@ func (x *explainer) condition(c *condition) []string {
 		who: &x.request.Principal, whoUID: principalUID(&x.request.Principal), groups: x.set.subjects.groups(who),
 		what: x.request.Resource, whatUID: resourceUID(x.request.Resource), described: true,
 	}
+	if x.request.Person != nil {
+		e.describe(x.request.Person, x.set.subjects)
+	}
 	decision, diagnostic := cedar.Authorize(cedar.PolicyMap{"when": c.alone}, &e, cedar.Request{
-		Principal: e.whoUID, Resource: e.whatUID, Context: contextRecord(x.request.Context),
+		Principal: e.whoUID, Resource: e.whatUID, Context: contextRecord(x.request),
 	})
 	switch {
 	case len(diagnostic.Errors) > 0:

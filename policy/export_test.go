@@ -9,9 +9,6 @@ import (
 // DecideByScan decides without the index and without remembering: Cedar sees
 // every statement of the policy.
 func (s *Set) DecideByScan(q Request) Decision {
-	if d := refuseEarly(s, &q); d.Reason != ReasonAllowed {
-		return d
-	}
 	scan := func(x *index, _ Resource, _ Actions, _ []subjectID) []filed {
 		var all []filed
 		for _, b := range x.buckets {
@@ -22,8 +19,7 @@ func (s *Set) DecideByScan(q Request) Decision {
 		}
 		return all
 	}
-	d, _ := s.judge(&q, scan)
-	return d
+	return s.decideBy(q, scan)
 }
 
 // StopsWhenAskedTo is whether the policies handed to Cedar can be left early.

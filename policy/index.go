@@ -97,8 +97,12 @@ func (s *subjects) intern(r reference) subjectID {
 
 // of returns the references that mean the principal or one of its groups.
 func (s *subjects) of(p *Principal) []subjectID {
-	if p.Kind == KindApplication {
-		if id, ok := s.ids[reference{kind: applicationReference, text: p.ID}]; ok {
+	if p.Kind != KindPerson {
+		kind := applicationReference
+		if p.Kind == KindAgent {
+			kind = agentReference
+		}
+		if id, ok := s.ids[reference{kind: kind, text: p.ID}]; ok {
 			return []subjectID{id}
 		}
 		return nil
@@ -205,7 +209,7 @@ func (s *subjects) groups(who []subjectID, found ...[]filed) []cedar.EntityUID {
 	groups := make([]cedar.EntityUID, 0, len(asked))
 	for _, id := range asked {
 		uid := s.uids[id]
-		if uid.Type != userType && uid.Type != applicationType && slices.Contains(who, id) {
+		if uid.Type != userType && uid.Type != applicationType && uid.Type != agentType && slices.Contains(who, id) {
 			groups = append(groups, uid)
 		}
 	}

@@ -126,13 +126,18 @@ func parse(sources []Source, o Options, faults Faults) (*Set, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	rank(r.docs.roles)
+	rank(&r.docs)
 	compiled := newCompiler()
 	if err := compiled.compile(&r.docs); err != nil {
 		return nil, fmt.Errorf("compiling policy: %w", err)
 	}
+	agents := make(map[string]*agent, len(r.docs.agents))
+	for _, a := range r.docs.agents {
+		agents[a.name] = a
+	}
 	return &Set{
 		hash:     hashOf(sources),
+		agents:   agents,
 		docs:     &r.docs,
 		warnings: slices.Concat(r.warnings, c.warnings).sorted(),
 		compiler: *compiled,

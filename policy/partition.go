@@ -52,7 +52,7 @@ const principalID = "id"
 func (k *keyGrant) check(q *Request) (keyOutcome, string) {
 	var want [maxKeyParts]string
 	for i, part := range k.parts {
-		value, missing := part.resolve(&q.Principal)
+		value, missing := part.resolve(q.owner())
 		if missing != "" {
 			return keyAttributeMissing, missing
 		}

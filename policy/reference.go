@@ -77,6 +77,8 @@ func (r reference) means(p Principal) bool {
 		return p.Kind == KindPerson && p.ID == r.text
 	case applicationReference:
 		return p.Kind == KindApplication && p.ID == r.text
+	case agentReference:
+		return p.Kind == KindAgent && p.ID == r.text
 	default:
 		return p.Kind == KindPerson && slices.ContainsFunc(p.Groups, r.names)
 	}
@@ -89,6 +91,8 @@ func (r reference) String() string {
 		return "user " + r.text
 	case r.kind == applicationReference:
 		return "application " + r.text
+	case r.kind == agentReference:
+		return "agent " + r.text
 	case r.connection != "":
 		return "group " + r.text + " of " + r.connection
 	default:

@@ -86,9 +86,10 @@ type Context struct {
 	SourceIP netip.Addr
 	// Time is when the request is decided. It is required.
 	Time time.Time
-	// IsAgent says that an agent acts, whichever leg is being decided.
+	// IsAgent says that an agent is judged. Decide sets it for agents.
 	IsAgent bool
-	// OnBehalfOf is the id of the person an agent acts for, or empty.
+	// OnBehalfOf is the id of the person that an agent acts for, or empty.
+	// Decide sets it for agents.
 	OnBehalfOf string
 	// AuthenticationStrength is how the caller signed in, such as an `acr`.
 	AuthenticationStrength string
@@ -98,6 +99,12 @@ type Context struct {
 // but the strings, and changes nothing in it.
 type Request struct {
 	Principal Principal
+	// Actors are the agents that act on the principal's behalf, outermost
+	// first. Each must be granted what it does.
+	Actors []Principal
+	// Token is what the caller's credential was narrowed to; nil means: to
+	// nothing less than the roles of the principal.
+	Token *Token
 	// Actions are all actions that the operation contains; every one must be
 	// allowed. None is refused.
 	Actions  Actions
@@ -116,4 +123,18 @@ type Request struct {
 	// among the roles that allow the request and is otherwise ignored.
 	Role    string
 	Context Context
+
+	// Person is whom the principal, an agent, acts for in the leg that is being
+	// decided; nil means: for itself. Decide sets it from Actors and ignores
+	// what it was.
+	Person *Principal
+}
+
+// owner is whose attributes `${user.…}` stands for: the person's, also while an
+// agent acts.
+func (q *Request) owner() *Principal {
+	if q.Person != nil {
+		return q.Person
+	}
+	return &q.Principal
 }

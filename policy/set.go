@@ -16,6 +16,20 @@ type Application struct {
 	Attributes map[string]string
 }
 
+// Agent is a program that acts for people or for itself, as an Agent document
+// declares it.
+type Agent struct {
+	Name string
+	// Issuer and Claims recognise its tokens like those of an [Application];
+	// empty if it only proves itself by a key.
+	Issuer string
+	Claims map[string]string
+	// JWKS is a JWK Set of its public keys, as JSON, by which it signs client
+	// assertions (private_key_jwt); nil if it has none.
+	JWKS       []byte
+	Attributes map[string]string
+}
+
 // Options say what the policy may refer to.
 type Options struct {
 	// Identities are the names of the upstream identities that accounts have; a
@@ -40,6 +54,7 @@ type Set struct {
 
 	hash     string
 	docs     *documents
+	agents   map[string]*agent
 	warnings Faults
 }
 
@@ -84,5 +99,21 @@ func (s *Set) Applications() []Application {
 		list[i] = Application{Name: a.Name, Issuer: a.Issuer, Claims: maps.Clone(a.Claims), Attributes: maps.Clone(a.Attributes)}
 	}
 	slices.SortFunc(list, func(a, b Application) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// Agents returns the declared agents, sorted by name.
+func (s *Set) Agents() []Agent {
+	if s == nil {
+		return nil
+	}
+	list := make([]Agent, len(s.docs.agents))
+	for i, a := range s.docs.agents {
+		list[i] = Agent{
+			Name: a.Name, Issuer: a.Issuer, Claims: maps.Clone(a.Claims),
+			JWKS: slices.Clone(a.JWKS), Attributes: maps.Clone(a.Attributes),
+		}
+	}
+	slices.SortFunc(list, func(a, b Agent) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }

@@ -77,10 +77,23 @@ func (j *judgement) unmatched() Decision {
 	if near.Reason != ReasonNoPolicy {
 		return near
 	}
+	if j.request.Principal.Kind == KindAgent && reachable == 0 {
+		return Decision{Reason: ReasonAgent, Missing: j.required, Detail: j.ungranted()}
+	}
 	if missing := j.required &^ reachable; missing != 0 {
 		return Decision{Reason: ReasonNoRole, Missing: missing, Detail: "no role allows " + missing.String() + " on " + j.request.Resource.String()}
 	}
 	return Decision{Reason: ReasonNoRole, Missing: j.required, Detail: "no single role allows all of " + j.required.String()}
+}
+
+// ungranted says what an agent lacks.
+func (j *judgement) ungranted() string {
+	q := j.request
+	whom := " for itself"
+	if q.Person != nil {
+		whom = " for user " + q.Person.ID
+	}
+	return "no AgentGrant lets agent " + q.Principal.ID + " do " + j.required.String() + " on " + q.Resource.String() + whom
 }
 
 // within returns the actions that the role allows under some partition key.

@@ -56,6 +56,14 @@ func (p *Proxy) sanitize(c *call) error {
 		return err
 	}
 	c.request = request
+	// Two of them would let a proxy in front and the gate read different ones.
+	switch roles := c.r.Header[headerRole]; len(roles) {
+	case 0:
+	case 1:
+		c.role = roles[0]
+	default:
+		return cosmos.Malformed("the header " + headerRole + " is given twice")
+	}
 	if stripped := request.Stripped(); len(stripped) > 0 {
 		p.metrics.stripped.Add(float64(len(stripped)))
 	}

@@ -7,28 +7,17 @@ import (
 	"github.com/cosmosgate/cosmosgate/policy"
 )
 
-// authorize asks the policy about the caller and everyone who acts for it; all must
-// be allowed. The account document is for any authenticated caller.
+// authorize asks the policy about the caller, everyone who acts for it, and what its
+// token was narrowed to; all must be allowed. The account document is for any authenticated caller.
 func (p *Proxy) authorize(c *call) error {
 	if c.op.Disposition != cosmos.Forward {
 		c.verdict = audit.Allow
 		return nil
 	}
-	if len(c.principal.Details) > 0 {
-		return cosmos.Unavailable("authorization details in a token are not supported")
-	}
 	question := c.question()
 	decision := p.decideWithContent(c, &question)
 	if !decision.Allow {
 		return c.denied(decision)
-	}
-	for _, actor := range c.principal.Actors {
-		leg := question
-		leg.Principal = policy.Principal{ID: actor.Agent, Kind: policy.KindAgent}
-		leg.Context.IsAgent, leg.Context.OnBehalfOf = true, question.Principal.ID
-		if acting := p.decide(c, &leg); !acting.Allow {
-			return c.denied(acting)
-		}
 	}
 	c.decision = decision
 	c.verdict = audit.Allow
@@ -75,10 +64,32 @@ func (c *call) question() policy.Request {
 
 		Context: policy.Context{SourceIP: c.source, Time: c.start, AuthenticationStrength: c.principal.ACR},
 	}
-	if roles := c.r.Header[headerRole]; len(roles) == 1 {
-		q.Role = roles[0]
+	q.Role = c.role
+	for _, actor := range c.principal.Actors {
+		q.Actors = append(q.Actors, policy.Principal{ID: actor.Agent, Kind: policy.KindAgent})
+	}
+	if narrowed(&c.principal) {
+		q.Token = tokenOf(&c.principal)
+	} else if q.Role == "" {
+		q.Role = policy.RoleOfScopes(c.principal.Scopes)
 	}
 	return q
+}
+
+// narrowed says whether the scopes of a credential are the gate's own words. Those of other
+// issuers' tokens for people and applications are theirs, and narrow nothing here.
+func narrowed(from *identity.Principal) bool {
+	return from.Method == identity.MethodSTS || len(from.Actors) > 0 || len(from.Details) > 0
+}
+
+func tokenOf(from *identity.Principal) *policy.Token {
+	token := &policy.Token{Scopes: from.Scopes}
+	for _, detail := range from.Details {
+		token.Details = append(token.Details, policy.Detail{
+			Actions: detail.Actions, Resources: detail.Resources, PartitionKeys: detail.PartitionKeys,
+		})
+	}
+	return token
 }
 
 func asked(from *identity.Principal) policy.Principal {
@@ -110,10 +121,9 @@ func asked(from *identity.Principal) policy.Principal {
 // denied is the native answer to a decision against the caller. A decision that
 // could not be made is the gate's own fault.
 func (c *call) denied(d policy.Decision) error {
-	c.decision = policy.Decision{Policies: d.Policies, Reason: d.Reason}
+	c.decision = policy.Decision{Policies: d.Policies, Reason: d.Reason, Legs: d.Legs}
 	c.detail = d.Detail
-	switch d.Reason { //nolint:exhaustive // the rest are the caller's to know
-	case policy.ReasonNoPolicy, policy.ReasonMalformed, policy.ReasonEvaluation:
+	if undecided(d.Reason) {
 		return cosmos.Unavailable("policy: " + d.Reason.String() + ": " + d.Detail)
 	}
 	refusal := cosmos.Denied(c.op, cosmos.Denial{
@@ -122,6 +132,11 @@ func (c *call) denied(d policy.Decision) error {
 	})
 	c.reason = d.Reason.String()
 	return refusal
+}
+
+// undecided says whether a decision could not be made.
+func undecided(reason policy.Reason) bool {
+	return reason == policy.ReasonNoPolicy || reason == policy.ReasonMalformed || reason == policy.ReasonEvaluation
 }
 
 // hint tells the caller what would help, without telling the policy.
@@ -133,6 +148,10 @@ func (c *call) hint(reason policy.Reason) string {
 			"your role is confined to partitions, and cross-partition requests are refused." + ask + c.decisionID + "."
 	case policy.ReasonMissingAttribute:
 		return "Your directory record lacks an attribute that your role depends on." + ask + c.decisionID + "."
+	case policy.ReasonScope:
+		return "The token was issued for less than this: ask for one with the scopes and details that the request needs."
+	case policy.ReasonAgent:
+		return "The agent was not granted this." + ask + c.decisionID + "."
 	default:
 		return "No role that you hold grants it." + ask + c.decisionID + "."
 	}

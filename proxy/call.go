@@ -49,6 +49,7 @@ type call struct {
 	crowded    bool   // beyond the in-flight cap
 	guide      string // name of a request for people's tools; empty for the data plane
 
+	role      string // that the caller asked for
 	account   *account
 	request   *cosmos.Request
 	principal identity.Principal

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/cosmos"
+	"github.com/cosmosgate/cosmosgate/policy"
 )
 
 // record writes down what became of a call. It always runs, also when the handler
@@ -82,6 +83,9 @@ func (c *call) describeCaller(r *audit.Record) {
 
 func (p *Proxy) describeOperation(c *call, r *audit.Record) {
 	r.Role, r.Identity, r.Policies = c.decision.Role, c.decision.Identity, c.decision.Policies
+	for i := range c.decision.Legs {
+		r.Legs = append(r.Legs, recorded(&c.decision.Legs[i]))
+	}
 	if c.op == nil {
 		r.Operation = c.guide
 		if c.request != nil {
@@ -93,6 +97,19 @@ func (p *Proxy) describeOperation(c *call, r *audit.Record) {
 	r.Actions = p.namesOf(c.op.Actions)
 	r.PartitionKeys = c.keys
 	r.Database, r.Container, r.Item = c.op.Database, c.op.Container, c.op.ID
+}
+
+func recorded(leg *policy.Leg) audit.Leg {
+	effect := audit.Deny
+	switch {
+	case leg.Allow:
+		effect = audit.Allow
+	case undecided(leg.Reason):
+		effect = audit.Error
+	}
+	return audit.Leg{
+		Kind: leg.Kind, Name: leg.Name, Effect: effect, Reason: leg.Reason.String(), Role: leg.Role, Policies: leg.Policies,
+	}
 }
 
 // actionBits is how many data actions there are.

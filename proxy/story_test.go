@@ -276,21 +276,40 @@ func TestEveryActorMustBeAllowedToo(t *testing.T) {
 		authenticate: func(context.Context, identity.Credential) (identity.Principal, error) {
 			p, err := ann(context.Background(), identity.Credential{})
 			p.Actors = []identity.Actor{{Agent: "triage-bot"}}
+			p.Scopes = []string{"cosmos.read"}
+			p.Details = []identity.CosmosDetail{{Actions: []string{"items/read"}, Resources: []string{"prod/shop/orders"}, PartitionKeys: [][]string{{"1"}}}}
 			return p, err
 		},
 		decide: func(r policy.Request) policy.Decision {
 			asked <- r
-			if r.Principal.Kind == policy.KindAgent {
-				return policy.Decision{Reason: policy.ReasonAgent, Missing: r.Actions}
+			return policy.Decision{
+				Reason: policy.ReasonAgent, Missing: r.Actions,
+				Legs: []policy.Leg{
+					{Kind: "user", Name: "0199-ann", Allow: true, Role: "reader", Reason: policy.ReasonAllowed, Policies: []string{"RoleBinding/b"}},
+					{Kind: "agent", Name: "triage-bot", Reason: policy.ReasonAgent},
+					{Kind: "scope", Reason: policy.ReasonEvaluation},
+				},
 			}
-			return allow(r)
 		},
 	})
 	checkNative(t, g.get(), http.StatusForbidden)
-	<-asked
-	leg := <-asked
-	if diff := cmp.Diff([]any{"triage-bot", true, "0199-ann"}, []any{leg.Principal.ID, leg.Context.IsAgent, leg.Context.OnBehalfOf}); diff != "" {
-		t.Errorf("the actor's question (-want +got):\n%s", diff)
+	question := <-asked
+	want := []any{
+		"0199-ann", []policy.Principal{{ID: "triage-bot", Kind: policy.KindAgent}}, &policy.Token{
+			Scopes:  []string{"cosmos.read"},
+			Details: []policy.Detail{{Actions: []string{"items/read"}, Resources: []string{"prod/shop/orders"}, PartitionKeys: [][]string{{"1"}}}},
+		},
+	}
+	if diff := cmp.Diff(want, []any{question.Principal.ID, question.Actors, question.Token}); diff != "" {
+		t.Errorf("the question (-want +got):\n%s", diff)
+	}
+	legs := []audit.Leg{
+		{Kind: "user", Name: "0199-ann", Effect: audit.Allow, Role: "reader", Reason: "allowed", Policies: []string{"RoleBinding/b"}},
+		{Kind: "agent", Name: "triage-bot", Effect: audit.Deny, Reason: "agent"},
+		{Kind: "scope", Effect: audit.Error, Reason: "evaluation"},
+	}
+	if diff := cmp.Diff(legs, g.ledger.next(t).Legs); diff != "" {
+		t.Errorf("the record's legs (-want +got):\n%s", diff)
 	}
 	if n := len(g.service.seen()); n != 0 {
 		t.Errorf("upstream received %d requests", n)
