@@ -80,7 +80,7 @@ func (d declarations) matchAgent(issuer string, c claims, personless bool) (*Age
 
 	for i := range d.agents {
 		candidate := &d.agents[i]
-		if !candidate.matches(issuer, c) || !(personless || candidate.namesClient()) {
+		if !candidate.matches(issuer, c) || (!personless && !candidate.namesClient()) {
 			continue
 		}
 

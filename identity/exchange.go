@@ -173,7 +173,7 @@ func (a *Authenticator) Client(ctx context.Context, token string, audiences []st
 	}
 
 	audience := p.claims.list("aud")
-	if len(audience) != 1 || !(slices.Contains(audiences, audience[0]) || slices.Contains(is.Audiences, audience[0])) {
+	if len(audience) != 1 || (!slices.Contains(audiences, audience[0]) && !slices.Contains(is.Audiences, audience[0])) {
 		return Client{}, refuse(SubstatusAudience, "token is not meant for this service alone")
 	}
 

@@ -165,10 +165,8 @@ func (i Issuer) validateLink() error {
 	}
 
 	for _, claim := range []string{i.Claim, i.Exchange.Claim} {
-		switch claim {
-		case "email", "upn", "preferred_username", "unique_name", "username", "userName", "name", "nickname", "phone_number":
+		if isMutableClaim(claim) {
 			faults = append(faults, fmt.Errorf("claim %q: %w", claim, errMutableClaim))
-		default:
 		}
 	}
 
@@ -180,14 +178,6 @@ func (i Issuer) validateLink() error {
 		faults = append(faults, errNoPeople)
 	}
 
-	if i.Connection == "" && (i.Delegation || i.Exchange.Grants || len(i.Exchange.IDTokenClients) > 0) {
-		faults = append(faults, errNobody)
-	}
-
-	if slices.Contains(i.Exchange.IDTokenClients, "") {
-		faults = append(faults, fmt.Errorf("client of ID tokens %w", errEmpty))
-	}
-
 	if i.Connection != "" && len(i.FrontEndClients) == 0 {
 		faults = append(faults, errNoClients)
 	}
@@ -196,7 +186,32 @@ func (i Issuer) validateLink() error {
 		faults = append(faults, fmt.Errorf("front-end client %w", errEmpty))
 	}
 
+	return errors.Join(append(faults, i.validateDelegation())...)
+}
+
+// validateDelegation checks what is taken of the issuer besides access tokens of its people themselves.
+func (i Issuer) validateDelegation() error {
+	var faults []error
+
+	if i.Connection == "" && (i.Delegation || i.Exchange.Grants || len(i.Exchange.IDTokenClients) > 0) {
+		faults = append(faults, errNobody)
+	}
+
+	if slices.Contains(i.Exchange.IDTokenClients, "") {
+		faults = append(faults, fmt.Errorf("client of ID tokens %w", errEmpty))
+	}
+
 	return errors.Join(faults...)
+}
+
+// isMutableClaim reports whether a claim's values can be given to somebody else.
+func isMutableClaim(claim string) bool {
+	switch claim {
+	case "email", "upn", "preferred_username", "unique_name", "username", "userName", "name", "nickname", "phone_number":
+		return true
+	default:
+		return false
+	}
 }
 
 // compatible reports a clash with another issuer. One connection's externalIds are one namespace, so that two issuers could each

@@ -42,6 +42,7 @@ func rules() map[string]rule {
 		uuid       = "github.com/google/uuid"
 		azcore     = "github.com/Azure/azure-sdk-for-go/sdk/azcore"
 		rate       = "golang.org/x/time/rate"
+		azkeys     = "github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	)
 	return map[string]rule{
 		"cosmos":            {},
@@ -53,6 +54,7 @@ func rules() map[string]rule {
 		"directory/logtest": {ours: []string{"directory"}},
 		"credential":        {others: []string{azcore, "golang.org/x/oauth2", "github.com/coreos/go-oidc/v3"}},
 		"identity":          {ours: []string{"directory"}, others: []string{"github.com/coreos/go-oidc/v3", jose, lru, uuid, prometheus}},
+		"identity/seal":     {others: []string{azcore, azkeys}},
 		"scim":              {ours: []string{"directory"}, others: []string{prometheus, rate, uuid}},
 		"proxy":             {ours: []string{"cosmos", "cosmos/sql", "policy", "audit", "identity"}, others: []string{azcore, uuid, prometheus, rate}},
 		"proxy/upstream":    {others: []string{azcore, "github.com/Azure/azure-sdk-for-go/sdk/azidentity"}},
