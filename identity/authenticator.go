@@ -36,6 +36,8 @@ type Config struct {
 	Agents func() []Agent
 	// Own is the gate's own token service; nil if it has none.
 	Own *OwnIssuer
+	// Proofs check who presents a token that is bound to a key. Nil means that such tokens are refused.
+	Proofs *ProofVerifier
 	// CacheSize is the number of verified tokens kept; zero means 10,000.
 	CacheSize int
 	// InsecureLoopbackIssuers accepts issuers on loopback, also over plain HTTP. For development only.
@@ -62,6 +64,7 @@ type Authenticator struct {
 	applications func() []Application
 	revocations  *Revocations
 	agents       func() []Agent
+	proofs       *ProofVerifier
 	clock        func() time.Time
 	cache        *cache
 	metrics      *metrics
@@ -85,6 +88,7 @@ func New(cfg Config) (*Authenticator, error) {
 		applications: cfg.Applications,
 		revocations:  cfg.Revocations,
 		agents:       cfg.Agents,
+		proofs:       cfg.Proofs,
 		clock:        cfg.Clock,
 		cache:        remembered,
 		metrics:      newMetrics(),
@@ -194,7 +198,25 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credential) (Princip
 		return Principal{}, err
 	}
 
-	return a.admit(proven)
+	principal, err := a.admit(proven)
+	if err != nil || proven.principal.Confirm == (Confirmation{}) {
+		return principal, err
+	}
+
+	if err := a.confirm(ctx, proven, c); err != nil {
+		return Principal{}, err
+	}
+
+	return principal, nil
+}
+
+// confirm wants the proof of possession that a bound token demands: on every call, since each needs its own.
+func (a *Authenticator) confirm(ctx context.Context, proven *verdict, c Credential) error {
+	if a.proofs == nil {
+		return refuse(SubstatusScope, "bound to a key (cnf), and proofs are not accepted")
+	}
+
+	return a.proofs.Confirm(ctx, proven.principal.Confirm, c.Token, &c.Proof)
 }
 
 // verdict returns what the token proves, from memory or by checking it.

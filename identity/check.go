@@ -86,7 +86,7 @@ func (is *issuer) complement(v *verdict, t *token, now time.Time) error {
 		return err
 	}
 
-	if err := checkUnsupported(c); err != nil {
+	if v.principal.Confirm, err = c.confirmation(); err != nil {
 		return err
 	}
 
@@ -223,17 +223,4 @@ func (is *issuer) checkTimes(c claims, now time.Time) (time.Time, time.Time, err
 	}
 
 	return time.Time{}, time.Time{}, refuse(SubstatusExpired, reason)
-}
-
-// checkUnsupported refuses what would change the meaning of a token if it were ignored.
-func checkUnsupported(c claims) error {
-	for _, claim := range []struct{ name, reason string }{
-		{"cnf", "bound to a key (cnf), and no proof was given"},
-	} {
-		if c.has(claim.name) {
-			return refuse(SubstatusScope, claim.reason)
-		}
-	}
-
-	return nil
 }

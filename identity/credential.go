@@ -22,6 +22,8 @@ type Credential struct {
 	Scheme Scheme
 	// Token is the compact JWS of SchemeToken.
 	Token string
+	// Proof shows that the sender holds the key that Token is bound to, if it is.
+	Proof Proof
 }
 
 // String hides the token.

@@ -34,6 +34,8 @@ type Error struct {
 	Unavailable bool
 	// Hint is text made for the caller, constant and free of the token's content. Almost always empty.
 	Hint string
+	// Nonce is a server nonce that the next DPoP proof must carry (RFC 9449 section 8), if that was what was wrong.
+	Nonce string
 	// Reason says what was wrong, for the record and the log; never for the caller.
 	Reason string
 	// Refused is who the credential proved to be, where it was genuine and its owner is not let in. For the record only.

@@ -44,10 +44,6 @@ func (a *Authenticator) Exchangeable(ctx context.Context, token string) (Subject
 		return Subject{}, err
 	}
 
-	if v.principal.Confirm != (Confirmation{}) {
-		return Subject{}, refuse(SubstatusScope, "bound to a key: can't be exchanged")
-	}
-
 	return a.subject(p, v, known)
 }
 
@@ -131,6 +127,10 @@ func (a *Authenticator) person(p *signed, client string) (Subject, error) {
 
 // subject reads what may have changed since the token was issued, and who may act with it.
 func (a *Authenticator) subject(p *signed, v *verdict, known declarations) (Subject, error) {
+	if v.principal.Confirm != (Confirmation{}) {
+		return Subject{}, refuse(SubstatusScope, "bound to a key: can't be exchanged")
+	}
+
 	principal, err := a.admit(v)
 	if err != nil {
 		return Subject{}, err
@@ -192,6 +192,10 @@ func (a *Authenticator) Client(ctx context.Context, token string, audiences []st
 
 	if err := is.complement(v, p.token, a.clock()); err != nil {
 		return Client{}, err
+	}
+
+	if v.principal.Confirm != (Confirmation{}) {
+		return Client{}, refuse(SubstatusScope, "bound to a key, and no proof goes with a client's assertion")
 	}
 
 	principal, err := a.admit(v)

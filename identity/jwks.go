@@ -74,7 +74,12 @@ func parseKeys(document []byte) (keysByID, error) {
 
 // isVerificationKey reports whether key is a public signature key of a size we accept.
 func isVerificationKey(key jose.JSONWebKey) bool {
-	if key.KeyID == "" || len(key.KeyID) > maxKeyIDBytes || (key.Use != "" && key.Use != "sig") {
+	return key.KeyID != "" && len(key.KeyID) <= maxKeyIDBytes && isPublicKeyOfUse(key)
+}
+
+// isPublicKeyOfUse reports whether key is a public key for signatures of a kind and size we accept.
+func isPublicKeyOfUse(key jose.JSONWebKey) bool {
+	if key.Use != "" && key.Use != "sig" {
 		return false
 	}
 

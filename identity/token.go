@@ -51,11 +51,8 @@ func parseToken(raw string) (*token, error) {
 		return nil, refuse(SubstatusSignature, "kid is missing or too long")
 	}
 
-	// An extension we must understand is one we don't (RFC 7515 section 4.1.11); b64 would change what is signed (RFC 7797).
-	for _, name := range []jose.HeaderKey{"crit", "b64"} {
-		if _, found := protected.ExtraHeaders[name]; found {
-			return nil, refuse(SubstatusSignature, "header has "+string(name))
-		}
+	if err := checkExtensions(protected); err != nil {
+		return nil, err
 	}
 
 	typ, err := headerType(protected)
@@ -69,6 +66,18 @@ func parseToken(raw string) (*token, error) {
 	}
 
 	return &token{raw: raw, jws: jws, alg: protected.Algorithm, kid: kid, typ: typ, claims: decoded}, nil
+}
+
+// checkExtensions refuses crit and b64: an extension we must understand is one we don't (RFC 7515 section 4.1.11), and b64 would
+// change what is signed (RFC 7797).
+func checkExtensions(h jose.Header) error {
+	for _, name := range []jose.HeaderKey{"crit", "b64"} {
+		if _, found := h.ExtraHeaders[name]; found {
+			return refuse(SubstatusSignature, "header has "+string(name))
+		}
+	}
+
+	return nil
 }
 
 // headerType returns typ as a short lower-case media type (RFC 7515 section 4.1.9).
