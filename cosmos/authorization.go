@@ -16,6 +16,8 @@ const (
 	AAD
 	// Bearer is the plain RFC 6750 form, for curl and scripts.
 	Bearer
+	// DPoP is the RFC 9449 form of a token that is bound to a key; the proof has a header of its own.
+	DPoP
 	// Master is type=master&ver=1.0&sig=<signature>: a virtual key.
 	Master
 )
@@ -27,6 +29,8 @@ func (t CredentialType) String() string {
 		return "aad"
 	case Bearer:
 		return "bearer"
+	case DPoP:
+		return "dpop"
 	case Master:
 		return "master"
 	case NoCredential:
@@ -39,7 +43,7 @@ func (t CredentialType) String() string {
 // Authorization is a parsed Authorization header. It prints without its secret.
 type Authorization struct {
 	Type CredentialType
-	// Token is the access token of AAD and Bearer.
+	// Token is the access token of AAD, Bearer and DPoP.
 	Token string
 	// Signature is the base64 text of a Master signature.
 	Signature string
@@ -71,12 +75,14 @@ func ParseAuthorization(h http.Header) (Authorization, error) {
 		return Authorization{}, MalformedCredential("the Authorization header is longer than 16 KB")
 	}
 
-	const scheme = "bearer "
-	if len(value) > len(scheme) && strings.EqualFold(value[:len(scheme)], scheme) {
-		return credential(Bearer, value[len(scheme):])
+	switch scheme, token, _ := strings.Cut(value, " "); {
+	case equalASCII(scheme, "bearer"):
+		return credential(Bearer, token)
+	case equalASCII(scheme, "dpop"):
+		return credential(DPoP, token)
+	default:
+		return parseNative(value)
 	}
-
-	return parseNative(value)
 }
 
 // parseNative reads type=…&ver=1.0&sig=…, percent-encoded as a whole or not at all.

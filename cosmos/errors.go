@@ -17,6 +17,8 @@ type Error struct {
 	Reason string
 	// RetryAfter is sent with 429 and, where set, with 503.
 	RetryAfter time.Duration
+	// Nonce, if set, is the server nonce that the next DPoP proof must carry (RFC 9449 section 8).
+	Nonce string
 }
 
 // Error returns the status, the substatus and the reason, for the log.
@@ -53,6 +55,11 @@ func (e *Error) Write(w http.ResponseWriter, activityID string) {
 
 	if e.RetryAfter > 0 || status == http.StatusTooManyRequests {
 		e.writeRetryAfter(h)
+	}
+
+	if e.Nonce != "" {
+		h.Set("Dpop-Nonce", e.Nonce)
+		h.Set("Www-Authenticate", `DPoP error="use_dpop_nonce"`)
 	}
 
 	w.WriteHeader(status)

@@ -60,7 +60,7 @@ func classifyHeader(name string) headerClass {
 	case "Authorization", "Content-Length", "Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Expect", "Cookie", "Host",
 		"Proxy-Authorization", "Proxy-Connection", "Forwarded", "Via", "Range", "If-Range", "X-Forwarded-For",
 		"X-Forwarded-Host", "X-Forwarded-Proto", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
-		"Globaldatabaseaccountname":
+		"Globaldatabaseaccountname", "Dpop":
 		return headerDropped
 	default:
 		return headerUnknown
