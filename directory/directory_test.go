@@ -427,3 +427,38 @@ func TestTokensOpenOnlyTheirConnectionWhileTheyLive(t *testing.T) {
 		t.Error("expired token works")
 	}
 }
+
+func TestARotatedTokenEndsAfterTheOverlap(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	old, secret, err := h.CreateToken(t.Context(), corp, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !h.VerifyToken(corp, secret) {
+		t.Fatal("the old token must work before")
+	}
+	next, nextSecret, err := h.RotateToken(t.Context(), corp, 24*time.Hour, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := h.Tokens(corp)
+	if len(tokens) != 2 || tokens[0].ID != old.ID || !tokens[0].Expires.Before(old.Expires) || tokens[0].LastUsed.IsZero() {
+		t.Errorf("tokens = %+v, want the old one to end sooner and its last use kept", tokens)
+	}
+	if !h.VerifyToken(corp, secret) || !h.VerifyToken(corp, nextSecret) {
+		t.Error("both must work during the overlap")
+	}
+	if _, _, err := h.RotateToken(t.Context(), corp, time.Hour, 0); !errors.Is(err, directory.ErrLimit) {
+		t.Errorf("a third live token: %v", err)
+	}
+	if err := h.RevokeToken(t.Context(), old.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.RotateToken(t.Context(), corp, time.Hour, 0); err != nil {
+		t.Fatal(err)
+	}
+	if h.VerifyToken(corp, nextSecret) {
+		t.Errorf("token %s must end at once without overlap", next.ID)
+	}
+}

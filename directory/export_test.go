@@ -35,6 +35,9 @@ func TestAnExportImportedElsewhereIsTheSameDirectory(t *testing.T) {
 	if strings.Contains(first.String(), secret) {
 		t.Error("the export holds a secret")
 	}
+	if err := directory.CheckImport(bytes.NewReader(first.Bytes())); err != nil {
+		t.Errorf("the export is said to be faulty: %v", err)
+	}
 	other := fresh(t)
 	if err := other.Import(t.Context(), bytes.NewReader(first.Bytes())); err != nil {
 		t.Fatal(err)
@@ -72,6 +75,9 @@ func TestAFaultyImportIsRefused(t *testing.T) {
 	for name, lines := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if err := directory.CheckImport(strings.NewReader(lines)); err == nil {
+				t.Error("the check found nothing")
+			}
 			h := fresh(t)
 			if err := h.Import(t.Context(), strings.NewReader(lines)); err == nil {
 				t.Error("accepted")
@@ -80,5 +86,33 @@ func TestAFaultyImportIsRefused(t *testing.T) {
 				t.Errorf("kept %v", users)
 			}
 		})
+	}
+}
+
+func TestEveryFaultOfAnImportIsToldWithItsLine(t *testing.T) {
+	t.Parallel()
+	const lines = `{"kind":"user","id":"019aa000-0000-7000-8000-000000000001","connection":"c","userName":"Ann","externalId":"x"}
+{"kind":"user","id":"019aa000-0000-7000-8000-000000000002","connection":"c","userName":"ann","externalId":"x"}
+{"kind":"user","id":"019aa000-0000-7000-8000-000000000001","connection":"d","userName":"ann","externalId":"x"}
+not JSON
+
+{"kind":"group","id":"019aa000-0000-7000-8000-000000000003","connection":"c"}
+{"kind":"members","id":"019aa000-0000-7000-8000-000000000003","connection":"c","members":["019aa000-0000-7000-8000-000000000009"]}
+{"kind":"lock","subject":"user","id":"019aa000-0000-7000-8000-000000000009"}
+{"kind":"token","id":"t","connection":"c","hash":"00"}`
+	want := `line 2: user externalId "x" is there already, on an earlier line
+line 2: user userName "ann" is there already, on an earlier line
+line 3: user id "019aa000-0000-7000-8000-000000000001" is there already, on an earlier line
+line 4: invalid character 'o' in literal null (expecting 'u')
+line 6: invalid change: group without displayName
+line 7: member "019aa000-0000-7000-8000-000000000009" is on no earlier line of this connection
+line 8: locked user "019aa000-0000-7000-8000-000000000009" is on no earlier line of this connection
+line 9: invalid change: token t has no valid hash`
+	err := directory.CheckImport(strings.NewReader(lines))
+	if err == nil {
+		t.Fatal("nothing was found")
+	}
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 }

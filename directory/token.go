@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"maps"
@@ -50,28 +51,59 @@ func (d *Directory) CreateToken(ctx context.Context, connection string, life tim
 	if connection == "" || life <= 0 {
 		return Token{}, "", fmt.Errorf("creating a token: %w: connection and lifetime are required", errPlan)
 	}
+	return d.makeToken(ctx, connection, life, func(*batch, *tokenRecord) error { return nil })
+}
+
+// RotateToken makes a bearer token as [Directory.CreateToken] does, and has the
+// live one, if there is one, end after overlap, unless it ends before.
+func (d *Directory) RotateToken(ctx context.Context, connection string, life, overlap time.Duration) (Token, string, error) {
+	if connection == "" || life <= 0 || overlap < 0 {
+		return Token{}, "", fmt.Errorf("rotating a token: %w: connection, lifetime and overlap are required", errPlan)
+	}
+	return d.makeToken(ctx, connection, life, func(b *batch, old *tokenRecord) error {
+		end := b.now.Add(overlap)
+		if !end.Before(old.Expires) {
+			return nil
+		}
+		shorter := &tokenRecord{Token: old.Token, hash: old.hash}
+		shorter.Expires = end
+		return b.putToken(shorter)
+	})
+}
+
+// makeToken draws a token and puts it, after retire has seen the live one.
+func (d *Directory) makeToken(
+	ctx context.Context, connection string, life time.Duration, retire func(*batch, *tokenRecord) error,
+) (Token, string, error) {
 	random := make([]byte, tokenIDBytes+secretBytes)
 	if _, err := io.ReadFull(d.config.Random, random); err != nil {
 		return Token{}, "", fmt.Errorf("drawing a token: %w", err)
 	}
-	encode := base64.RawURLEncoding.EncodeToString
-	secret := "scim_" + connection + "_" + encode(random[tokenIDBytes:])
+	secret := "scim_" + connection + "_" + base64.RawURLEncoding.EncodeToString(random[tokenIDBytes:])
 	token := &tokenRecord{hash: sha256.Sum256([]byte(secret))}
 	err := d.submit(ctx, func(b *batch) error {
 		token.Token = Token{
-			ID: encode(random[:tokenIDBytes]), Connection: connection, Created: b.now, Expires: b.now.Add(life),
+			ID: hex.EncodeToString(random[:tokenIDBytes]), Connection: connection, Created: b.now, Expires: b.now.Add(life),
 		}
-		if len(b.liveTokens(connection)) >= maxLiveTokens {
+		live := b.liveTokens(connection)
+		if len(live) >= maxLiveTokens {
 			return fmt.Errorf("creating a token: %w: %s has %d live ones", ErrLimit, connection, maxLiveTokens)
 		}
-		return b.emit(Delta{
-			Kind: KindPutToken, Connection: connection, Subject: token.ID, Payload: encodeToken(token),
-		})
+		for _, old := range live {
+			if err := retire(b, old); err != nil {
+				return err
+			}
+		}
+		return b.putToken(token)
 	})
 	if err != nil {
 		return Token{}, "", err
 	}
 	return token.Token, secret, nil
+}
+
+func (b *batch) putToken(t *tokenRecord) error {
+	return b.emit(Delta{Kind: KindPutToken, Connection: t.Connection, Subject: t.ID, Payload: encodeToken(t)})
 }
 
 // RevokeToken ends a token at once.
@@ -150,6 +182,9 @@ func (b *batch) changeToken(d Delta) error {
 	token := &tokenRecord{Token: Token{ID: d.Subject, Connection: d.Connection}}
 	copy(token.hash[:], r.take(sha256.Size))
 	token.Created, token.Expires = r.milliseconds(), r.milliseconds()
+	if old := b.token(d.Subject); old != nil {
+		token.used.Store(old.used.Load())
+	}
 	record(b, b.tokens, d.Subject, token)
 	return r.err(d)
 }

@@ -25,6 +25,8 @@ func (g *gate) newControl() error {
 		return fmt.Errorf("preparing the control socket: %w", err)
 	}
 	g.lockActs(mux)
+	g.tokenActs(mux)
+	g.directoryActs(mux)
 
 	socket, err := control.Listen(g.cfg.ControlSocket())
 	if err != nil {

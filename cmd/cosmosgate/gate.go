@@ -40,6 +40,7 @@ type gate struct {
 	audit     *audit.Log
 	proxy     *proxy.Proxy
 	scim      *scim.Server
+	tokens    *connectionTokens
 	health    *server.Health
 	metrics   *prometheus.Registry
 	rereads   *prometheus.CounterVec // of the configuration file, while the gate runs
@@ -175,7 +176,7 @@ func (g *gate) newServers() error {
 	if g.data, err = g.listen("data", &g.cfg.Listen.Data, g.proxy, g.unreadable); err != nil {
 		return err
 	}
-	push, err := g.newSCIM()
+	push, err := g.newSCIMServer()
 	if err != nil {
 		return err
 	}
@@ -183,19 +184,19 @@ func (g *gate) newServers() error {
 	return err
 }
 
-func (g *gate) newSCIM() (http.Handler, error) {
+func (g *gate) newSCIMServer() (http.Handler, error) {
+	var err error
+	if g.tokens, err = newConnectionTokens(&g.cfg, g.directory, time.Now); err != nil {
+		return nil, err
+	}
 	if len(g.cfg.Connections) == 0 {
 		return http.NotFoundHandler(), nil
-	}
-	tokens, err := newConnectionTokens(&g.cfg, g.directory, time.Now)
-	if err != nil {
-		return nil, err
 	}
 	public, err := url.Parse(g.cfg.SCIM.PublicURL)
 	if err != nil {
 		return nil, fmt.Errorf("scim.public_url: %w", err)
 	}
-	c := scim.Config{Directory: g.directory, Tokens: tokens, PublicURL: public, Clock: time.Now, Logger: g.log}
+	c := scim.Config{Directory: g.directory, Tokens: g.tokens, PublicURL: public, Clock: time.Now, Logger: g.log}
 	for i := range g.cfg.Connections {
 		x := &g.cfg.Connections[i]
 		c.Connections = append(c.Connections, scim.Connection{Name: x.Name, Dialect: x.Dialect, Strict: x.Strict, Rate: x.Rate.RPS, Burst: x.Rate.Burst})

@@ -92,6 +92,6 @@ Start with "cosmosgate dev": a complete gate on this machine, with people, data 
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(newServe(), newCheck(), newPolicy(), newDev(), newDemo(), newHealthcheck(), newVersion(),
-		newLock(), newUnlock(), newLocks())
+		newLock(), newUnlock(), newLocks(), newSCIM(), newDirectory())
 	return root
 }

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/internal/control"
+)
+
+// The acts of this family.
+const (
+	actExport = "directory.export"
+	actImport = "directory.import"
+)
+
+// importSummary is what an import brought.
+type importSummary struct {
+	Users  int `json:"users"`
+	Groups int `json:"groups"`
+	Locks  int `json:"locks"`
+}
+
+func (g *gate) directoryActs(m *control.Mux) {
+	control.HandleStream(m, actExport, func(_ context.Context, _ *control.Call, _ io.Reader, w io.Writer) error {
+		return directoryFault(g.directory.Export(w))
+	})
+	control.HandleStream(m, actImport, g.importDirectory)
+}
+
+// importDirectory keeps what it is sent beside the directory until all of it has been checked: a faulty import changes nothing.
+func (g *gate) importDirectory(ctx context.Context, _ *control.Call, r io.Reader, w io.Writer) error {
+	spool, err := os.CreateTemp(filepath.Dir(g.cfg.ControlSocket()), ".import-") // mode 0600
+	if err != nil {
+		return fmt.Errorf("keeping the import: %w", err)
+	}
+	defer func() { _ = errors.Join(spool.Close(), os.Remove(spool.Name())) }() // it has served
+	if _, err := io.Copy(spool, r); err != nil {
+		return control.Invalid("reading the import: "+err.Error(), "nothing was changed; send it again")
+	}
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("reading the import: %w", err)
+	}
+	if err := directory.CheckImport(spool); err != nil {
+		return control.Invalid(err.Error(), "nothing was changed: correct these lines and import all of them again")
+	}
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("reading the import: %w", err)
+	}
+	switch err := g.directory.Import(ctx, spool); {
+	case errors.Is(err, directory.ErrNotEmpty):
+		return control.Conflict("the directory has records, so nothing was imported", "import into an empty one: stop the gate, move directory.path away, start it again")
+	case err != nil:
+		return directoryFault(err)
+	}
+	var s importSummary
+	for i := range g.cfg.Connections {
+		counts := g.directory.Counts(g.cfg.Connections[i].Name)
+		s.Users, s.Groups = s.Users+counts.Users, s.Groups+counts.Groups
+	}
+	s.Locks = len(g.directory.Locks())
+	if err := json.NewEncoder(w).Encode(s); err != nil {
+		return fmt.Errorf("answering: %w", err)
+	}
+	return nil
+}
+
+func newDirectory() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "directory",
+		Short: "Take the directory out of a gate, or into one",
+		Long:  "Exports and imports people, groups, memberships, locks, hashes of tokens and sealed keys, as JSON lines, in the running gate.",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newDirectoryExport(), newDirectoryImport())
+	return cmd
+}
+
+func newDirectoryExport() *cobra.Command {
+	var o operator
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write the directory to standard output, as JSON lines",
+		Long: `Writes everything that the running gate's directory holds: it goes on serving meanwhile, and what changes meanwhile may
+or may not be in it. It holds personal data and hashes of secrets: treat it as you treat the directory. "cosmosgate policy who --people"
+and "policy replay --people" read it.`,
+		Example: "  cosmosgate directory export > people.jsonl",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			if err := askStream(cmd.Context(), &o, actExport, nil, out); err != nil {
+				return err
+			}
+			return wrapOutput(out.Flush())
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func newDirectoryImport() *cobra.Command {
+	var o operator
+	cmd := &cobra.Command{
+		Use:   "import [FILE]",
+		Short: "Read an export into an empty directory",
+		Long: `Reads an export (or standard input) into the running gate, whose directory must hold no people and groups yet. All lines are
+checked first, and every fault is reported with its line; a faulty file changes nothing. Ids, versions and locks are kept, so that policies, tokens
+and the identity provider go on as before.`,
+		Example: "  cosmosgate directory import people.jsonl",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := cmd.InOrStdin()
+			if len(args) == 1 && args[0] != "-" {
+				file, err := os.Open(args[0])
+				if err != nil {
+					return failed(fmt.Errorf("reading the export: %w", err), "name the file that cosmosgate directory export wrote")
+				}
+				defer file.Close() //nolint:errcheck // it was only read
+				in = file
+			}
+			return askStream(cmd.Context(), &o, actImport, in, cmd.OutOrStdout())
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/internal/control"
+)
+
+// The acts of this family.
+const (
+	actTokenCreate = "scim.token.create"
+	actTokenRotate = "scim.token.rotate"
+	actTokenRevoke = "scim.token.revoke"
+	actTokens      = "scim.tokens"
+)
+
+// The kinds of credential that a connection has.
+const (
+	kindBearer = "bearer"        // presented with every request
+	kindSecret = "client_secret" // exchanged for access tokens at /scim/oauth/token
+)
+
+// oauthOwner is what the directory files a connection's client secrets under: no connection's name has a dot, so neither kind
+// can be taken for the other.
+func oauthOwner(connection string) string { return "oauth." + connection }
+
+// tokenOrder asks for a new token.
+type tokenOrder struct {
+	Connection string        `json:"connection"`
+	Kind       string        `json:"kind"`
+	TTL        time.Duration `json:"ttl"`
+	Overlap    time.Duration `json:"overlap,omitempty"`
+}
+
+// tokenEntry is one token, as commands print it.
+type tokenEntry struct {
+	Connection string `json:"connection"`
+	Kind       string `json:"kind"`
+	// ID names the token for revoking; empty for those of the configuration file.
+	ID string `json:"id,omitempty"`
+	// Secret is there once, in the answer to the command that made it.
+	Secret   string    `json:"secret,omitempty"`
+	Source   string    `json:"source"`
+	Created  time.Time `json:"created,omitzero"`
+	Expires  time.Time `json:"expires"`
+	LastUsed time.Time `json:"last_used,omitzero"`
+	Live     bool      `json:"live"`
+}
+
+func (g *gate) tokenActs(m *control.Mux) {
+	control.Handle(m, actTokenCreate, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
+		return g.makeToken(c, o, func(owner string) (directory.Token, string, error) { return g.directory.CreateToken(ctx, owner, o.TTL) })
+	})
+	control.Handle(m, actTokenRotate, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
+		return g.makeToken(c, o, func(owner string) (directory.Token, string, error) {
+			return g.directory.RotateToken(ctx, owner, o.TTL, o.Overlap)
+		})
+	})
+	control.Handle(m, actTokenRevoke, g.revokeToken)
+	control.Handle(m, actTokens, func(context.Context, *control.Call, struct{}) ([]tokenEntry, error) {
+		entries := []tokenEntry{}
+		for i := range g.cfg.Connections {
+			entries = append(entries, g.connectionTokens(g.cfg.Connections[i].Name)...)
+		}
+		return entries, nil
+	})
+}
+
+func (g *gate) makeToken(c *control.Call, o tokenOrder, create func(owner string) (directory.Token, string, error)) (tokenEntry, error) {
+	c.Target("connection %s", o.Connection)
+	if err := g.knownConnection(o.Connection); err != nil {
+		return tokenEntry{}, err
+	}
+	owner := o.Connection
+	switch {
+	case o.TTL <= 0:
+		return tokenEntry{}, control.Invalid("a token needs a lifetime", "give --ttl")
+	case o.Kind == kindSecret:
+		owner = oauthOwner(o.Connection)
+	case o.Kind != kindBearer:
+		return tokenEntry{}, control.Invalid("unknown kind of token "+o.Kind, "")
+	}
+	const most = 2
+	if live := g.liveTokens(o.Connection, o.Kind); len(live) >= most {
+		return tokenEntry{}, control.Conflict(fmt.Sprintf("%s has two live ones: %s", o.Connection, strings.Join(live, ", ")),
+			"revoke one with cosmosgate scim token revoke ID, or take it out of the configuration file; cosmosgate scim token ls tells when each was last used")
+	}
+	t, secret, err := create(owner)
+	if err != nil {
+		return tokenEntry{}, directoryFault(err)
+	}
+	c.Target("connection %s, token %s", o.Connection, t.ID)
+	e := g.tokenEntry(o.Connection, o.Kind, t)
+	e.Secret = secret
+	return e, nil
+}
+
+func (g *gate) revokeToken(ctx context.Context, c *control.Call, id string) (tokenEntry, error) {
+	c.Target("token %s", id)
+	for i := range g.cfg.Connections {
+		for _, e := range g.connectionTokens(g.cfg.Connections[i].Name) {
+			if e.ID != id || id == "" {
+				continue
+			}
+			c.Target("connection %s, token %s", e.Connection, id)
+			if err := g.directory.RevokeToken(ctx, id); err != nil {
+				return tokenEntry{}, directoryFault(err)
+			}
+			e.Live = false
+			return e, nil
+		}
+	}
+	return tokenEntry{}, control.NotFound(fmt.Sprintf("there is no token %q", id), "cosmosgate scim token ls names them; those of the configuration file end there")
+}
+
+func (g *gate) knownConnection(name string) error {
+	var names []string
+	for i := range g.cfg.Connections {
+		names = append(names, g.cfg.Connections[i].Name)
+	}
+	if !slices.Contains(names, name) {
+		return control.NotFound(fmt.Sprintf("there is no connection %q", name), "the configuration names "+listed(names))
+	}
+	return nil
+}
+
+// connectionTokens lists all tokens of a connection, expired ones too.
+func (g *gate) connectionTokens(name string) []tokenEntry {
+	entries := g.tokens.list(name)
+	for _, t := range g.directory.Tokens(name) {
+		entries = append(entries, g.tokenEntry(name, kindBearer, t))
+	}
+	for _, t := range g.directory.Tokens(oauthOwner(name)) {
+		entries = append(entries, g.tokenEntry(name, kindSecret, t))
+	}
+	return entries
+}
+
+func (g *gate) tokenEntry(connection, kind string, t directory.Token) tokenEntry {
+	return tokenEntry{
+		Connection: connection, Kind: kind, ID: t.ID, Source: "command", Created: t.Created, Expires: t.Expires, LastUsed: t.LastUsed,
+		Live: time.Now().Before(t.Expires),
+	}
+}
+
+// liveTokens names a connection's live tokens of a kind.
+func (g *gate) liveTokens(connection, kind string) []string {
+	var names []string
+	for _, e := range g.connectionTokens(connection) {
+		switch {
+		case !e.Live || e.Kind != kind:
+		case e.ID == "":
+			names = append(names, "one of the configuration file")
+		default:
+			names = append(names, e.ID)
+		}
+	}
+	return names
+}
+
+func newSCIMToken() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Tokens that identity providers present",
+		Long: `Makes, rotates, revokes and lists what a connection's identity provider presents: bearer tokens, and with
+--client-secret the secrets that it exchanges for short access tokens at /scim/oauth/token. At most two of each may live, so that one
+can replace the other without a gap. A secret is shown once; the gate keeps its hash.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newTokenCreate(), newTokenRotate(), newTokenRevoke(), newTokenList())
+	return cmd
+}
+
+const defaultTokenLife = lifetime(180 * 24 * time.Hour)
+
+// tokenFlags are those of commands that make tokens.
+func tokenFlags(cmd *cobra.Command, ttl *lifetime, secret *bool) {
+	*ttl = defaultTokenLife
+	cmd.Flags().Var(ttl, "ttl", "how long it lives, such as 90d or 12h")
+	cmd.Flags().BoolVar(secret, "client-secret", false, "a secret for /scim/oauth/token instead of a bearer token")
+}
+
+func newTokenCreate() *cobra.Command {
+	var o operator
+	var ttl lifetime
+	var secret bool
+	cmd := &cobra.Command{
+		Use:     "create CONNECTION",
+		Short:   "Make a token and show it once",
+		Example: "  cosmosgate scim token create corp-entra\n  cosmosgate scim token create corp-entra --ttl 90d --client-secret",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return makeTokenCommand(cmd, &o, actTokenCreate, tokenOrder{Connection: args[0], Kind: tokenKind(secret), TTL: time.Duration(ttl)})
+		},
+	}
+	o.flags(cmd, outputTable, outputJSON)
+	tokenFlags(cmd, &ttl, &secret)
+	return cmd
+}
+
+func newTokenRotate() *cobra.Command {
+	const threeDays = lifetime(3 * 24 * time.Hour)
+	var o operator
+	var ttl lifetime
+	var secret bool
+	overlap := threeDays
+	cmd := &cobra.Command{
+		Use:   "rotate CONNECTION",
+		Short: "Make a token that replaces the live one",
+		Long: `Makes a new token and has the one that is live end after --overlap: put the new one into the identity provider by then.
+"cosmosgate scim token ls" tells when each was last used.`,
+		Example: "  cosmosgate scim token rotate corp-entra --overlap 24h",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return makeTokenCommand(cmd, &o, actTokenRotate, tokenOrder{
+				Connection: args[0], Kind: tokenKind(secret), TTL: time.Duration(ttl), Overlap: time.Duration(overlap),
+			})
+		},
+	}
+	o.flags(cmd, outputTable, outputJSON)
+	tokenFlags(cmd, &ttl, &secret)
+	cmd.Flags().Var(&overlap, "overlap", "how long the old one still works; 0s ends it at once")
+	return cmd
+}
+
+func tokenKind(secret bool) string {
+	if secret {
+		return kindSecret
+	}
+	return kindBearer
+}
+
+// makeTokenCommand prints the secret alone on standard output, and everything about it beside.
+func makeTokenCommand(cmd *cobra.Command, o *operator, act string, order tokenOrder) error {
+	e, err := ask[tokenEntry](cmd.Context(), o, act, order)
+	if err != nil {
+		return err
+	}
+	if o.output == outputJSON {
+		return printJSON(cmd.OutOrStdout(), e)
+	}
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), e.Secret); err != nil {
+		return wrapOutput(err)
+	}
+	return hint(cmd, fmt.Sprintf("this is shown once; it is %s of %s, works until %s, and is revoked with cosmosgate scim token revoke %s",
+		strings.ReplaceAll(e.Kind, "_", " "), e.Connection, when(e.Expires), e.ID))
+}
+
+func newTokenRevoke() *cobra.Command {
+	var o operator
+	cmd := &cobra.Command{
+		Use:     "revoke ID",
+		Short:   "End a token at once",
+		Long:    "Ends a token at once. Access tokens that were issued for a client secret end with it.",
+		Example: "  cosmosgate scim token revoke 3q2-7wAB",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := ask[tokenEntry](cmd.Context(), &o, actTokenRevoke, args[0])
+			if err != nil {
+				return err
+			}
+			return showTokens(cmd, &o, e, []tokenEntry{e})
+		},
+	}
+	o.flags(cmd, outputTable, outputJSON)
+	return cmd
+}
+
+func newTokenList() *cobra.Command {
+	var o operator
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Short:   "List the tokens of all connections",
+		Long:    "Lists tokens without their secrets. The last use is what this gate saw since it started.",
+		Example: "  cosmosgate scim token ls -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := ask[[]tokenEntry](cmd.Context(), &o, actTokens, struct{}{})
+			if err != nil {
+				return err
+			}
+			return showTokens(cmd, &o, all, all)
+		},
+	}
+	o.flags(cmd, outputTable, outputJSON)
+	return cmd
+}
+
+func showTokens(cmd *cobra.Command, o *operator, v any, entries []tokenEntry) error {
+	if o.output == outputJSON {
+		return printJSON(cmd.OutOrStdout(), v)
+	}
+	t := table{titles: []string{"CONNECTION", "KIND", "ID", "SOURCE", "CREATED", "EXPIRES", "LAST USED", "STATE"}}
+	for i := range entries {
+		e := &entries[i]
+		state := "ended"
+		if e.Live {
+			state = "live"
+		}
+		t.add(e.Connection, e.Kind, e.ID, e.Source, when(e.Created), when(e.Expires), when(e.LastUsed), state)
+	}
+	return t.write(cmd.OutOrStdout())
+}
