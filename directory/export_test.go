@@ -100,13 +100,13 @@ not JSON
 {"kind":"members","id":"019aa000-0000-7000-8000-000000000003","connection":"c","members":["019aa000-0000-7000-8000-000000000009"]}
 {"kind":"lock","subject":"user","id":"019aa000-0000-7000-8000-000000000009"}
 {"kind":"token","id":"t","connection":"c","hash":"00"}`
-	want := `line 2: user externalId "x" is there already, on an earlier line
-line 2: user userName "ann" is there already, on an earlier line
-line 3: user id "019aa000-0000-7000-8000-000000000001" is there already, on an earlier line
+	want := `line 2: user externalId "x" is there already, further up
+line 2: user userName "ann" is there already, further up
+line 3: user id "019aa000-0000-7000-8000-000000000001" is there already, further up
 line 4: invalid character 'o' in literal null (expecting 'u')
 line 6: invalid change: group without displayName
-line 7: member "019aa000-0000-7000-8000-000000000009" is on no earlier line of this connection
-line 8: locked user "019aa000-0000-7000-8000-000000000009" is on no earlier line of this connection
+line 7: member "019aa000-0000-7000-8000-000000000009" is not further up in this connection
+line 8: locked user "019aa000-0000-7000-8000-000000000009" is not further up in this connection
 line 9: invalid change: token t has no valid hash`
 	err := directory.CheckImport(strings.NewReader(lines))
 	if err == nil {

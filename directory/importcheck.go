@@ -19,8 +19,8 @@ const (
 
 var (
 	errLineTooLong = errors.New("line is too long")
-	errTwice       = errors.New("is there already, on an earlier line")
-	errUnknown     = errors.New("is on no earlier line of this connection")
+	errTwice       = errors.New("is there already, further up")
+	errUnknown     = errors.New("is not further up in this connection")
 )
 
 // CheckImport reads an export as [Directory.Import] would, and reports every
@@ -58,7 +58,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		default:
-			return bytes.TrimSpace(line), err //nolint:wrapcheck // the caller tells the end from a fault
+			return bytes.TrimSpace(line), err
 		}
 	}
 }

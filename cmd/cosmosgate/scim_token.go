@@ -15,10 +15,10 @@ import (
 
 // The acts of this family.
 const (
-	actTokenCreate = "scim.token.create"
-	actTokenRotate = "scim.token.rotate"
-	actTokenRevoke = "scim.token.revoke"
-	actTokens      = "scim.tokens"
+	actBearerCreate = "scim.token.create"
+	actBearerRotate = "scim.token.rotate"
+	actBearerRevoke = "scim.token.revoke"
+	actBearers      = "scim.tokens"
 )
 
 // The kinds of credential that a connection has.
@@ -55,16 +55,16 @@ type tokenEntry struct {
 }
 
 func (g *gate) tokenActs(m *control.Mux) {
-	control.Handle(m, actTokenCreate, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
+	control.Handle(m, actBearerCreate, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
 		return g.makeToken(c, o, func(owner string) (directory.Token, string, error) { return g.directory.CreateToken(ctx, owner, o.TTL) })
 	})
-	control.Handle(m, actTokenRotate, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
+	control.Handle(m, actBearerRotate, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
 		return g.makeToken(c, o, func(owner string) (directory.Token, string, error) {
 			return g.directory.RotateToken(ctx, owner, o.TTL, o.Overlap)
 		})
 	})
-	control.Handle(m, actTokenRevoke, g.revokeToken)
-	control.Handle(m, actTokens, func(context.Context, *control.Call, struct{}) ([]tokenEntry, error) {
+	control.Handle(m, actBearerRevoke, g.revokeToken)
+	control.Handle(m, actBearers, func(context.Context, *control.Call, struct{}) ([]tokenEntry, error) {
 		entries := []tokenEntry{}
 		for i := range g.cfg.Connections {
 			entries = append(entries, g.connectionTokens(g.cfg.Connections[i].Name)...)
@@ -198,7 +198,7 @@ func newTokenCreate() *cobra.Command {
 		Example: "  cosmosgate scim token create corp-entra\n  cosmosgate scim token create corp-entra --ttl 90d --client-secret",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return makeTokenCommand(cmd, &o, actTokenCreate, tokenOrder{Connection: args[0], Kind: tokenKind(secret), TTL: time.Duration(ttl)})
+			return makeTokenCommand(cmd, &o, actBearerCreate, tokenOrder{Connection: args[0], Kind: tokenKind(secret), TTL: time.Duration(ttl)})
 		},
 	}
 	o.flags(cmd, outputTable, outputJSON)
@@ -220,7 +220,7 @@ func newTokenRotate() *cobra.Command {
 		Example: "  cosmosgate scim token rotate corp-entra --overlap 24h",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return makeTokenCommand(cmd, &o, actTokenRotate, tokenOrder{
+			return makeTokenCommand(cmd, &o, actBearerRotate, tokenOrder{
 				Connection: args[0], Kind: tokenKind(secret), TTL: time.Duration(ttl), Overlap: time.Duration(overlap),
 			})
 		},
@@ -263,7 +263,7 @@ func newTokenRevoke() *cobra.Command {
 		Example: "  cosmosgate scim token revoke 3q2-7wAB",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := ask[tokenEntry](cmd.Context(), &o, actTokenRevoke, args[0])
+			e, err := ask[tokenEntry](cmd.Context(), &o, actBearerRevoke, args[0])
 			if err != nil {
 				return err
 			}
@@ -283,7 +283,7 @@ func newTokenList() *cobra.Command {
 		Example: "  cosmosgate scim token ls -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := ask[[]tokenEntry](cmd.Context(), &o, actTokens, struct{}{})
+			all, err := ask[[]tokenEntry](cmd.Context(), &o, actBearers, struct{}{})
 			if err != nil {
 				return err
 			}
