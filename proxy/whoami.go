@@ -88,8 +88,7 @@ func (p *Proxy) whoAmI(c *call) {
 	answer := WhoAmI{Known: err == nil}
 	status := http.StatusOK
 	if err != nil {
-		var native *cosmos.Error
-		if errors.As(err, &native) {
+		if native, ok := errors.AsType[*cosmos.Error](err); ok {
 			c.reason, c.detail, c.substatus = native.Code, native.Reason, native.Substatus
 		}
 		c.verdict, status = audit.Deny, http.StatusForbidden

@@ -102,7 +102,7 @@ func (s *surveyor) survey(who policy.Principal, at time.Time) ([]proxy.Reach, bo
 	set := s.set()
 	cells, err := s.cellsOf(set)
 	if err != nil {
-		return nil, true, nil //nolint:nilerr // a policy that cannot be listed is no reason to tell a caller nothing
+		return nil, true, nil // a policy that cannot be listed is no reason to tell a caller nothing
 	}
 	survey := policy.NewSurvey(set, []policy.Principal{who}, policy.AllActions, at)
 	var reach []proxy.Reach

@@ -44,6 +44,10 @@ func rules() map[string]rule {
 		rate       = "golang.org/x/time/rate"
 		azkeys     = "github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	)
+	const (
+		keyring = "github.com/zalando/go-keyring"
+		windows = "golang.org/x/sys/windows"
+	)
 	return map[string]rule{
 		"cosmos":            {},
 		"cosmos/sql":        {},
@@ -52,7 +56,7 @@ func rules() map[string]rule {
 		"certs":             {others: []string{prometheus}},
 		"directory":         {others: []string{"go.etcd.io/bbolt", uuid, prometheus, "golang.org/x/text"}},
 		"directory/logtest": {ours: []string{"directory"}},
-		"credential":        {others: []string{azcore, "golang.org/x/oauth2", "github.com/coreos/go-oidc/v3"}},
+		"credential":        {others: []string{azcore, "golang.org/x/oauth2", "github.com/coreos/go-oidc/v3", jose, keyring, windows}},
 		"identity":          {ours: []string{"directory"}, others: []string{"github.com/coreos/go-oidc/v3", jose, lru, uuid, prometheus}},
 		"identity/seal":     {others: []string{azcore, azkeys}},
 		"scim":              {ours: []string{"directory"}, others: []string{prometheus, rate, uuid}},

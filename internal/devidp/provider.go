@@ -63,6 +63,7 @@ const (
 	pathToken     = "/token"
 	pathDevice    = "/device"
 	pathDeviceAsk = "/device_authorization"
+	pathRevoke    = "/revoke"
 	pathIdentity  = "/msi/token"
 )
 
@@ -74,6 +75,7 @@ func (p *Provider) routes(base string) http.Handler {
 	mux.HandleFunc("GET "+base+pathAuthorize, p.authorize)
 	mux.HandleFunc("POST "+base+pathAuthorize, p.authorize)
 	mux.HandleFunc("POST "+base+pathToken, p.token)
+	mux.HandleFunc("POST "+base+pathRevoke, p.revoke)
 	mux.HandleFunc("POST "+base+pathDeviceAsk, p.deviceAuthorization)
 	mux.HandleFunc("GET "+base+pathDevice, p.devicePage)
 	mux.HandleFunc("POST "+base+pathDevice, p.deviceAnswer)
@@ -121,6 +123,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		"authorization_endpoint":                         issuer + pathAuthorize,
 		"token_endpoint":                                 issuer + pathToken,
 		"device_authorization_endpoint":                  issuer + pathDeviceAsk,
+		"revocation_endpoint":                            issuer + pathRevoke,
 		"jwks_uri":                                       issuer + pathKeys,
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query"},

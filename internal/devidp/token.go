@@ -256,6 +256,32 @@ func (p *Provider) useRefresh(client *Client, name string) (*refreshToken, error
 	return token, nil
 }
 
+// revoke ends the session of a refresh token (RFC 7009). A token that is unknown is as good as revoked.
+func (p *Provider) revoke(w http.ResponseWriter, r *http.Request) {
+	form, err := readForm(r)
+	if err != nil {
+		writeOAuthError(w, err)
+
+		return
+	}
+
+	client, err := p.authenticateClient(r, form)
+	if err != nil {
+		writeOAuthError(w, err)
+
+		return
+	}
+
+	p.refresh.mu.Lock()
+	defer p.refresh.mu.Unlock()
+
+	if token, found := p.refresh.live(form.Get("token")); found && token.session.client == client.ID {
+		token.family.revoked = true
+	}
+
+	w.WriteHeader(http.StatusOK)
+}
+
 // grantClient issues a token to a confidential client for itself (RFC 6749 section 4.4).
 func (p *Provider) grantClient(client *Client, form url.Values, expired bool) (map[string]any, error) {
 	if client.Secret == "" {
