@@ -97,7 +97,7 @@ func (is *issuer) complement(v *verdict, t *token, now time.Time) error {
 	v.issuer = is
 	v.principal.Issuer = is.URL
 	v.principal.IssuedAt, v.principal.Expiry = issued, expiry
-	v.principal.Scopes = c.scopes()
+	v.principal.Scopes = is.scopes(c)
 	v.principal.TokenID = c.text("jti")
 	v.principal.Session = c.text("sid")
 	v.principal.ACR = c.text("acr")
@@ -105,6 +105,21 @@ func (is *issuer) complement(v *verdict, t *token, now time.Time) error {
 	v.traces = tracesOf(&v.principal)
 
 	return nil
+}
+
+// scopes are the token's scopes, and what they mean here.
+func (is *issuer) scopes(c claims) []string {
+	scopes := c.scopes()
+
+	for _, scope := range slices.Clone(scopes) {
+		for _, meant := range is.Scopes[scope] {
+			if !slices.Contains(scopes, meant) {
+				scopes = append(scopes, meant)
+			}
+		}
+	}
+
+	return scopes
 }
 
 // identifyAny says who a token stands for, and who acts for them.

@@ -139,7 +139,7 @@ func TestDelegatedTokensNameEveryParty(t *testing.T) {
 			"client_id": "chef", "act": object{"iss": ownURL, "sub": "chef", "act": object{"iss": ownURL, "sub": "scout"}},
 		}), "accepted", []string{"chef", "scout"}},
 		{"our own token, details", own(object{
-			"authorization_details": []object{{"type": "cosmos", "resources": []string{"prod/shop/orders"}}},
+			"authorization_details": []object{{"type": "cosmos", "actions": []string{"items/read"}, "resources": []string{"prod/shop/orders"}}},
 		}), "accepted", []string{"scout"}},
 		{"our own token for another audience", own(object{"aud": "https://mcp.corp.example"}), 5008, nil},
 		{"our own token for two audiences", own(object{"aud": []string{ownAudience, "https://mcp.corp.example"}}), 5008, nil},
@@ -318,6 +318,8 @@ func TestDetailsAreReadStrictly(t *testing.T) {
 		{"an odd spelling", `[{"type":"cosmos","Actions":["items/read"]}]`, false},
 		{"a duplicate", `[{"type":"cosmos","actions":["items/read"],"actions":["*"]}]`, false},
 		{"no narrowing", `[{"type":"cosmos"}]`, false},
+		{"no resources", `[{"type":"cosmos","actions":["items/read"]}]`, false},
+		{"no actions", `[{"type":"cosmos","resources":["prod/shop/*"]}]`, false},
 		{"empty actions", `[{"type":"cosmos","actions":[]}]`, false},
 		{"a number for an action", `[{"type":"cosmos","actions":[1]}]`, false},
 		{"an object for a key", `[{"type":"cosmos","partitionKeys":[[{}]]}]`, false},
@@ -356,7 +358,7 @@ func TestDetailsAreReadStrictly(t *testing.T) {
 
 func FuzzDetails(f *testing.F) {
 	f.Add(`[{"type":"cosmos","actions":["items/read"],"resources":["prod/shop/*"],"partitionKeys":[["emea"],["t1",5e-7,null]]}]`)
-	f.Add(`[{"type":"cosmos","partitionKeys":[["\u2028<\ud800"]]}]`)
+	f.Add(`[{"type":"cosmos","actions":["*"],"resources":["*/*/*"],"partitionKeys":[["\u2028<\ud800"]]}]`)
 	f.Fuzz(func(t *testing.T, text string) {
 		details, err := identity.ParseDetails([]byte(text))
 		if err != nil {

@@ -30,7 +30,7 @@ var (
 	errDetailList  = errors.New("is not a list of 1 to 16 objects")
 	errDetailType  = errors.New(`type is not "cosmos"`)
 	errDetailField = errors.New("has a member that is not type, actions, resources or partitionKeys")
-	errDetailEmpty = errors.New("narrows nothing: actions, resources or partitionKeys are needed")
+	errDetailEmpty = errors.New("allows nothing: actions and resources are needed")
 	errDetailTexts = errors.New("is not a list of 1 to 64 texts")
 	errDetailKeys  = errors.New("is not a list of 1 to 64 partition keys, each a list of 1 to 3 strings, numbers, booleans or nulls")
 )
@@ -159,7 +159,7 @@ func readDetail(value any) (CosmosDetail, error) {
 		return detail, err
 	}
 
-	if detail.Actions == nil && detail.Resources == nil && detail.PartitionKeys == nil {
+	if detail.Actions == nil || detail.Resources == nil {
 		return detail, errDetailEmpty
 	}
 

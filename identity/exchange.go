@@ -3,8 +3,6 @@ package identity
 import (
 	"context"
 	"slices"
-
-	"github.com/cosmosgate/cosmosgate/directory"
 )
 
 // Exchange says which tokens of an issuer the gate's token service takes besides access tokens that are meant for the gate.
@@ -150,49 +148,53 @@ func (a *Authenticator) subject(p *signed, v *verdict, known declarations) (Subj
 	return s, nil
 }
 
-// Client is a client that has proven itself with a token of its own.
-type Client struct {
-	// Kind is KindApplication or KindAgent, Name the declared name.
-	Kind Kind
-	Name string
-	// Issuer, Subject and TokenID are those of the token.
-	Issuer, Subject, TokenID string
+// Inspection is a token of the gate's own service, looked at by the service itself.
+type Inspection struct {
+	// Principal is whom it names. What depends on the directory is filled in only if Fault is nil.
+	Principal Principal
+	// Audience is its aud.
+	Audience string
+	// Fault says why it is not, or no longer, good; nil if it is.
+	Fault error
 }
 
-// Client returns the application or agent that a workload token stands for, shown as proof of who the client is. The token has one
-// audience: one of audiences, or one of its issuer's own for the gate.
-func (a *Authenticator) Client(ctx context.Context, token string, audiences []string) (Client, error) {
+// Inspect reads a token of the gate's own service. The error says that it is none.
+func (a *Authenticator) Inspect(ctx context.Context, token string, audiences []string) (Inspection, error) {
 	p, err := a.prove(ctx, token)
 	if err != nil {
-		return Client{}, err
+		return Inspection{}, err
 	}
 
-	is := p.issuer
-	if is.own() {
-		return Client{}, refuse(SubstatusScope, "a token of this service proves no client to it")
+	if !p.issuer.own() || p.typ != "at+jwt" {
+		return Inspection{}, refuse(SubstatusScope, "not a token of this service")
 	}
+
+	v := &verdict{principal: Principal{Client: p.claims.text("client_id"), TokenID: p.claims.text("jti"), Issuer: p.issuer.URL}}
+	known := a.declared()
+	found := Inspection{Principal: v.principal}
 
 	audience := p.claims.list("aud")
-	if len(audience) != 1 || (!slices.Contains(audiences, audience[0]) && !slices.Contains(is.Audiences, audience[0])) {
-		return Client{}, refuse(SubstatusAudience, "token is not meant for this service alone")
+	if len(audience) != 1 || !slices.Contains(audiences, audience[0]) {
+		found.Fault = refuse(SubstatusAudience, "meant for no resource of ours")
+
+		return found, nil
 	}
 
-	if err := is.checkKind(p.token); err != nil {
-		return Client{}, err
+	found.Audience = audience[0]
+
+	v, err = p.issuer.identifyAny(p.claims, known)
+	if err == nil {
+		err = p.issuer.complement(v, p.token, a.clock())
 	}
 
-	v, err := is.identifyAny(p.claims, a.declared())
 	if err != nil {
-		return Client{}, err
+		found.Fault = err
+		found.Principal.Expiry, _ = p.claims.date("exp") //nolint:errcheck // Ours are dates; the fault says what matters.
+
+		return found, nil
 	}
 
-	if v.principal.Kind != KindApplication && v.principal.Kind != KindAgent {
-		return Client{}, refuse(SubstatusScope, "a person's token proves no client")
-	}
-
-	if err := is.complement(v, p.token, a.clock()); err != nil {
-		return Client{}, err
-	}
+	found.Principal = v.principal
 
 	if v.principal.Confirm != (Confirmation{}) {
 		return Client{}, refuse(SubstatusScope, "bound to a key, and no proof goes with a client's assertion")
@@ -200,37 +202,12 @@ func (a *Authenticator) Client(ctx context.Context, token string, audiences []st
 
 	principal, err := a.admit(v)
 	if err != nil {
-		return Client{}, err
+		found.Fault = err
+
+		return found, nil
 	}
 
-	return Client{
-		Kind: principal.Kind, Name: principal.Application,
-		Issuer: principal.Issuer, Subject: principal.Subject, TokenID: principal.TokenID,
-	}, nil
-}
+	found.Principal = principal
 
-// Declared returns the declaration of a client of the token service by its name: an application or an agent, as if it had proven
-// itself, and the keys that it may prove itself with. A name that both have is nobody's.
-func (a *Authenticator) Declared(name string) (Client, *Agent, error) {
-	known := a.declared()
-	agent, isAgent := known.agent(name)
-	_, isApplication := known.application(name)
-
-	client := Client{Kind: KindAgent, Name: name}
-	kind := directory.SubjectAgent
-
-	switch {
-	case isAgent && isApplication:
-		return Client{}, nil, refuseForNow(SubstatusScope, "both an agent and an application are called "+name)
-	case isApplication:
-		client.Kind, kind = KindApplication, directory.SubjectApplication
-	case !isAgent:
-		return Client{}, nil, refuseForNow(SubstatusScope, "client is not declared")
-	}
-
-	if lock, locked := a.directory.Locked(directory.Subject{Kind: kind, Name: name}); locked {
-		return Client{}, nil, shutOut(Principal{Kind: client.Kind, Application: name}, "locked: "+lock.Message)
-	}
-
-	return client, agent, nil
+	return found, nil
 }

@@ -57,6 +57,9 @@ type Issuer struct {
 	// Delegation accepts the claim act (RFC 8693), as Okta and Auth0 issue it: its sub is a client of this issuer, which must be a
 	// declared agent. False refuses such tokens. A person's token issued to an agent's client is a delegation without it.
 	Delegation bool
+	// Scopes says what the issuer's own scopes mean in the gate's: cosmos.read, cosmos.write, cosmos.execute. Delegated tokens are
+	// narrowed to their scopes, and what is not mapped grants nothing.
+	Scopes map[string][]string
 	// Exchange says what else of this issuer the token service takes.
 	Exchange Exchange
 	// HTTPClient fetches discovery and keys; it and its Transport are required. Redirects are not followed, bodies are bounded.
