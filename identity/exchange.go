@@ -196,10 +196,6 @@ func (a *Authenticator) Inspect(ctx context.Context, token string, audiences []s
 
 	found.Principal = v.principal
 
-	if v.principal.Confirm != (Confirmation{}) {
-		return Client{}, refuse(SubstatusScope, "bound to a key, and no proof goes with a client's assertion")
-	}
-
 	principal, err := a.admit(v)
 	if err != nil {
 		found.Fault = err
