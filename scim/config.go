@@ -103,7 +103,7 @@ var (
 	errDialect   = errors.New("unknown dialect")
 	errRate      = fmt.Errorf("rate must be at least %d requests per second", leastRate)
 	errBurst     = errors.New("burst must not be negative")
-	errExtension = errors.New("an extension needs a URN of its own and named attributes")
+	errExtension = errors.New("an extension needs a URN of its own and named attributes, none twice, with policy names that no other attribute has")
 )
 
 func (c Connection) faults() []error {
@@ -124,12 +124,33 @@ func (c Connection) faults() []error {
 	if c.Burst < 0 {
 		faults = append(faults, errBurst)
 	}
-	for _, schema := range c.Extensions {
-		if !schema.sound() {
-			faults = append(faults, errExtension)
+	taken := map[string]bool{"id": true}
+	for _, names := range policyAttributes {
+		for _, name := range names {
+			taken[name] = true
 		}
 	}
+	for _, schema := range c.Extensions {
+		if !schema.sound() || taken[strings.ToLower(schema.ID)] || !schema.claim(taken) {
+			faults = append(faults, errExtension)
+		}
+		taken[strings.ToLower(schema.ID)] = true
+	}
 	return faults
+}
+
+// claim takes the schema's policy names, and reports whether all were free.
+func (s Schema) claim(taken map[string]bool) bool {
+	free := true
+	names := map[string]bool{}
+	for _, a := range s.Attributes {
+		if a == nil {
+			continue
+		}
+		free = free && !names[strings.ToLower(a.Name)] && (a.Policy == "" || !taken[a.Policy])
+		names[strings.ToLower(a.Name)], taken[a.Policy] = true, true
+	}
+	return free
 }
 
 // sound reports whether an own schema can be told apart from the RFC's.

@@ -77,8 +77,13 @@ func policyValues(kind *resourceType, document map[string]any) map[string]string
 	for _, schema := range kind.extensions {
 		object, _ := document[schema.ID].(map[string]any)
 		for name, v := range object {
-			if s, ok := scalar(v); ok {
-				values[schema.ID+":"+name] = s
+			s, ok := scalar(v)
+			if !ok {
+				continue
+			}
+			values[schema.ID+":"+name] = s
+			if a := find(schema.Attributes, name); a != nil && a.Policy != "" {
+				values[a.Policy] = s
 			}
 		}
 	}

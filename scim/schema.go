@@ -75,6 +75,9 @@ type Attribute struct {
 	Canonical     []string     `json:"canonicalValues,omitempty"`
 	References    []string     `json:"referenceTypes,omitempty"`
 	SubAttributes []*Attribute `json:"subAttributes,omitempty"`
+	// Policy is a short name under which policy also reads the attribute, beside
+	// its full URN; only for attributes of own schemas.
+	Policy string `json:"-"`
 }
 
 // Schema is a set of attributes under a URN.

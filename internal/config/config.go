@@ -190,6 +190,36 @@ type Connection struct {
 type SCIM struct {
 	// PublicURL is the base that providers push to, https://host[:port]/; locations of records are built from it.
 	PublicURL string `yaml:"public_url"`
+	// Schemas are attributes of people beyond the RFC's, for every connection. They are published, stored, filterable, and known to policy.
+	Schemas []Schema `yaml:"schemas"`
+}
+
+// Schema is a set of own attributes of people, under a URN.
+type Schema struct {
+	// URN names the schema in requests, such as urn:corp:params:scim:schemas:1.0:Access.
+	URN string `yaml:"urn"`
+	// Name is for people who read /Schemas. Default: the last part of the URN.
+	Name string `yaml:"name"`
+	// Description is for people who read /Schemas.
+	Description string `yaml:"description"`
+	// Attributes are what it holds.
+	Attributes []Attribute `yaml:"attributes"`
+}
+
+// Attribute is one own attribute. Policy reads it as ${user.URN:NAME}, unless it has several values.
+type Attribute struct {
+	// Name is the attribute's name in requests: a letter, then letters, digits, _ and -.
+	Name string `yaml:"name"`
+	// Type is string (the default), boolean, integer, decimal, dateTime or reference.
+	Type string `yaml:"type"`
+	// MultiValued allows several values.
+	MultiValued bool `yaml:"multi_valued"`
+	// CaseExact compares in filters with regard to case.
+	CaseExact bool `yaml:"case_exact"`
+	// Description is for people who read /Schemas.
+	Description string `yaml:"description"`
+	// Policy is a short name for policy, as clearance for ${user.clearance}.
+	Policy string `yaml:"policy"`
 }
 
 // Token is one bearer token of a connection.
