@@ -132,6 +132,7 @@ func (b *bulk) run(ctx context.Context, op bulkOperation, path string, data map[
 	if err != nil {
 		b.failures++
 		e := explain(err)
+		b.c.contact.failed(b.c.failure(request{method: op.method, path: op.path, body: op.data}, e))
 		result["status"] = strconv.Itoa(e.Status)
 		result["response"] = e.body()
 		if op.method != http.MethodPost && !strings.Contains(op.path, bulkReference) {

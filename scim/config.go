@@ -53,6 +53,9 @@ type Connection struct {
 	// Burst is the number of requests above the rate that are taken at once;
 	// zero means 200.
 	Burst int
+	// SilentAfter is how long the provider may be silent before that is a
+	// warning; zero means twice the usual interval of its dialect.
+	SilentAfter time.Duration
 	// Extensions are the administrator's own schemas for users.
 	Extensions []Schema
 }
@@ -103,6 +106,7 @@ var (
 	errDialect   = errors.New("unknown dialect")
 	errRate      = fmt.Errorf("rate must be at least %d requests per second", leastRate)
 	errBurst     = errors.New("burst must not be negative")
+	errSilent    = errors.New("SilentAfter must not be negative")
 	errExtension = errors.New("an extension needs a URN of its own and named attributes, none twice, with policy names that no other attribute has")
 )
 
@@ -124,6 +128,15 @@ func (c Connection) faults() []error {
 	if c.Burst < 0 {
 		faults = append(faults, errBurst)
 	}
+	if c.SilentAfter < 0 {
+		faults = append(faults, errSilent)
+	}
+	return append(faults, c.schemaFaults()...)
+}
+
+// schemaFaults checks own schemas: each name must mean one thing.
+func (c Connection) schemaFaults() []error {
+	var faults []error
 	taken := map[string]bool{"id": true}
 	for _, names := range policyAttributes {
 		for _, name := range names {

@@ -63,6 +63,17 @@ func newGate(tb testing.TB, change ...options) *gate {
 			tb.Error(err)
 		}
 	})
+	return serverOver(tb, d, change...)
+}
+
+// again is another server over the same directory, as after a restart.
+func (g *gate) again(tb testing.TB, change ...options) *gate {
+	tb.Helper()
+	return serverOver(tb, g.directory, change...)
+}
+
+func serverOver(tb testing.TB, d *directory.Directory, change ...options) *gate {
+	tb.Helper()
 	config := scim.Config{
 		Directory:   d,
 		Tokens:      verifier(func(c, s string) bool { return c == corp && s == token }),

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -54,6 +55,7 @@ type census struct {
 	server                            *Server
 	users, active, linked, groups     *prometheus.Desc
 	lastContact, lastWrite, heartbeat *prometheus.Desc
+	silent, risk, warnings            *prometheus.Desc
 }
 
 func newCensus(s *Server) *census {
@@ -70,6 +72,12 @@ func newCensus(s *Server) *census {
 			"Last request with a valid token since the start, Unix time, 0 for never."),
 		lastWrite: describe("cosmosgate_scim_last_write_timestamp_seconds",
 			"Last change since the start, Unix time, 0 for never."),
+		silent: describe("cosmosgate_scim_silent",
+			"1 if the provider has not been heard of for twice its interval."),
+		risk: describe("cosmosgate_scim_quarantine_risk",
+			"How near the provider is to giving up, from refusals of its last requests: 0 none, 1 elevated, 2 high."),
+		warnings: prometheus.NewDesc("cosmosgate_scim_warnings",
+			"Records that a warning is about, or 1 if it is not about records, by connection and kind of warning; 0 without warning.", []string{"connection", "kind"}, nil),
 		heartbeat: prometheus.NewDesc("cosmosgate_directory_healthy",
 			"1 while the directory can be written to.", nil, nil),
 	}
@@ -77,7 +85,7 @@ func newCensus(s *Server) *census {
 
 // Describe implements [prometheus.Collector].
 func (c *census) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.users, c.active, c.linked, c.groups, c.lastContact, c.lastWrite, c.heartbeat} {
+	for _, d := range []*prometheus.Desc{c.users, c.active, c.linked, c.groups, c.lastContact, c.lastWrite, c.heartbeat, c.silent, c.risk, c.warnings} {
 		out <- d
 	}
 }
@@ -96,6 +104,12 @@ func (c *census) Collect(out chan<- prometheus.Metric) {
 		contact, write := connection.contact.times()
 		gauge(c.lastContact, unixSeconds(contact), name)
 		gauge(c.lastWrite, unixSeconds(write), name)
+		status := connection.status(c.server.config.Clock())
+		gauge(c.silent, float64(rank(status.Silent)), name)
+		gauge(c.risk, float64(slices.Index([]string{riskNone, riskElevated, riskHigh}, status.Risk.Level)), name)
+		for _, kind := range warningKinds {
+			gauge(c.warnings, float64(status.warned(kind)), name, kind)
+		}
 	}
 	healthy := 1.0
 	if c.server.config.Directory.Healthy() != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,9 @@ type connection struct {
 	known     *rate.Limiter // requests with a valid token
 	strangers *rate.Limiter // all others
 	contact   contact
+	since     time.Time // when the server started
+
+	surveyed atomic.Pointer[survey]
 }
 
 // New checks the configuration and returns a server.
@@ -70,7 +74,7 @@ func New(config Config) (*Server, error) {
 		}
 		s.connections[c.Name] = &connection{
 			Connection: c, normalizer: normalizer{strict: c.Strict, firstPrimary: c.Dialect == "ping"},
-			directory: config.Directory, clock: config.Clock, kinds: newKinds(extensions),
+			since: config.Clock(), directory: config.Directory, clock: config.Clock, kinds: newKinds(extensions),
 			base:      strings.TrimSuffix(config.PublicURL.String(), "/") + pathPrefix + c.Name,
 			known:     rate.NewLimiter(rate.Limit(c.Rate), c.Burst),
 			strangers: rate.NewLimiter(rate.Limit(c.Rate), c.Burst),
@@ -111,9 +115,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	started := s.config.Clock()
-	a, err := s.serve(c, w, r, segments(rest))
+	q := request{method: r.Method, path: r.URL.Path[len(pathPrefix)+len(name):]}
+	a, err := s.serve(c, w, r, &q)
 	if err != nil {
-		e := s.report(c, r, err)
+		e := s.report(c, &q, err)
 		if e.Status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", allowed(segments(rest)))
 		}
@@ -121,53 +126,77 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.metrics.observe(c.Name, r.Method, e.Status, e.Kind, s.config.Clock().Sub(started))
 		return
 	}
+	if q.trusted {
+		c.contact.succeeded()
+	}
 	a.write(w)
 	s.metrics.observe(c.Name, r.Method, a.status, "", s.config.Clock().Sub(started))
 }
 
+// request is what is known of a request so far, for whoever reports on it.
+type request struct {
+	method, path string // path below the connection, beginning with a slash
+	trusted      bool   // its token opens the connection
+	query        query
+	body         map[string]any
+}
+
 // serve is the order of checks: whose token, how often, what, then the work.
-func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, path []string) (answer, error) {
-	trusted := s.config.Tokens.VerifyToken(c.Name, bearer(r))
+func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q *request) (answer, error) {
+	path := segments(strings.TrimPrefix(q.path, "/"))
+	q.trusted = s.config.Tokens.VerifyToken(c.Name, bearer(r))
 	limiter := c.strangers
-	if trusted {
+	if q.trusted {
 		limiter = c.known
 	}
 	if wait := delay(limiter, s.config.Clock()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		return answer{}, &Error{Status: http.StatusTooManyRequests, Detail: "too many requests"}
 	}
-	if !trusted && !discovery(path) {
+	if !q.trusted && !discovery(path) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="scim"`)
 		return answer{}, &Error{Status: http.StatusUnauthorized, Detail: "a valid bearer token is required"}
 	}
-	if trusted {
-		c.contact.seen(s.config.Clock(), r)
+	var err error
+	q.body, err = s.readBody(w, r, path)
+	if q.trusted {
+		c.contact.seen(s.config.Clock(), r, q.body)
 	}
-	body, err := s.readBody(w, r, path)
 	if err != nil {
 		return answer{}, err
 	}
-	q, err := parseQuery(r.URL.RawQuery)
-	if err != nil {
+	if q.query, err = parseQuery(r.URL.RawQuery); err != nil {
 		return answer{}, err
 	}
 	return c.handle(r.Context(), call{
-		method: r.Method, path: path, query: q, body: body,
+		method: r.Method, path: path, query: q.query, body: q.body,
 		ifMatch: r.Header.Get("If-Match"), ifNoneMatch: r.Header.Get("If-None-Match"),
 	})
 }
 
 // report translates an error, notes it for the operator and answers 401, 429
-// and the rest alike.
-func (s *Server) report(c *connection, r *http.Request, err error) *Error {
+// and the rest alike. What strangers send is counted and not kept: they must not
+// push a provider's failures out of sight.
+func (s *Server) report(c *connection, q *request, err error) *Error {
 	e := explain(err)
 	if e.Status == http.StatusServiceUnavailable {
-		s.config.Logger.Error("scim request failed", "connection", c.Name, "method", r.Method, "error", err)
+		s.config.Logger.Error("scim request failed", "connection", c.Name, "method", q.method, "error", err)
 	}
-	if e.Status != http.StatusUnauthorized {
-		c.contact.failed(s.config.Clock(), r.Method, r.URL.Path, e)
+	switch {
+	case q.trusted:
+		c.contact.failed(c.failure(*q, e))
+	case e.Status == http.StatusUnauthorized:
+		c.contact.unknown(s.config.Clock())
 	}
 	return e
+}
+
+// failure describes a refused request.
+func (c *connection) failure(q request, e *Error) Failure {
+	return Failure{
+		Time: c.clock(), Method: knownMethod(q.method), Path: strings.ToValidUTF8(clip(redactPath(q.path)), "?"),
+		Status: e.Status, Kind: e.Kind, Detail: e.Detail, Shape: shapeOf(q), Fix: advice(e),
+	}
 }
 
 // allowed lists the methods of a path, for a 405 (RFC 9110 §15.5.6).

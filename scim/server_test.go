@@ -379,14 +379,3 @@ func TestMetricsCountRequestsErrorsAndRecords(t *testing.T) {
 		}
 	}
 }
-
-func TestStatusShowsContactAndFailures(t *testing.T) {
-	t.Parallel()
-	g := newGate(t, dialect("entra"))
-	g.want(t, http.StatusCreated, http.MethodPost, "/Users", `{"userName":"a","externalId":"alias"}`)
-	g.want(t, http.StatusBadRequest, http.MethodPost, "/Users", `{"userName":1}`)
-	status := g.Status()[0]
-	if status.LastContact.IsZero() || status.LastWrite.IsZero() || len(status.Failures) != 1 || status.ForeignLinks != 1 {
-		t.Errorf("%+v", status)
-	}
-}

@@ -1,105 +1,244 @@
 package scim
 
 import (
-	"net/http"
+	"fmt"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/cosmosgate/cosmosgate/directory"
 )
 
-// Status is what an administrator sees of one connection.
+// Status is what an administrator sees of one connection. What was counted was
+// counted since the start.
 type Status struct {
 	Connection string `json:"connection"`
+	Dialect    string `json:"dialect,omitempty"`
+	// Detected is the provider that requests look like, DetectedForm how Entra
+	// writes PATCH: legacy or flag.
+	Detected     string `json:"detected,omitempty"`
+	DetectedForm string `json:"detected_form,omitempty"`
+	// Client is the provider's User-Agent, shortened.
+	Client string    `json:"client,omitempty"`
+	Since  time.Time `json:"since"`
 	// LastContact is the last request with a valid token, LastWrite the last
 	// that changed something; zero for never since the start.
-	LastContact time.Time `json:"lastContact"`
-	LastWrite   time.Time `json:"lastWrite"`
-	// Client is the provider's User-Agent, shortened.
-	Client string `json:"client,omitempty"`
+	LastContact time.Time `json:"last_contact,omitzero"`
+	LastWrite   time.Time `json:"last_write,omitzero"`
+	// Silent is true if nothing came for longer than SilentAfter.
+	Silent      bool          `json:"silent"`
+	SilentAfter time.Duration `json:"silent_after"`
+	// Refused counts refusals by scimType.
+	Refused        map[string]int `json:"refused,omitempty"`
+	RateLimited    int            `json:"rate_limited"`
+	WrongTokens    int            `json:"wrong_tokens"`
+	LastWrongToken time.Time      `json:"last_wrong_token,omitzero"`
+	Risk           Risk           `json:"quarantine_risk"`
 	// Failures are the most recent refusals, oldest first.
 	Failures []Failure `json:"failures,omitempty"`
-	// Counts are the records that the connection owns.
-	Counts directory.Counts `json:"counts"`
-	// ForeignLinks is the number of linked users whose externalId doesn't look
-	// like the provider's immutable id: under Entra, anything but a GUID means
-	// that the default mapping was not changed to objectId.
-	ForeignLinks int `json:"foreignLinks"`
+	Counts   Census    `json:"counts"`
+	// Warnings say what to change, in the provider or here.
+	Warnings []Warning `json:"warnings,omitempty"`
 }
 
-// Failure is one refused request, without its body.
+// Census counts the records of a connection.
+type Census struct {
+	Users    int `json:"users"`
+	Active   int `json:"active"`
+	Inactive int `json:"inactive"`
+	Linked   int `json:"linked"`
+	Unlinked int `json:"unlinked"`
+	Groups   int `json:"groups"`
+}
+
+// Failure is one refused request, without what it says about people.
 type Failure struct {
 	Time   time.Time `json:"time"`
 	Method string    `json:"method"`
 	Path   string    `json:"path"`
 	Status int       `json:"status"`
-	Kind   Kind      `json:"scimType,omitempty"`
+	Kind   Kind      `json:"scim_type,omitempty"`
 	Detail string    `json:"detail"`
+	// Shape is the request with the type of each value in its place.
+	Shape string `json:"shape,omitempty"`
+	// Fix says what to do about it.
+	Fix string `json:"fix"`
 }
 
-// maxFailures is how many refusals are remembered.
-const maxFailures = 20
-
-// contact remembers when and how a provider came by.
-type contact struct {
-	mu          sync.Mutex
-	last, write time.Time
-	client      string
-	failures    []Failure
+// Risk says how near a provider is to giving up on the connection.
+type Risk struct {
+	// Level is none, elevated or high.
+	Level string `json:"level"`
+	// Refused is how many of the last Of requests were refused.
+	Refused int `json:"refused"`
+	Of      int `json:"of"`
+	// Run is how many were refused in a row.
+	Run int `json:"run"`
 }
 
-func (c *contact) seen(now time.Time, r *http.Request) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.last, c.client = now, clip(r.UserAgent())
+// The levels of risk.
+const (
+	riskNone     = "none"
+	riskElevated = "elevated"
+	riskHigh     = "high"
+)
+
+// Warning is something that works and should be changed.
+type Warning struct {
+	// Kind is for programs: one of the constants below.
+	Kind string `json:"kind"`
+	// Count is how many records it is about, if it is about records.
+	Count int `json:"count,omitempty"`
+	// Text says what is wrong and what to do.
+	Text string `json:"text"`
 }
 
-func (c *contact) wrote(now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.write = now
-}
-
-// times returns the last contact and the last write.
-func (c *contact) times() (time.Time, time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.last, c.write
-}
-
-func (c *contact) failed(now time.Time, method, path string, e *Error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.failures) >= maxFailures {
-		c.failures = append(c.failures[:0], c.failures[1:]...)
-	}
-	c.failures = append(c.failures, Failure{
-		Time: now, Method: knownMethod(method), Path: strings.ToValidUTF8(clip(path), "?"),
-		Status: e.Status, Kind: e.Kind, Detail: e.Detail,
-	})
-}
+// The kinds of warning.
+const (
+	WarnExternalID = "external_id_not_object_id"
+	WarnUnlinked   = "users_without_external_id"
+	WarnGroupIDs   = "groups_without_external_id"
+	WarnSilent     = "silent"
+	WarnQuarantine = "quarantine_risk"
+	WarnDialect    = "other_dialect"
+)
 
 // Status reports on every connection, in the order of the configuration.
 func (s *Server) Status() []Status {
 	all := make([]Status, 0, len(s.config.Connections))
 	for _, configured := range s.config.Connections {
-		c := s.connections[configured.Name]
-		status := Status{Connection: c.Name, Counts: c.directory.Counts(c.Name)}
-		if c.Dialect == "entra" {
-			for u := range c.directory.Users(c.Name, "") {
-				if u.ExternalID != "" && !guid(u.ExternalID) {
-					status.ForeignLinks++
-				}
-			}
-		}
-		c.contact.mu.Lock()
-		status.LastContact, status.LastWrite, status.Client = c.contact.last, c.contact.write, c.contact.client
-		status.Failures = append(status.Failures, c.contact.failures...)
-		c.contact.mu.Unlock()
-		all = append(all, status)
+		all = append(all, s.connections[configured.Name].status(s.config.Clock()))
 	}
 	return all
+}
+
+func (c *connection) status(now time.Time) Status {
+	counts := c.directory.Counts(c.Name)
+	s := Status{
+		Connection: c.Name, Dialect: c.Dialect, Since: c.since, SilentAfter: c.silentAfter(),
+		Counts: Census{
+			Users: counts.Users, Active: counts.Active, Inactive: counts.Users - counts.Active,
+			Linked: counts.Linked, Unlinked: counts.Users - counts.Linked, Groups: counts.Groups,
+		},
+	}
+	c.contact.fill(&s)
+	s.Silent = now.Sub(latest(c.since, s.LastContact)) > s.SilentAfter
+	s.Warnings = append(c.mappingWarnings(), s.warnings()...)
+	return s
+}
+
+// warnings are those that follow from the rest of the status.
+func (s *Status) warnings() []Warning {
+	var all []Warning
+	if s.Silent {
+		text := "never since the start"
+		if !s.LastContact.IsZero() {
+			text = "last " + s.LastContact.UTC().Format(time.RFC3339)
+		}
+		all = append(all, Warning{Kind: WarnSilent, Text: fmt.Sprintf(
+			"the provider has not been heard of for %s (%s): see whether provisioning is running, and whether it reaches this address", s.SilentAfter, text)})
+	}
+	if s.Risk.Level != riskNone {
+		all = append(all, Warning{Kind: WarnQuarantine, Count: s.Risk.Refused, Text: fmt.Sprintf(
+			"%d of the last %d requests were refused, %d in a row: providers stop pushing when this goes on; see the failures", s.Risk.Refused, s.Risk.Of, s.Risk.Run)})
+	}
+	if s.Dialect != "" && s.Detected != "" && s.Dialect != s.Detected {
+		all = append(all, Warning{Kind: WarnDialect, Text: fmt.Sprintf(
+			"requests look like %s and the connection is configured as %s: correct dialect in the configuration file, or find out who else has the token",
+			s.Detected, s.Dialect)})
+	}
+	return all
+}
+
+// warned returns how many records a kind of warning is about, 1 if it is not
+// about records, 0 without such a warning.
+func (s *Status) warned(kind string) int {
+	for _, w := range s.Warnings {
+		if w.Kind == kind {
+			return max(w.Count, 1)
+		}
+	}
+	return 0
+}
+
+// survey counts what is wrong with a connection's records. It goes through all
+// of them, so it is made now and then, not for every look.
+type survey struct {
+	foreign int // users whose externalId is no GUID
+	groups  int // groups without externalId
+
+	at   time.Time
+	took time.Duration
+}
+
+func (c *connection) survey() survey {
+	var s survey
+	for u := range c.directory.Users(c.Name, "") {
+		if u.ExternalID != "" && !guid(u.ExternalID) {
+			s.foreign++
+		}
+	}
+	for g := range c.directory.Groups(c.Name, "") {
+		if g.ExternalID == "" {
+			s.groups++
+		}
+	}
+	return s
+}
+
+// mappingWarnings say what the provider maps wrongly, as the last survey found it.
+func (c *connection) mappingWarnings() []Warning {
+	found := c.surveyed.Load()
+	if found == nil {
+		return nil
+	}
+	var all []Warning
+	if found.foreign > 0 && c.isEntra() {
+		all = append(all, Warning{Kind: WarnExternalID, Count: found.foreign, Text: fmt.Sprintf(
+			"externalId of %d people is no objectId: Entra ID maps mailNickname to it by default, which can change and be used again, and which no token carries. "+
+				"In the provisioning's attribute mapping, remap externalId to objectId and restart provisioning", found.foreign)})
+	}
+	counts := c.directory.Counts(c.Name)
+	if unlinked := counts.Users - counts.Linked; unlinked > 0 {
+		all = append(all, Warning{Kind: WarnUnlinked, Count: unlinked, Text: fmt.Sprintf(
+			"%d people have no externalId, so no sign-in can be theirs: map the immutable id of the provider to externalId", unlinked)})
+	}
+	if found.groups > 0 && c.isEntra() {
+		all = append(all, Warning{Kind: WarnGroupIDs, Count: found.groups, Text: fmt.Sprintf(
+			"%d groups have no externalId: map objectId to externalId of groups too, so that a renamed group is found again", found.groups)})
+	}
+	return all
+}
+
+// isEntra reports whether the provider is, or looks like, Entra ID.
+func (c *connection) isEntra() bool {
+	c.contact.mu.Lock()
+	defer c.contact.mu.Unlock()
+	return c.Dialect == dialectEntra || c.Dialect == "" && c.contact.seenAs.dialect == dialectEntra
+}
+
+// silentAfter is how long a provider may be silent before that is an alarm:
+// twice the interval between its runs.
+func (c *connection) silentAfter() time.Duration {
+	const (
+		entra  = 80 * time.Minute // a cycle takes about 40
+		google = 24 * time.Hour   // hours between runs
+		others = 48 * time.Hour   // push when something changes
+	)
+	switch {
+	case c.SilentAfter > 0:
+		return c.SilentAfter
+	case c.Dialect == dialectEntra:
+		return entra
+	case c.Dialect == dialectGoogle:
+		return google
+	default:
+		return others
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // guid reports whether s has the shape of an Entra objectId.

@@ -25,6 +25,7 @@ func (g *gate) newControl() error {
 		return fmt.Errorf("preparing the control socket: %w", err)
 	}
 	g.lockActs(mux)
+	g.scimActs(mux)
 	g.tokenActs(mux)
 	g.directoryActs(mux)
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -184,29 +183,6 @@ func (g *gate) newServers() error {
 	return err
 }
 
-func (g *gate) newSCIMServer() (http.Handler, error) {
-	var err error
-	if g.tokens, err = newConnectionTokens(&g.cfg, g.directory, time.Now); err != nil {
-		return nil, err
-	}
-	if len(g.cfg.Connections) == 0 {
-		return http.NotFoundHandler(), nil
-	}
-	public, err := url.Parse(g.cfg.SCIM.PublicURL)
-	if err != nil {
-		return nil, fmt.Errorf("scim.public_url: %w", err)
-	}
-	c := scim.Config{Directory: g.directory, Tokens: g.tokens, PublicURL: public, Clock: time.Now, Logger: g.log}
-	for i := range g.cfg.Connections {
-		x := &g.cfg.Connections[i]
-		c.Connections = append(c.Connections, scim.Connection{Name: x.Name, Dialect: x.Dialect, Strict: x.Strict, Rate: x.Rate.RPS, Burst: x.Rate.Burst})
-	}
-	if g.scim, err = scim.New(c); err != nil {
-		return nil, fmt.Errorf("preparing SCIM: %w", err)
-	}
-	return g.scim, nil
-}
-
 // unreadable answers what the data listener cannot read, in the form that SDKs take, and records it.
 func (g *gate) unreadable(w http.ResponseWriter, u server.Unreadable) {
 	g.proxy.Unreadable(w, u.Status, u.Reason, u.Source)
@@ -247,6 +223,7 @@ func (g *gate) register() error {
 	all = append(all, g.proxy.Collectors()...)
 	if g.scim != nil {
 		all = append(all, g.scim.Collectors()...)
+		all = append(all, g.tokens)
 	}
 	for _, s := range []*server.Server{g.data, g.push, g.admin, g.control} {
 		all = append(all, s.Collectors()...)
@@ -281,7 +258,7 @@ func (g *gate) Run(ctx context.Context) error {
 
 	audit, stopAudit := start(detached, stop, g.audit.Run)
 	background, stopBackground := start(detached, stop,
-		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.admin.Run, g.control.Run)
+		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.watchSCIM, g.admin.Run, g.control.Run)
 	listeners, stopListeners := start(detached, stop, g.data.Run, g.push.Run)
 	g.health.Started()
 	g.log.Info("gate started", "data", g.data.Addr().String(), "scim", g.push.Addr().String(), "admin", g.admin.Addr().String())

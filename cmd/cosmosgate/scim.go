@@ -19,7 +19,7 @@ are named in the configuration file; docs/operations.md tells how to connect Ent
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSCIMToken())
+	cmd.AddCommand(newSCIMStatus(), newSCIMToken())
 	return cmd
 }
 

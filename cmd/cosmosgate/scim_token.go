@@ -15,10 +15,10 @@ import (
 
 // The acts of this family.
 const (
-	actBearerCreate = "scim.token.create"
-	actBearerRotate = "scim.token.rotate"
-	actBearerRevoke = "scim.token.revoke"
-	actBearers      = "scim.tokens"
+	actSCIMIssue  = "scim.token.create"
+	actSCIMRotate = "scim.token.rotate"
+	actSCIMRevoke = "scim.token.revoke"
+	actSCIMList   = "scim.tokens"
 )
 
 // The kinds of credential that a connection has.
@@ -55,19 +55,19 @@ type tokenEntry struct {
 }
 
 func (g *gate) tokenActs(m *control.Mux) {
-	control.Handle(m, actBearerCreate, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
+	control.Handle(m, actSCIMIssue, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
 		return g.makeToken(c, o, func(owner string) (directory.Token, string, error) { return g.directory.CreateToken(ctx, owner, o.TTL) })
 	})
-	control.Handle(m, actBearerRotate, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
+	control.Handle(m, actSCIMRotate, func(ctx context.Context, c *control.Call, o tokenOrder) (tokenEntry, error) {
 		return g.makeToken(c, o, func(owner string) (directory.Token, string, error) {
 			return g.directory.RotateToken(ctx, owner, o.TTL, o.Overlap)
 		})
 	})
-	control.Handle(m, actBearerRevoke, g.revokeToken)
-	control.Handle(m, actBearers, func(context.Context, *control.Call, struct{}) ([]tokenEntry, error) {
+	control.Handle(m, actSCIMRevoke, g.revokeToken)
+	control.Handle(m, actSCIMList, func(context.Context, *control.Call, struct{}) ([]tokenEntry, error) {
 		entries := []tokenEntry{}
 		for i := range g.cfg.Connections {
-			entries = append(entries, g.connectionTokens(g.cfg.Connections[i].Name)...)
+			entries = append(entries, g.tokens.list(g.cfg.Connections[i].Name)...)
 		}
 		return entries, nil
 	})
@@ -97,7 +97,7 @@ func (g *gate) makeToken(c *control.Call, o tokenOrder, create func(owner string
 		return tokenEntry{}, directoryFault(err)
 	}
 	c.Target("connection %s, token %s", o.Connection, t.ID)
-	e := g.tokenEntry(o.Connection, o.Kind, t)
+	e := g.tokens.entry(o.Connection, o.Kind, t)
 	e.Secret = secret
 	return e, nil
 }
@@ -105,7 +105,7 @@ func (g *gate) makeToken(c *control.Call, o tokenOrder, create func(owner string
 func (g *gate) revokeToken(ctx context.Context, c *control.Call, id string) (tokenEntry, error) {
 	c.Target("token %s", id)
 	for i := range g.cfg.Connections {
-		for _, e := range g.connectionTokens(g.cfg.Connections[i].Name) {
+		for _, e := range g.tokens.list(g.cfg.Connections[i].Name) {
 			if e.ID != id || id == "" {
 				continue
 			}
@@ -131,29 +131,10 @@ func (g *gate) knownConnection(name string) error {
 	return nil
 }
 
-// connectionTokens lists all tokens of a connection, expired ones too.
-func (g *gate) connectionTokens(name string) []tokenEntry {
-	entries := g.tokens.list(name)
-	for _, t := range g.directory.Tokens(name) {
-		entries = append(entries, g.tokenEntry(name, kindBearer, t))
-	}
-	for _, t := range g.directory.Tokens(oauthOwner(name)) {
-		entries = append(entries, g.tokenEntry(name, kindSecret, t))
-	}
-	return entries
-}
-
-func (g *gate) tokenEntry(connection, kind string, t directory.Token) tokenEntry {
-	return tokenEntry{
-		Connection: connection, Kind: kind, ID: t.ID, Source: "command", Created: t.Created, Expires: t.Expires, LastUsed: t.LastUsed,
-		Live: time.Now().Before(t.Expires),
-	}
-}
-
 // liveTokens names a connection's live tokens of a kind.
 func (g *gate) liveTokens(connection, kind string) []string {
 	var names []string
-	for _, e := range g.connectionTokens(connection) {
+	for _, e := range g.tokens.list(connection) {
 		switch {
 		case !e.Live || e.Kind != kind:
 		case e.ID == "":
@@ -198,7 +179,7 @@ func newTokenCreate() *cobra.Command {
 		Example: "  cosmosgate scim token create corp-entra\n  cosmosgate scim token create corp-entra --ttl 90d --client-secret",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return makeTokenCommand(cmd, &o, actBearerCreate, tokenOrder{Connection: args[0], Kind: tokenKind(secret), TTL: time.Duration(ttl)})
+			return makeTokenCommand(cmd, &o, actSCIMIssue, tokenOrder{Connection: args[0], Kind: tokenKind(secret), TTL: time.Duration(ttl)})
 		},
 	}
 	o.flags(cmd, outputTable, outputJSON)
@@ -220,7 +201,7 @@ func newTokenRotate() *cobra.Command {
 		Example: "  cosmosgate scim token rotate corp-entra --overlap 24h",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return makeTokenCommand(cmd, &o, actBearerRotate, tokenOrder{
+			return makeTokenCommand(cmd, &o, actSCIMRotate, tokenOrder{
 				Connection: args[0], Kind: tokenKind(secret), TTL: time.Duration(ttl), Overlap: time.Duration(overlap),
 			})
 		},
@@ -263,7 +244,7 @@ func newTokenRevoke() *cobra.Command {
 		Example: "  cosmosgate scim token revoke 3q2-7wAB",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := ask[tokenEntry](cmd.Context(), &o, actBearerRevoke, args[0])
+			e, err := ask[tokenEntry](cmd.Context(), &o, actSCIMRevoke, args[0])
 			if err != nil {
 				return err
 			}
@@ -283,7 +264,7 @@ func newTokenList() *cobra.Command {
 		Example: "  cosmosgate scim token ls -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := ask[[]tokenEntry](cmd.Context(), &o, actBearers, struct{}{})
+			all, err := ask[[]tokenEntry](cmd.Context(), &o, actSCIMList, struct{}{})
 			if err != nil {
 				return err
 			}

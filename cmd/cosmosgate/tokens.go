@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/scim"
 )
@@ -14,8 +17,15 @@ import (
 // connectionTokens opens a SCIM connection to the bearer tokens of the configuration file, and to those the directory keeps.
 type connectionTokens struct {
 	configured map[string][]*configuredToken
-	kept       scim.TokenVerifier
+	kept       keptTokens
 	clock      func() time.Time
+	ends       *prometheus.Desc
+}
+
+// keptTokens are those that the directory keeps.
+type keptTokens interface {
+	scim.TokenVerifier
+	Tokens(owner string) []directory.Token
 }
 
 type configuredToken struct {
@@ -24,10 +34,13 @@ type configuredToken struct {
 	used    atomic.Int64 // Unix milliseconds
 }
 
-func newConnectionTokens(cfg *config.Config, kept scim.TokenVerifier, clock func() time.Time) (*connectionTokens, error) {
-	t := &connectionTokens{configured: map[string][]*configuredToken{}, kept: kept, clock: clock}
+func newConnectionTokens(cfg *config.Config, kept keptTokens, clock func() time.Time) (*connectionTokens, error) {
+	t := &connectionTokens{configured: map[string][]*configuredToken{}, kept: kept, clock: clock, ends: prometheus.NewDesc(
+		"cosmosgate_scim_token_expires_timestamp_seconds",
+		"When the last live bearer token or client secret of a connection ends, Unix time, 0 if none is live.", []string{"connection", "kind"}, nil)}
 	for i := range cfg.Connections {
 		c := &cfg.Connections[i]
+		t.configured[c.Name] = nil
 		for n := range c.Tokens {
 			secret, err := c.Tokens[n].Value.Resolve()
 			if err != nil {
@@ -54,8 +67,44 @@ func (t *connectionTokens) VerifyToken(connection, secret string) bool {
 	return open == 1 || t.kept.VerifyToken(connection, secret)
 }
 
-// list describes the tokens of the configuration file.
+// list describes all tokens of a connection, ended ones too.
 func (t *connectionTokens) list(connection string) []tokenEntry {
+	entries := t.listConfigured(connection)
+	for _, kept := range t.kept.Tokens(connection) {
+		entries = append(entries, t.entry(connection, kindBearer, kept))
+	}
+	for _, kept := range t.kept.Tokens(oauthOwner(connection)) {
+		entries = append(entries, t.entry(connection, kindSecret, kept))
+	}
+	return entries
+}
+
+func (t *connectionTokens) entry(connection, kind string, d directory.Token) tokenEntry {
+	return tokenEntry{
+		Connection: connection, Kind: kind, ID: d.ID, Source: "command", Created: d.Created, Expires: d.Expires, LastUsed: d.LastUsed,
+		Live: t.clock().Before(d.Expires),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (t *connectionTokens) Describe(out chan<- *prometheus.Desc) { out <- t.ends }
+
+// Collect implements [prometheus.Collector].
+func (t *connectionTokens) Collect(out chan<- prometheus.Metric) {
+	for connection := range t.configured {
+		last := map[string]float64{kindBearer: 0}
+		for _, e := range t.list(connection) {
+			if ends := float64(e.Expires.Unix()); e.Live && ends > last[e.Kind] {
+				last[e.Kind] = ends
+			}
+		}
+		for kind, ends := range last {
+			out <- prometheus.MustNewConstMetric(t.ends, prometheus.GaugeValue, ends, connection, kind)
+		}
+	}
+}
+
+func (t *connectionTokens) listConfigured(connection string) []tokenEntry {
 	var entries []tokenEntry
 	for _, c := range t.configured[connection] {
 		e := tokenEntry{Connection: connection, Kind: kindBearer, Source: "configuration", Expires: c.expires, Live: t.clock().Before(c.expires)}

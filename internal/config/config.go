@@ -184,6 +184,8 @@ type Connection struct {
 	Strict bool `yaml:"strict"`
 	// Rate bounds its requests.
 	Rate Rate `yaml:"rate"`
+	// SilentAfter is how long it may be silent before that is a warning. Default: 80m for entra, 24h for google, 48h for others.
+	SilentAfter time.Duration `yaml:"silent_after"`
 }
 
 // SCIM is how identity providers reach the gate.

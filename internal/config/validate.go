@@ -295,6 +295,9 @@ func (c *Config) checkConnections(ps *problems) {
 			}
 		}
 		oneOf(ps, path+".dialect", x.Dialect, "entra", "okta", "onelogin", "jumpcloud", "ping", "google", "sailpoint", "")
+		if x.SilentAfter < 0 {
+			ps.add(path+".silent_after", "is %s: use 0s or more", x.SilentAfter)
+		}
 		if x.Rate.RPS != 0 && x.Rate.RPS < slowest {
 			ps.add(path+".rate.rps", "is %v: identity providers send at least 25", x.Rate.RPS)
 		}

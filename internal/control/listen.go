@@ -123,6 +123,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	return &peerConn{Conn: c, peer: peerOf(c)}, nil
 }
 
+// Addr names the socket by its path, not by the one it was born with.
+func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
 // Close removes the socket, unless another gate has put its own there.
 func (l *listener) Close() error {
 	if info, err := os.Lstat(l.path); err == nil && os.SameFile(info, l.own) {

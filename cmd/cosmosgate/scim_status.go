@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cosmosgate/cosmosgate/internal/control"
+	"github.com/cosmosgate/cosmosgate/scim"
+)
+
+const actSCIMStatus = "scim.status"
+
+// connectionStatus is one connection as "scim status" prints it.
+type connectionStatus struct {
+	scim.Status
+
+	Issuer string       `json:"issuer"`
+	Claim  string       `json:"claim"`
+	Tokens []tokenEntry `json:"tokens"`
+}
+
+func (g *gate) scimActs(m *control.Mux) {
+	control.Handle(m, actSCIMStatus, func(context.Context, *control.Call, struct{}) ([]connectionStatus, error) {
+		all := []connectionStatus{}
+		if g.scim == nil {
+			return all, nil
+		}
+		for i, s := range g.scim.Status() { // in the order of the configuration
+			one := connectionStatus{Status: s, Issuer: g.cfg.Connections[i].Issuer, Tokens: g.tokens.list(s.Connection)}
+			for n := range g.cfg.Issuers {
+				if g.cfg.Issuers[n].Name == one.Issuer {
+					one.Claim = g.cfg.Issuers[n].Claim
+				}
+			}
+			one.Warnings = append(one.Warnings, tokenWarnings(one.Tokens, time.Now())...)
+			all = append(all, one)
+		}
+		return all, nil
+	})
+}
+
+// tokenWarnings says when a connection is about to lose its last token.
+func tokenWarnings(tokens []tokenEntry, now time.Time) []scim.Warning {
+	const soon = 14 * 24 * time.Hour
+	var last time.Time
+	for i := range tokens {
+		if tokens[i].Live && tokens[i].Expires.After(last) {
+			last = tokens[i].Expires
+		}
+	}
+	switch {
+	case last.IsZero():
+		return []scim.Warning{{Kind: "no_live_token", Text: "no token is live, so the provider cannot push: cosmosgate scim token create"}}
+	case last.Sub(now) < soon:
+		return []scim.Warning{{Kind: "token_expires", Text: "the last token ends " + when(last) + ": cosmosgate scim token rotate"}}
+	default:
+		return nil
+	}
+}
+
+func newSCIMStatus() *cobra.Command {
+	var o operator
+	cmd := &cobra.Command{
+		Use:   "status [CONNECTION]",
+		Short: "How identity providers are doing, and what to change",
+		Long: `Shows for each connection of the running gate when its provider was last heard of, what it holds, what was refused and
+why, with the shape of the last refused request (names and types, never values) and what to do about it. Warnings say what works today and will not
+stay so: an externalId that is not the immutable id, a provider that is silent or about to give up, a token near its end.
+
+Contacts and refusals are counted since this gate started.`,
+		Example: "  cosmosgate scim status\n  cosmosgate scim status corp-entra -o json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, err := ask[[]connectionStatus](cmd.Context(), &o, actSCIMStatus, struct{}{})
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				all = slices.DeleteFunc(all, func(s connectionStatus) bool { return s.Connection != args[0] })
+				if len(all) == 0 {
+					return failed(fmt.Errorf("there is no connection %q", args[0]), "cosmosgate scim status without a name shows all")
+				}
+			}
+			if o.output == outputJSON {
+				return printJSON(cmd.OutOrStdout(), all)
+			}
+			return printStatus(cmd.OutOrStdout(), all, time.Now())
+		},
+	}
+	o.flags(cmd, outputTable, outputJSON)
+	return cmd
+}
+
+func printStatus(w io.Writer, all []connectionStatus, now time.Time) error {
+	out := &printer{w: w}
+	for i := range all {
+		if i > 0 {
+			out.line("")
+		}
+		printConnection(out, &all[i], now)
+	}
+	return out.done()
+}
+
+func printConnection(out *printer, s *connectionStatus, now time.Time) {
+	row := func(name, format string, args ...any) {
+		out.line("  %-16s %s", name, plainCell(fmt.Sprintf(format, args...)))
+	}
+	state := "ok"
+	if len(s.Warnings) > 0 {
+		state = "needs attention"
+	}
+	out.line("%s: %s", s.Connection, state)
+	row("people of", "issuer %s, found by %s = externalId", s.Issuer, s.Claim)
+	row("provider", "%s", providerText(s))
+	row("last contact", "%s", ago(s.LastContact, now))
+	row("last write", "%s", ago(s.LastWrite, now))
+	row("people", "%d: %d active, %d inactive; %d linked, %d unlinked", s.Counts.Users, s.Counts.Active, s.Counts.Inactive, s.Counts.Linked, s.Counts.Unlinked)
+	row("groups", "%d", s.Counts.Groups)
+	row("refused", "%s", refusedText(s))
+	row("quarantine risk", "%s: %d of the last %d refused, %d in a row", s.Risk.Level, s.Risk.Refused, s.Risk.Of, s.Risk.Run)
+	for i := range s.Tokens {
+		t := &s.Tokens[i]
+		if t.Live {
+			row("token", "%s %s, of the %s, %sends %s, used %s",
+				strings.ReplaceAll(t.Kind, "_", " "), dash(t.ID), t.Source, ageText(t.Created, now), when(t.Expires), ago(t.LastUsed, now))
+		}
+	}
+	if n := len(s.Failures); n > 0 {
+		f := &s.Failures[n-1]
+		row("last refusal", "%s: %s %s → %d %s: %s", ago(f.Time, now), f.Method, f.Path, f.Status, f.Kind, f.Detail)
+		if f.Shape != "" {
+			row("  shape", "%s", f.Shape)
+		}
+		row("  fix", "%s", f.Fix)
+	}
+	for _, warning := range s.Warnings {
+		row("warning", "%s", warning.Text)
+	}
+}
+
+func providerText(s *connectionStatus) string {
+	text := dash(s.Detected)
+	if s.DetectedForm != "" {
+		text += ", " + s.DetectedForm + " form of PATCH"
+	}
+	if s.Dialect != "" {
+		text += " (configured: " + s.Dialect + ")"
+	}
+	if s.Client != "" {
+		text += ", calls itself " + s.Client
+	}
+	return text
+}
+
+func refusedText(s *connectionStatus) string {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(s.Refused)) {
+		parts = append(parts, fmt.Sprintf("%d %s", s.Refused[kind], kind))
+	}
+	if s.RateLimited > 0 {
+		parts = append(parts, fmt.Sprintf("%d too fast", s.RateLimited))
+	}
+	if s.WrongTokens > 0 {
+		parts = append(parts, fmt.Sprintf("%d with a wrong token, last %s", s.WrongTokens, when(s.LastWrongToken)))
+	}
+	if len(parts) == 0 {
+		return "nothing since " + when(s.Since)
+	}
+	return strings.Join(parts, ", ") + " since " + when(s.Since)
+}
+
+// ago prints a time with its distance.
+func ago(t, now time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return fmt.Sprintf("%s (%s ago)", when(t), now.Sub(t).Round(time.Second))
+}
+
+func ageText(created, now time.Time) string {
+	if created.IsZero() {
+		return ""
+	}
+	const day = 24 * time.Hour
+	return fmt.Sprintf("%d days old, ", int(now.Sub(created)/day))
+}

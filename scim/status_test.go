@@ -1,0 +1,219 @@
+package scim_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/scim"
+)
+
+func kindsOf(s scim.Status) []string {
+	var kinds []string
+	for _, w := range s.Warnings {
+		kinds = append(kinds, w.Kind)
+	}
+	return kinds
+}
+
+func TestStatusShowsContactAndRefusalsWithTheirFix(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, dialect("entra"))
+	g.want(t, http.StatusCreated, http.MethodPost, "/Users", `{"userName":"a","externalId":"alias"}`)
+	g.want(t, http.StatusConflict, http.MethodPost, "/Users", `{"userName":"A"}`)
+	g.want(t, http.StatusBadRequest, http.MethodPost, "/Users", `{"userName":"b","shoeSize":{"left":42,"secret":"hunter2"}}`)
+	g.want(t, http.StatusNotFound, http.MethodGet, "/Users/019aa000-0000-7000-8000-000000000001", "")
+	g.do(http.MethodGet, "/Users", "", "Authorization", "Bearer wrong")
+	s := g.Status()[0]
+	if s.LastContact.IsZero() || s.LastWrite.IsZero() || s.WrongTokens != 1 || s.LastWrongToken.IsZero() {
+		t.Errorf("contact: %+v", s)
+	}
+	if diff := cmp.Diff(map[string]int{"uniqueness": 1, "invalidSyntax": 1, "other": 1}, s.Refused); diff != "" {
+		t.Errorf("refusals (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(scim.Census{Users: 1, Active: 1, Linked: 1}, s.Counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if len(s.Failures) != 3 {
+		t.Fatalf("%d failures, want those of the provider and not the stranger's", len(s.Failures))
+	}
+	want := scim.Failure{
+		Time: s.Failures[1].Time, Method: http.MethodPost, Path: "/Users", Status: http.StatusBadRequest, Kind: scim.KindInvalidSyntax,
+		Detail: `unknown attribute "shoeSize"`, Shape: `{shoeSize: {left: number, secret: string}, userName: string}`,
+		Fix: "take the attribute out of the provider's mapping, or declare it in scim.schemas of the configuration file",
+	}
+	if diff := cmp.Diff(want, s.Failures[1]); diff != "" {
+		t.Errorf("failure (-want +got):\n%s", diff)
+	}
+	if path := s.Failures[2].Path; path != "/Users/{id}" {
+		t.Errorf("path = %s, want the id hidden", path)
+	}
+}
+
+func TestShapesHoldNothingThatIsSaidAboutPeople(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	g.want(t, http.StatusBadRequest, http.MethodPatch, "/Users/"+g.user(t, "ann"), patchBody(
+		`{"op":"Replace","path":"emails[value eq \"hunter2@corp.example\"].value","value":"hunter2"}`, `{"op":"add","path":"nosuch","value":{"hidden":["hunter2"]}}`))
+	g.do(http.MethodGet, `/Users?filter=nosuch%20eq%20%22hunter2%20\%22%20and%20more%22%20and%20userName%20eq%20%22hunter2%22`, "")
+	g.want(t, http.StatusOK, http.MethodPost, "/Bulk",
+		`{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":[{"method":"PATCH","path":"/Users/hunter2","data":{"Operations":[{"op":"add","path":"title","value":"hunter2"}]}}]}`)
+	failures := g.Status()[0].Failures
+	if len(failures) != 3 {
+		t.Fatalf("failures = %+v", failures)
+	}
+	want := []string{
+		`{Operations: [{op: "Replace", path: emails[value eq "…"].value, value: string}, {op: "add", path: nosuch, value: {hidden: [string]}}], ` +
+			`schemas: ["urn:ietf:params:scim:api:messages:2.0:PatchOp"]}`,
+		`filter: nosuch eq "…" and userName eq "…"`,
+		`{Operations: [{op: "add", path: title, value: string}]}`,
+	}
+	for i, f := range failures {
+		if diff := cmp.Diff(want[i], f.Shape); diff != "" {
+			t.Errorf("shape %d (-want +got):\n%s", i, diff)
+		}
+		if strings.Contains(f.Shape+f.Path, "hunter2") {
+			t.Errorf("failure %d tells a value: %+v", i, f)
+		}
+	}
+}
+
+func TestTheProviderIsRecognisedByWhatItSends(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		path, body, agent, dialect, form string
+	}{
+		"Entra's flag":            {"/Users?aadOptscim062020", "", "", "entra", "flag"},
+		"Entra's legacy verbs":    {"/Users/x", patchBody(`{"op":"Replace","path":"active","value":"False"}`), "", "entra", "legacy"},
+		"Okta":                    {"/Users", "", "Okta SCIM Client 1.0.0", "okta", ""},
+		"JumpCloud":               {"/Users", "", "JumpCloud-SCIM", "jumpcloud", ""},
+		"OneLogin's schemas":      {"/Users", `{"schemas":["urn:scim:schemas:core:1.0"],"userName":"a"}`, "", "onelogin", ""},
+		"somebody":                {"/Users", "", "curl/8", "", ""},
+		"RFC verbs say nothing":   {"/Users/x", patchBody(`{"op":"replace","path":"active","value":false}`), "", "", ""},
+		"Okta with capital verbs": {"/Users/x", patchBody(`{"op":"Add","path":"title","value":"x"}`), "Okta SCIM Client", "okta", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t)
+			method := http.MethodGet
+			if row.body != "" {
+				method = http.MethodPatch
+			}
+			g.do(method, row.path, row.body, "User-Agent", row.agent)
+			if s := g.Status()[0]; s.Detected != row.dialect || s.DetectedForm != row.form {
+				t.Errorf("detected %q %q, want %q %q", s.Detected, s.DetectedForm, row.dialect, row.form)
+			}
+		})
+	}
+}
+
+func TestRefusalsInARowEndangerTheConnection(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	level := func() string { return g.Status()[0].Risk.Level }
+	for range 9 {
+		g.want(t, http.StatusBadRequest, http.MethodPost, "/Users", `{"userName":1}`)
+	}
+	if got := level(); got != "none" {
+		t.Errorf("after 9: %s", got)
+	}
+	g.want(t, http.StatusBadRequest, http.MethodPost, "/Users", `{"userName":1}`)
+	if got := level(); got != "elevated" {
+		t.Errorf("after 10: %s", got)
+	}
+	for range 10 {
+		g.want(t, http.StatusBadRequest, http.MethodPost, "/Users", `{"userName":1}`)
+	}
+	if s := g.Status()[0]; s.Risk.Level != "high" || s.Risk.Refused != 20 || s.Risk.Run != 20 {
+		t.Errorf("after 20: %+v", s.Risk)
+	}
+	for range 100 {
+		g.want(t, http.StatusOK, http.MethodGet, "/Users", "")
+	}
+	if s := g.Status()[0]; s.Risk.Level != "none" || s.Risk.Refused != 0 {
+		t.Errorf("after 100 good ones: %+v", s.Risk)
+	}
+}
+
+// TestWhatNeedsAttentionIsLoggedOnceAndAgainWhenItIsOver runs the watch on a clock of its own.
+func TestWhatNeedsAttentionIsLoggedOnceAndAgainWhenItIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		g := newGate(t, dialect("entra"), func(c *scim.Config) {
+			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			c.Connections[0].SilentAfter = time.Hour
+		})
+		g.want(t, http.StatusCreated, http.MethodPost, "/Users", `{"userName":"ann","externalId":"ann.mailnickname"}`)
+		g.group(t, "readers")
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- g.Run(ctx) }()
+		synctest.Wait()
+		if diff := cmp.Diff([]string{scim.WarnExternalID, scim.WarnGroupIDs}, kindsOf(g.Status()[0])); diff != "" {
+			t.Errorf("warnings (-want +got):\n%s", diff)
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if s := g.Status()[0]; !s.Silent {
+			t.Errorf("two hours of silence: %+v", s)
+		}
+		id, _ := g.want(t, http.StatusOK, http.MethodGet, "/Users?filter=userName%20eq%20%22ann%22", "")["Resources"].([]any)[0].(map[string]any)["id"].(string)
+		g.want(t, http.StatusOK, http.MethodPatch, "/Users/"+id,
+			patchBody(`{"op":"Replace","path":"externalId","value":"11111111-1111-4111-8111-111111111111"}`))
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{scim.WarnGroupIDs}, kindsOf(g.Status()[0])); diff != "" {
+			t.Errorf("warnings afterwards (-want +got):\n%s", diff)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		for part, times := range map[string]int{
+			"remap externalId to objectId": 1, "kind=silent": 2, "is in order again": 2, "groups have no externalId": 1,
+		} {
+			if got := strings.Count(log.String(), part); got != times {
+				t.Errorf("%q is logged %d times, want %d:\n%s", part, got, times, log.String())
+			}
+		}
+	})
+}
+
+func TestAnAttributeExposedLaterIsThereForPeoplePushedBefore(t *testing.T) {
+	t.Parallel()
+	const urn = "urn:corp:params:scim:schemas:2.0:Access"
+	own := func(policy string) options {
+		return func(c *scim.Config) {
+			c.Connections[0].Extensions = []scim.Schema{{ID: urn, Attributes: []*scim.Attribute{{Name: "clearance", Policy: policy}}}}
+		}
+	}
+	g := newGate(t, own(""))
+	g.want(t, http.StatusCreated, http.MethodPost, "/Users", `{"userName":"ann","externalId":"x","`+urn+`":{"clearance":"high"}}`)
+	later := g.again(t, own("clearance"))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- later.Run(ctx) }()
+	deadline := time.Now().Add(10 * time.Second)
+	var view directory.UserView
+	for view.Attributes["clearance"] != "high" && time.Now().Before(deadline) {
+		view, _ = g.directory.Lookup(directory.LinkKey{Connection: corp, ExternalID: "x"})
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	want := map[string]string{urn + ":clearance": "high", "clearance": "high"}
+	if diff := cmp.Diff(want, view.Attributes); diff != "" {
+		t.Errorf("attributes (-want +got):\n%s", diff)
+	}
+}
