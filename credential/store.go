@@ -46,12 +46,17 @@ var (
 )
 
 // DefaultStore is the store in the user's configuration folder with the operating system's keyring.
-func DefaultStore() (*Store, error) {
+func DefaultStore() (*Store, error) { return storeWith(SystemKeyring{}) }
+
+// DefaultFileStore is the default store without a keyring. It cannot open what the other has sealed.
+func DefaultFileStore() (*Store, error) { return storeWith(nil) }
+
+func storeWith(k Keyring) (*Store, error) {
 	folder, err := os.UserConfigDir()
 	if err != nil {
 		return nil, fmt.Errorf("finding the configuration folder: %w", err)
 	}
-	return NewStore(filepath.Join(folder, "cosmosgate", "sessions"), SystemKeyring{}), nil
+	return NewStore(filepath.Join(folder, "cosmosgate", "sessions"), k), nil
 }
 
 // NewStore returns a store in a folder, which is made when something is kept. A nil keyring means none.

@@ -34,6 +34,7 @@ type devOptions struct {
 	// What test suites need and nobody else: not shown in the help.
 	region, consistency string
 	tokenLifetime       time.Duration
+	sessionLifetime     time.Duration
 }
 
 func newDev() *cobra.Command {
@@ -65,7 +66,8 @@ Nothing here is a secret and nobody is asked for a password: it refuses to bind 
 	cmd.Flags().StringVar(&o.region, "region", devRegion, "name of the account's region")
 	cmd.Flags().StringVar(&o.consistency, "consistency", "", "default consistency that the stand-in publishes")
 	cmd.Flags().DurationVar(&o.tokenLifetime, "token-lifetime", 0, "life of the tokens of people and applications")
-	for _, name := range []string{"region", "consistency", "token-lifetime"} {
+	cmd.Flags().DurationVar(&o.sessionLifetime, "session-lifetime", 0, "life of the sessions that people sign in to")
+	for _, name := range []string{"region", "consistency", "token-lifetime", "session-lifetime"} {
 		cmd.Flags().Lookup(name).Hidden = true
 	}
 	cmd.AddCommand(newDevToken())
@@ -229,7 +231,7 @@ func (w *devWorld) surround(authority *certs.Authority, checkoutSecret string) e
 	w.identityHeader = identityHeader
 	w.provider, err = devProvider(devidp.Config{
 		Issuer: w.url("https", portProvider) + "/dev", Clock: time.Now, Logger: w.log,
-		TokenLifetime: w.options.tokenLifetime,
+		TokenLifetime: w.options.tokenLifetime, SessionLifetime: w.options.sessionLifetime,
 	}, checkoutSecret, identityHeader)
 	if err != nil {
 		return err

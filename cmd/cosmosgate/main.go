@@ -24,6 +24,11 @@ const (
 	exitFailure   exitCode = 1 // it was asked properly and did not work
 	exitUsage     exitCode = 2 // the command line was wrong
 	exitBadConfig exitCode = 3 // the configuration or the policy was wrong
+
+	exitSignIn      exitCode = 4   // nobody is signed in, or the session has ended
+	exitDenied      exitCode = 5   // the gate refused: directory or policy
+	exitUnreachable exitCode = 6   // gate or identity provider could not be reached or not be trusted, or cannot serve now
+	exitInterrupted exitCode = 130 // as shells say of a program that was interrupted
 )
 
 func main() {
@@ -40,8 +45,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) exitCode 
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		return exitOK
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		_, _ = fmt.Fprintln(stderr, "cosmosgate: interrupted") // nothing is left to tell a broken stderr
+		return exitInterrupted
 	}
 	var f *failure
 	if !errors.As(err, &f) {
@@ -85,12 +94,18 @@ func newRoot() *cobra.Command {
 Connect, looks them up in a directory fed by SCIM, decides by policy, forwards under the managed identity of the
 deciding role, and records every request.
 
-Start with "cosmosgate dev": a complete gate on this machine, with people, data and a policy to edit.`,
+Start with "cosmosgate dev": a complete gate on this machine, with people, data and a policy to edit. Engineers start with
+"cosmosgate login".
+
+Data goes to standard output, everything else to standard error. Exit codes: 0 done; 1 it did not work; 2 the command line
+was wrong; 3 the configuration or the policy was wrong; 4 nobody is signed in, or the session has ended; 5 the gate refused;
+6 gate or identity provider could not be reached or not be trusted; 130 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.AddCommand(newLogin(), newLogout(), newWhoAmI(), newToken())
 	root.AddCommand(newServe(), newCheck(), newPolicy(), newDev(), newDemo(), newHealthcheck(), newVersion(),
 		newLock(), newUnlock(), newLocks(), newSCIM(), newDirectory())
 	return root

@@ -30,9 +30,10 @@ func TestCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await":   await,
-			"jsonenv": jsonEnv,
-			"exits":   exits,
+			"authority": authority,
+			"await":     await,
+			"jsonenv":   jsonEnv,
+			"exits":     exits,
 		},
 	})
 }

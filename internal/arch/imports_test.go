@@ -64,6 +64,7 @@ func rules() map[string]rule {
 		"proxy/upstream":    {others: []string{azcore, "github.com/Azure/azure-sdk-for-go/sdk/azidentity"}},
 
 		"internal/arch":    {},
+		"internal/profile": {others: []string{yaml}},
 		"internal/config":  {others: []string{yaml}},
 		"internal/control": {},
 		"internal/server":  {others: []string{prometheus}},

@@ -26,6 +26,8 @@ type Config struct {
 	IdentityHeader string
 	// TokenLifetime is the life of access and ID tokens; zero means 1 hour. Managed identity tokens live 24 hours.
 	TokenLifetime time.Duration
+	// SessionLifetime is the life of refresh tokens; zero means 24 hours.
+	SessionLifetime time.Duration
 	// Clock tells the time. Required.
 	Clock func() time.Time
 	// Logger receives one line per token issued, without the token. Required.
@@ -60,7 +62,10 @@ type ManagedIdentity struct {
 	ObjectID string
 }
 
-const defaultLifetime = time.Hour
+const (
+	defaultLifetime = time.Hour
+	defaultSession  = 24 * time.Hour
+)
 
 var (
 	errIssuer         = errors.New("must be an http or https URL without user, query, fragment or trailing slash")
@@ -95,7 +100,7 @@ func (c Config) validate() error {
 		}
 	}
 
-	if c.TokenLifetime < 0 {
+	if c.TokenLifetime < 0 || c.SessionLifetime < 0 {
 		faults = append(faults, fmt.Errorf("token lifetime: %w", errNegative))
 	}
 

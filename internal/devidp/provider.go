@@ -33,6 +33,10 @@ func New(cfg Config) (*Provider, error) {
 		cfg.TokenLifetime = defaultLifetime
 	}
 
+	if cfg.SessionLifetime == 0 {
+		cfg.SessionLifetime = defaultSession
+	}
+
 	base, err := url.Parse(cfg.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("devidp: issuer: %w", err)

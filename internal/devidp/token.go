@@ -24,9 +24,8 @@ const (
 )
 
 const (
-	refreshLifetime = 24 * time.Hour
-	scopeOpenID     = "openid"
-	scopeOffline    = "offline_access"
+	scopeOpenID  = "openid"
+	scopeOffline = "offline_access"
 )
 
 // oauthError is an error of RFC 6749 section 5.2.
@@ -308,7 +307,7 @@ func (p *Provider) addRefresh(answer map[string]any, s session, f *family) (map[
 		return answer, nil
 	}
 
-	token, err := p.refresh.put(&refreshToken{session: s, family: f}, refreshLifetime)
+	token, err := p.refresh.put(&refreshToken{session: s, family: f}, p.config.SessionLifetime)
 	if err != nil {
 		return nil, err
 	}
