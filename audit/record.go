@@ -36,6 +36,9 @@ const (
 	UpstreamTimeout Outcome = "upstream_timeout"
 	// ClientAbort means that the caller went away before the response was complete.
 	ClientAbort Outcome = "client_abort"
+	// RequestBroken means that the caller's body ended early, could not be read, was too long or came too slowly, after forwarding it had begun:
+	// upstream saw a request that never ended, and the gate answered with an error of its own.
+	RequestBroken Outcome = "request_broken"
 	// Partial means that the response began and upstream broke it off: the caller holds a part of it.
 	Partial Outcome = "partial"
 	// Internal means that the gate itself failed while it served the request.

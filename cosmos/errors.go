@@ -37,13 +37,20 @@ func (e *Error) Error() string {
 
 // Write sends the error as JSON with every header that the SDKs rely on. The caller must not have written anything. The
 // zero Error is sent as a 500.
-func (e *Error) Write(w http.ResponseWriter, activityID string) {
+func (e *Error) Write(w http.ResponseWriter, activityID string) { e.WriteWithin(w, activityID, 0) }
+
+// WriteWithin does as Write where the body may have no more than room bytes, which must be enough for the code and a word or two: the activity
+// id is then in its header only, and the message is cut. Room 0 means that there is no bound.
+func (e *Error) WriteWithin(w http.ResponseWriter, activityID string, room int) {
 	status := e.Status
 	if status < http.StatusBadRequest {
 		status = http.StatusInternalServerError
 	}
 
 	body := e.body(activityID)
+	if room > 0 && len(body) > room {
+		body = e.brief(room)
+	}
 
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -65,6 +72,14 @@ func (e *Error) Write(w http.ResponseWriter, activityID string) {
 	w.WriteHeader(status)
 	// A caller that went away is seen by whoever counts what was written.
 	_, _ = w.Write(body)
+}
+
+// brief is a body of at most room bytes.
+func (e *Error) brief(room int) []byte {
+	frame := len(`{"code":"","message":""}`) + len(e.Code)
+	message := e.Message[:min(len(e.Message), max(room-frame, 0))]
+
+	return []byte(`{"code":"` + e.Code + `","message":"` + strings.TrimRight(message, " ,") + `"}`)
 }
 
 // writeRetryAfter never announces zero: JavaScript would come back at once, nine times.

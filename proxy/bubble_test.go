@@ -252,7 +252,7 @@ func TestCallerThatStopsStreamingIsNotTakenForASlowUpstream(t *testing.T) {
 		got, _ := serve(t, p, r)
 
 		checkNative(t, reply{Status: got.Status, Header: got.Header, Body: got.Body}, http.StatusRequestTimeout)
-		if diff := cmp.Diff(verdict{audit.Deny, audit.Refused, 408, 0}, ended(book.next(t))); diff != "" {
+		if diff := cmp.Diff(verdict{audit.Allow, audit.RequestBroken, 408, 0}, ended(book.next(t))); diff != "" {
 			t.Errorf("record (-want +got):\n%s", diff)
 		}
 		cancel()

@@ -165,12 +165,13 @@ func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 	}
 	late := errors.Is(context.Cause(ctx), errUpstreamTimeout)
 	if c.body.stream != nil {
+		// What was decided stays: the caller was let in, and then sent a body that nobody can carry out.
 		switch fault := c.body.stream.fault(late); {
 		case errors.Is(fault, errBodyTooLarge):
-			c.outcome, c.verdict = audit.Refused, audit.Deny
+			c.outcome = audit.RequestBroken
 			return cosmos.TooLarge(c.body.limit)
 		case fault != nil:
-			c.outcome, c.verdict = audit.Refused, audit.Deny
+			c.outcome = audit.RequestBroken
 			return c.unreadable(fault)
 		}
 	}

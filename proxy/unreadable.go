@@ -8,17 +8,29 @@ import (
 	"github.com/cosmosgate/cosmosgate/cosmos"
 )
 
-// Unreadable records a request that the server could not read as HTTP, so that no
-// handler has seen it, and answers it natively. The status and the reason are the
-// server's; source is the caller's host:port. Whether it can be recorded changes
+// Unreadable is a request that the server could not read as HTTP, so that no handler has seen it.
+type Unreadable struct {
+	Status int    // of the answer; 0 if there is none: the stream was reset, or the connection ended
+	Reason string // the server's own words
+	Source string // the caller's host:port
+	Room   int    // how long the answer's body may be; 0 if there is no bound
+}
+
+// RefuseUnreadable records such a request and answers it natively, if there is an answer. Whether it can be recorded changes
 // nothing: it is refused.
-func (p *Proxy) Unreadable(w http.ResponseWriter, status int, reason, source string) {
+func (p *Proxy) RefuseUnreadable(w http.ResponseWriter, u Unreadable) {
 	began, id := p.now(), p.newID()
 	native := cosmos.Malformed("it cannot be read as HTTP")
-	native.Status = status
-	native.Reason = "unreadable: " + reason
+	native.Reason = "unreadable: " + u.Reason
 	answer := countingWriter{ResponseWriter: w}
-	native.Write(&answer, id)
+	status := http.StatusBadRequest
+	if u.Status != 0 {
+		native.Status, status = u.Status, u.Status
+		if u.Room > 0 {
+			native.Message = "invalid HTTP/2"
+		}
+		native.WriteWithin(&answer, id, u.Room)
+	}
 
 	p.metrics.requests.WithLabelValues("unknown", string(audit.Deny), class(status)).Inc()
 	reservation, err := p.reserveSlot()
@@ -29,9 +41,9 @@ func (p *Proxy) Unreadable(w http.ResponseWriter, status int, reason, source str
 	r := audit.Record{
 		Time: began, DecisionID: id, ActivityID: id,
 		Decision: audit.Deny, Reason: native.Code, Detail: native.Reason, PolicyHash: p.policyHash(),
-		Status: status, BytesOut: answer.bytes, Outcome: audit.Refused, Duration: p.now().Sub(began),
+		Status: u.Status, BytesOut: answer.bytes, Outcome: audit.Refused, Duration: p.now().Sub(began),
 	}
-	if from, err := netip.ParseAddrPort(source); err == nil {
+	if from, err := netip.ParseAddrPort(u.Source); err == nil {
 		r.Source = from.Addr().Unmap().WithZone("").String()
 	}
 	reservation.Commit(r)

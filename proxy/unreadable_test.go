@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,13 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/proxy"
 )
 
 func TestWhatIsNoHTTPIsRecordedAndAnsweredNatively(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, setup{})
 	answer := httptest.NewRecorder()
-	g.proxy.Unreadable(answer, http.StatusBadRequest, "Bad Request", "192.0.2.7:4711")
+	g.proxy.RefuseUnreadable(answer, proxy.Unreadable{Status: http.StatusBadRequest, Reason: "Bad Request", Source: "192.0.2.7:4711"})
 	if body := answer.Body.String(); answer.Code != http.StatusBadRequest || !strings.Contains(body, `"code":"BadRequest"`) {
 		t.Errorf("answer = %d %s", answer.Code, body)
 	}
@@ -27,6 +29,35 @@ func TestWhatIsNoHTTPIsRecordedAndAnsweredNatively(t *testing.T) {
 	r.Time, r.DecisionID, r.ActivityID, r.Duration = want.Time, "", "", 0
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatIsResetIsRecordedWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{})
+	answer := httptest.NewRecorder()
+	g.proxy.RefuseUnreadable(answer, proxy.Unreadable{Reason: "HTTP/2 stream error 1", Source: "192.0.2.7:4711"})
+	if answer.Body.Len() != 0 || len(answer.Header()) != 0 {
+		t.Errorf("answer = %v %s", answer.Header(), answer.Body)
+	}
+	r := g.ledger.next(t)
+	if r.Decision != audit.Deny || r.Outcome != audit.Refused || r.Status != 0 || r.BytesOut != 0 || r.Detail != "unreadable: HTTP/2 stream error 1" {
+		t.Errorf("record = %+v", r)
+	}
+}
+
+func TestAnAnswerWithLittleRoomIsStillNative(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{})
+	const room = len(`{"code":"BadRequest","message":"invalid HTTP/2"}`)
+	answer := httptest.NewRecorder()
+	g.proxy.RefuseUnreadable(answer, proxy.Unreadable{Status: http.StatusBadRequest, Room: room})
+	var body struct{ Code, Message string }
+	if err := json.Unmarshal(answer.Body.Bytes(), &body); err != nil || answer.Body.Len() > room || body.Code != "BadRequest" || body.Message == "" {
+		t.Errorf("answer = %s: %v", answer.Body, err)
+	}
+	if r := g.ledger.next(t); r.ActivityID != answer.Header().Get("X-Ms-Activity-Id") || r.ActivityID == "" {
+		t.Errorf("activity id %q in %v", r.ActivityID, answer.Header())
 	}
 }
 

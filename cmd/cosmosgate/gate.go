@@ -185,7 +185,7 @@ func (g *gate) newServers() error {
 
 // unreadable answers what the data listener cannot read, in the form that SDKs take, and records it.
 func (g *gate) unreadable(w http.ResponseWriter, u server.Unreadable) {
-	g.proxy.Unreadable(w, u.Status, u.Reason, u.Source)
+	g.proxy.RefuseUnreadable(w, proxy.Unreadable(u))
 }
 
 func (g *gate) listen(name string, l *config.Listener, h http.Handler, refuse server.Refuse) (*server.Server, error) {

@@ -67,7 +67,7 @@ func rules() map[string]rule {
 		"internal/profile": {others: []string{yaml}},
 		"internal/config":  {others: []string{yaml}},
 		"internal/control": {},
-		"internal/server":  {others: []string{prometheus}},
+		"internal/server":  {others: []string{prometheus, "golang.org/x/net/http2/hpack"}},
 		"internal/devidp":  {others: []string{jose, uuid}},
 
 		"internal/emulator":           {ours: []string{"cosmos/sql", "internal/emulator/document", "internal/emulator/hybridrow", "internal/emulator/query"}, others: []string{jose, uuid}},

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/cosmosgate/cosmosgate/internal/emulator/document"
@@ -74,7 +75,7 @@ func (x *exchange) hybridAnswer(status int, c *container, outcomes []outcome) (*
 	}
 	body, err := hybridrow.AppendStream(nil, hybridrow.BatchResult(), rows)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("writing the results of a batch: %w", err)
 	}
 	answer := newResponse(status, body).charged(charge)
 	answer.header.Set("Content-Type", "application/octet-stream")

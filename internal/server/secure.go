@@ -17,9 +17,8 @@ const (
 	acceptPause = 10 * time.Millisecond
 )
 
-// secureListener does the TLS handshakes, so that it can tell HTTP/1.1 from HTTP/2 before net/http sees a connection. One that speaks
-// HTTP/2 is handed on as it is, because net/http wants to see a *tls.Conn. One that speaks HTTP/1.1 is handed on as a
-// clear-text connection whose writes can be looked at: that is the only way to answer what net/http cannot read.
+// secureListener does the TLS handshakes, so that it can tell HTTP/1.1 from HTTP/2 before net/http sees a connection. Both are handed on
+// as clear-text connections whose writes can be looked at: that is the only way to answer what net/http cannot read.
 type secureListener struct {
 	*limitedListener
 
@@ -73,9 +72,14 @@ func (l *secureListener) handshake(conn net.Conn) {
 		_ = conn.Close() // whoever it was did not speak TLS with us
 		return
 	}
-	var next net.Conn = secured
-	if state := secured.ConnectionState(); state.NegotiatedProtocol != protocolHTTP2 {
-		next = &http1Conn{Conn: secured, state: &state, refuse: l.refuse}
+	state := secured.ConnectionState()
+	var next net.Conn = &http1Conn{Conn: secured, state: &state, refuse: l.refuse}
+	if state.NegotiatedProtocol == protocolHTTP2 {
+		if !adequate(&state) {
+			_ = conn.Close() // as the RFC wants it
+			return
+		}
+		next = newHTTP2Conn(secured, &state, l.refuse)
 	}
 	select {
 	case l.ready <- next:
@@ -134,10 +138,14 @@ type stateKey struct{}
 
 func rememberTLS(ctx context.Context, conn net.Conn) context.Context {
 	ctx = rememberHandling(ctx, conn)
-	if secured, ok := conn.(*http1Conn); ok {
+	switch secured := conn.(type) {
+	case *http1Conn:
 		return context.WithValue(ctx, stateKey{}, secured.state)
+	case *http2Conn:
+		return context.WithValue(ctx, stateKey{}, secured.state)
+	default:
+		return ctx
 	}
-	return ctx
 }
 
 // restoreTLS sets what net/http sets on connections that it knows to be TLS.

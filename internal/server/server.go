@@ -113,12 +113,18 @@ func New(config Config) (*Server, error) {
 				MaxConcurrentStreams: maxStreams,
 				SendPingTimeout:      pingAfter,
 				WriteByteTimeout:     config.StallTimeout,
+
+				MaxEncoderHeaderTableSize: statelessHeaders,
 			},
 		},
 	}
 	if config.TLS == nil {
 		s.listener.refuse = config.Refuse
 	} else {
+		// The listener ends TLS: to net/http, HTTP/2 is in clear text too.
+		s.http.Protocols = new(http.Protocols)
+		s.http.Protocols.SetHTTP1(true)
+		s.http.Protocols.SetUnencryptedHTTP2(true)
 		settings := config.TLS.Clone()
 		if len(settings.NextProtos) == 0 {
 			settings.NextProtos = []string{protocolHTTP2, "http/1.1"}

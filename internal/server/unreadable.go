@@ -11,11 +11,12 @@ import (
 )
 
 // Unreadable is a request that net/http could not read, and therefore never showed to a handler: a malformed request line or header,
-// an escape in the path that is none, a header beyond MaxHeaderBytes.
+// an escape in the path that is none, a header beyond MaxHeaderBytes, an expectation that nobody can meet, malformed HTTP/2.
 type Unreadable struct {
-	Status int    // what net/http would answer: 400, 431 or 501
+	Status int    // what net/http would answer: 400, 417, 431 or 501; 0 if it resets the stream or ends the connection without an answer
 	Reason string // what it would say, a text of its own without anything from the request
 	Source string // network address of the client, with its port
+	Room   int    // how long the answer's body may be at most; 0: as long as it likes
 }
 
 // Refuse answers a request that could not be read. Content-Length and Connection are added to the header.
@@ -54,14 +55,16 @@ func rested(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// replace returns what to write instead of p if p is net/http's own refusal, and nil if it is not.
+// replace returns what to write instead of p if p is net/http's own refusal, and nil if it is not. To an expectation that it does not know,
+// net/http answers 417 as a handler would, with a Date; p is never a handler's.
 func (refuse Refuse) replace(p []byte, source string) []byte {
-	rest, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 "))
-	if !ok || refuse == nil {
+	const version = len("HTTP/1.x ")
+	if refuse == nil || len(p) < version || !bytes.HasPrefix(p, []byte("HTTP/1.")) {
 		return nil
 	}
+	rest := p[version:]
 	line, _, ok := bytes.Cut(rest, []byte("\r\n"))
-	if !ok || !bytes.HasPrefix(rest[len(line):], []byte(refusalHeaders)) {
+	if !ok || !bytes.HasPrefix(rest[len(line):], []byte(refusalHeaders)) && !bytes.HasPrefix(line, []byte("417 ")) {
 		return nil
 	}
 	code, text, _ := strings.Cut(string(line), " ")

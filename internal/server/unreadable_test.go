@@ -54,6 +54,8 @@ func TestRequestsThatCannotBeReadGetTheListenersOwnAnswer(t *testing.T) {
 		"an unknown transfer encoding":    {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", server.Unreadable{Status: 501, Reason: "Not Implemented"}},
 		"a header that is too large":      {"GET / HTTP/1.1\r\n" + host + "X: " + strings.Repeat("x", 512<<10) + "\r\n\r\n", server.Unreadable{Status: 431, Reason: "Request Header Fields Too Large"}},
 		"a version that does not exist":   {"GET / HTTP/3.7\r\n" + host + "\r\n", server.Unreadable{Status: 505, Reason: "HTTP Version Not Supported: unsupported protocol version"}},
+		"an unknown expectation":          {"POST / HTTP/1.1\r\n" + host + "Expect: tea\r\nContent-Length: 1\r\n\r\nx", server.Unreadable{Status: 417, Reason: "Expectation Failed"}},
+		"an old client's expectation":     {"POST / HTTP/1.0\r\n" + host + "Expect: tea\r\nContent-Length: 1\r\n\r\nx", server.Unreadable{Status: 417, Reason: "Expectation Failed"}},
 		"a handler's own refusal":         {"GET /refuse HTTP/1.1\r\n" + host + "\r\n", server.Unreadable{}},
 		"a request that can well be read": {"GET / HTTP/1.1\r\n" + host + "\r\n", server.Unreadable{}},
 	}

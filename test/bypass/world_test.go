@@ -159,7 +159,7 @@ func (w *world) listen(t testing.TB, gate *proxy.Proxy, logger *slog.Logger) *se
 	w.address = listener.Addr().String()
 	s, err := server.New(server.Config{
 		Name: "data", Listener: listener, Handler: gate, Logger: logger, DrainTimeout: time.Second,
-		Refuse: func(out http.ResponseWriter, u server.Unreadable) { gate.Unreadable(out, u.Status, u.Reason, u.Source) },
+		Refuse: func(out http.ResponseWriter, u server.Unreadable) { gate.RefuseUnreadable(out, proxy.Unreadable(u)) },
 		TLS:    &tls.Config{Certificates: w.upstream.server.TLS.Certificates, MinVersion: tls.VersionTLS12},
 	})
 	if err != nil {

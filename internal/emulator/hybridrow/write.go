@@ -38,7 +38,7 @@ func (l Layout) Append(dst []byte, row Row) ([]byte, error) {
 	for _, storage := range []Storage{Fixed, Variable, Sparse} {
 		for i, column := range l.Columns {
 			if column.Storage == storage && err == nil {
-				dst, err = column.append(dst, row[column.Path], uint64(i)+1) //nolint:gosec // G115: an index.
+				dst, err = column.append(dst, row[column.Path], uint64(i)+1)
 			}
 		}
 	}
