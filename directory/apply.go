@@ -38,44 +38,59 @@ func (b *batch) putUser(d Delta) error {
 	if err != nil {
 		return err
 	}
-	id := given.ID
-	old, place := b.user(id), b.place(id)
-	next := &user{
-		connection: b.state.text(given.Connection), externalID: given.ExternalID, userName: given.UserName,
-		folded: Fold(given.UserName), active: given.Active, attributes: b.state.shared(given.Attributes),
-		document: slices.Clone(given.Document), revision: given.Revision, generation: d.Version,
-		created: given.Created.UnixMilli(), modified: given.Modified.UnixMilli(),
+	key, ok := given.ID.key()
+	if !ok {
+		return fmt.Errorf("%w: user without a valid id", ErrCorrupt)
 	}
-	next.emails = foldAll(given.Emails)
-	for i, e := range next.emails {
-		if e == next.folded { // most addresses are the user's name as well
-			next.emails[i] = next.folded
+	ordinal, p := b.place(key), b.state.settle(given.Connection)
+	if b.group(ordinal) != nil {
+		return fmt.Errorf("%w: %s is a group", ErrCorrupt, given.ID)
+	}
+	given.Emails = foldAll(given.Emails)
+	old := b.user(ordinal)
+	var direct edges
+	if old != nil {
+		direct = old.direct()
+	}
+	next := packUser(&given, key, p, b.state.attributes.pack(given.Attributes)).with(direct, d.Version)
+	for _, sp := range []space{spaceUserName, spaceUserLink} {
+		if !b.loading {
+			b.rebind(sp, ordinal, b.userName(sp, old), b.userName(sp, next))
 		}
 	}
-	if old == nil {
-		if place == nil {
-			place = b.newSlot(id)
-		}
-		old = &user{connection: given.Connection}
-		next.lock = b.lock(Subject{SubjectUser, string(id)})
-	} else {
-		next.direct, next.lock = old.direct, old.lock
-	}
-	b.rebind(spaceUserName, id, nameKey{old.connection, old.folded}, nameKey{next.connection, next.folded})
-	b.rebind(spaceUserLink, id, nameKey{old.connection, old.externalID}, nameKey{next.connection, next.externalID})
-	b.setUser(place, next)
+	b.setUser(ordinal, next)
+	b.setDocument(ordinal, given.Document)
 	return nil
 }
 
+// userName returns a user's name in a space.
+func (b *batch) userName(sp space, r userRecord) nameKey {
+	if r == nil {
+		return nameKey{}
+	}
+	return r.nameIn(sp, b.state.numbered(r.connection()))
+}
+
+// groupName returns a group's name in a space.
+func (b *batch) groupName(sp space, g *group) nameKey {
+	if g == nil {
+		return nameKey{}
+	}
+	return g.nameIn(sp, b.state.population(g.view.Connection))
+}
+
 func (b *batch) deleteUser(d Delta) {
-	id := ID(d.Subject)
-	old := b.user(id)
+	ordinal, ok := b.findID(ID(d.Subject))
+	if !ok {
+		return
+	}
+	old := b.user(ordinal)
 	if old == nil {
 		return
 	}
-	b.rebind(spaceUserName, id, nameKey{old.connection, old.folded}, nameKey{})
-	b.rebind(spaceUserLink, id, nameKey{old.connection, old.externalID}, nameKey{})
-	b.setUser(b.place(id), nil)
+	b.rebind(spaceUserName, ordinal, b.userName(spaceUserName, old), nameKey{})
+	b.rebind(spaceUserLink, ordinal, b.userName(spaceUserLink, old), nameKey{})
+	b.setUser(ordinal, nil)
 }
 
 func (b *batch) putGroup(d Delta) error {
@@ -83,121 +98,114 @@ func (b *batch) putGroup(d Delta) error {
 	if err != nil {
 		return err
 	}
-	id := given.ID
-	old, place := b.group(id), b.place(id)
-	view := &Group{ID: id, Connection: given.Connection, ExternalID: given.ExternalID, DisplayName: given.DisplayName}
+	key, ok := given.ID.key()
+	if !ok {
+		return fmt.Errorf("%w: group without a valid id", ErrCorrupt)
+	}
+	ordinal := b.place(key)
+	if b.user(ordinal) != nil {
+		return fmt.Errorf("%w: %s is a user", ErrCorrupt, given.ID)
+	}
+	b.state.settle(given.Connection)
+	old := b.group(ordinal)
+	view := &Group{
+		ID: given.ID, Connection: b.state.text(given.Connection), ExternalID: given.ExternalID, DisplayName: given.DisplayName,
+	}
 	next := &group{
-		view: view, folded: Fold(given.DisplayName), document: slices.Clone(given.Document), revision: given.Revision,
+		view: view, folded: Fold(given.DisplayName), revision: given.Revision, written: given.Revision,
 		created: given.Created.UnixMilli(), modified: given.Modified.UnixMilli(),
 	}
-	switch {
-	case old == nil:
-		if place == nil {
-			place = b.newSlot(id)
-			place.members = &memberSet{}
+	if old != nil {
+		next.parents, next.ancestors = old.parents, old.ancestors
+		if *old.view == *view {
+			next.view = old.view
+		} else {
+			b.rename = true
 		}
-		old = &group{view: &Group{Connection: given.Connection}}
-	case *old.view == *view:
-		next.view = old.view
-		next.parents, next.ancestors = old.parents, old.ancestors
-	default:
-		next.parents, next.ancestors = old.parents, old.ancestors
-		b.rename = true
 	}
-	conn := given.Connection
-	b.rebind(spaceGroupName, id, nameKey{conn, old.folded}, nameKey{conn, next.folded})
-	b.rebind(spaceGroupLink, id, nameKey{conn, old.view.ExternalID}, nameKey{conn, view.ExternalID})
-	b.setGroup(place, next)
+	for _, sp := range []space{spaceGroupName, spaceGroupLink} {
+		b.rebind(sp, ordinal, b.groupName(sp, old), b.groupName(sp, next))
+	}
+	b.setGroup(ordinal, next)
+	b.setDocument(ordinal, given.Document)
 	return nil
 }
 
 func (b *batch) deleteGroup(d Delta) {
-	id := ID(d.Subject)
-	old := b.group(id)
+	ordinal, ok := b.findID(ID(d.Subject))
+	if !ok {
+		return
+	}
+	old := b.group(ordinal)
 	if old == nil {
 		return
 	}
-	b.rebind(spaceGroupName, id, nameKey{old.view.Connection, old.folded}, nameKey{})
-	b.rebind(spaceGroupLink, id, nameKey{old.view.Connection, old.view.ExternalID}, nameKey{})
-	place := b.place(id)
-	b.regroup[place] = struct{}{}
-	b.setGroup(place, nil)
+	b.rebind(spaceGroupName, ordinal, b.groupName(spaceGroupName, old), nameKey{})
+	b.rebind(spaceGroupLink, ordinal, b.groupName(spaceGroupLink, old), nameKey{})
+	b.regroup[ordinal] = struct{}{}
+	b.setGroup(ordinal, nil)
 }
 
 func (b *batch) touchGroup(d Delta) {
-	if g := b.group(ID(d.Subject)); g != nil && d.Revision > g.revision {
+	ordinal, ok := b.findID(ID(d.Subject))
+	if !ok {
+		return
+	}
+	if g := b.group(ordinal); g != nil && d.Revision > g.revision {
 		next := *g
 		next.revision, next.modified = d.Revision, d.Time.UnixMilli()
-		b.setGroup(b.place(next.view.ID), &next)
+		b.setGroup(ordinal, &next)
 	}
 }
 
 // changeMembers adds or removes edges. Edges of records that are gone count
 // for nothing.
 func (b *batch) changeMembers(d Delta) error {
-	members, err := decodeMembers(d.Payload)
-	if err != nil {
-		return err
+	if len(d.Payload)%idSize != 0 {
+		return fmt.Errorf("%w: member list of %d bytes", ErrCorrupt, len(d.Payload))
 	}
-	place := b.place(ID(d.Subject))
-	if place == nil || b.group(place.id) == nil {
+	group, ok := b.findID(ID(d.Subject))
+	if !ok || b.group(group) == nil {
 		return nil
 	}
-	for _, id := range members {
-		b.changeMember(place, id, d)
+	for key := range slices.Chunk(d.Payload, idSize) {
+		if member, ok := b.find(recordKey(key)); ok {
+			b.changeMember(group, member, d)
+		}
 	}
 	b.touchGroup(d)
 	return nil
 }
 
-func (b *batch) changeMember(group *slot, member ID, d Delta) {
+func (b *batch) changeMember(group, member uint32, d Delta) {
 	add := d.Kind == KindAddMembers
-	place := b.place(member)
-	if place == nil {
-		return
-	}
 	if u := b.user(member); u != nil {
-		direct, changed := b.withEdge(u.direct, group.ordinal, add)
+		direct, changed := u.direct().changed(group, add)
 		if !changed {
 			return
 		}
-		next := *u
-		next.direct, next.generation = direct, d.Version
-		b.setUser(place, &next)
-		b.setEdge(group, place.ordinal, add)
+		b.setUser(member, u.with(direct, d.Version))
+		b.setEdge(group, member, add)
 	} else if g := b.group(member); g != nil {
-		parents, changed := b.withEdge(g.parents, group.ordinal, add)
-		if !changed {
+		at, found := slices.BinarySearch(g.parents, group)
+		if found == add {
 			return
 		}
 		next := *g
-		next.parents = parents
-		b.setGroup(place, &next)
-		b.regroup[place] = struct{}{}
-		b.setEdge(group, place.ordinal, add)
-	}
-}
-
-// withEdge returns a copy of a sorted list of group ordinals with one added or
-// removed.
-func (b *batch) withEdge(list []uint32, ordinal uint32, add bool) ([]uint32, bool) {
-	at, found := slices.BinarySearch(list, ordinal)
-	if found == add {
-		return list, false
-	}
-	if !add {
-		return append(slices.Clone(list[:at]), list[at+1:]...), true
-	}
-	next := make([]uint32, 0, len(list)+1)
-	next = append(append(next, list[:at]...), ordinal)
-	return append(next, list[at:]...), true
-}
-
-func (b *batch) setEdge(group *slot, member uint32, present bool) {
-	if b.loading {
-		if group.members.remove(member); present {
-			group.members.add(member)
+		if next.parents = slices.Clone(g.parents); add {
+			next.parents = slices.Insert(next.parents, at, group)
+		} else {
+			next.parents = slices.Delete(next.parents, at, at+1)
 		}
+		b.setGroup(member, &next)
+		b.regroup[member] = struct{}{}
+		b.setEdge(group, member, add)
+	}
+}
+
+func (b *batch) setEdge(group, member uint32, present bool) {
+	if b.loading {
+		b.state.publishEdge(b.state.groupPlace(group), member, present)
 		return
 	}
 	pending := b.edges[group]
@@ -207,31 +215,3 @@ func (b *batch) setEdge(group *slot, member uint32, present bool) {
 	}
 	record(b, pending, member, present)
 }
-
-// shared returns one map for equal attribute sets: people of one department
-// and title share it.
-func (s *state) shared(attributes map[string]string) map[string]string {
-	if len(attributes) == 0 {
-		return nil
-	}
-	key := string(encodeUser(User{Attributes: attributes}))
-	if known, ok := s.attributes[key]; ok {
-		return known
-	}
-	if len(s.attributes) < maxSharedAttributes {
-		s.attributes[key] = attributes
-	}
-	return attributes
-}
-
-// text returns one string for equal connection names.
-func (s *state) text(name string) string {
-	if known, ok := s.texts[name]; ok {
-		return known
-	}
-	s.texts[name] = name
-	return name
-}
-
-// maxSharedAttributes bounds how many attribute sets are remembered for sharing.
-const maxSharedAttributes = 1 << 16

@@ -12,17 +12,19 @@ import (
 type batch struct {
 	state  *state
 	now    time.Time
-	slots  map[ID]*slot
-	users  map[ID]*user  // nil: deleted
-	groups map[ID]*group // nil: deleted
-	names  [spaces]map[nameKey]ID
-	edges  map[*slot]map[uint32]bool // group → member ordinal → is one
-	locks  map[Subject]*Lock
-	tokens map[string]*tokenRecord
+	placed map[recordKey]uint32  // ordinals of new records
+	users  map[uint32]userRecord // nil: deleted
+	groups map[uint32]*group     // nil: deleted
+	// documents are those of records that were put.
+	documents map[uint32][]byte
+	names     [spaces]map[nameKey]int64  // the holder's ordinal, or free
+	edges     map[uint32]map[uint32]bool // group → member → is one
+	locks     map[Subject]*Lock
+	tokens    map[string]*tokenRecord
 	// entries are changed ones; nil: deleted.
 	entries map[entryKey]*Entry
-	// regroup are the slots under a changed edge or group.
-	regroup map[*slot]struct{}
+	// regroup are the groups under a changed edge or group.
+	regroup map[uint32]struct{}
 	rename  bool
 	// loading means that nobody reads the state yet: records go straight to it.
 	loading bool
@@ -31,15 +33,18 @@ type batch struct {
 	undo    []func()
 }
 
+// free is in the place of a holder's ordinal.
+const free = -1
+
 func newBatch(s *state, now time.Time) *batch {
 	b := &batch{
 		state: s, now: now,
-		slots: map[ID]*slot{}, users: map[ID]*user{}, groups: map[ID]*group{},
-		edges: map[*slot]map[uint32]bool{}, locks: map[Subject]*Lock{},
-		tokens: map[string]*tokenRecord{}, entries: map[entryKey]*Entry{}, regroup: map[*slot]struct{}{},
+		placed: map[recordKey]uint32{}, users: map[uint32]userRecord{}, groups: map[uint32]*group{},
+		documents: map[uint32][]byte{}, edges: map[uint32]map[uint32]bool{}, locks: map[Subject]*Lock{},
+		tokens: map[string]*tokenRecord{}, entries: map[entryKey]*Entry{}, regroup: map[uint32]struct{}{},
 	}
 	for i := range b.names {
-		b.names[i] = map[nameKey]ID{}
+		b.names[i] = map[nameKey]int64{}
 	}
 	return b
 }
@@ -94,67 +99,95 @@ func (b *batch) emitAt(d Delta) error {
 	return nil
 }
 
-// place returns the slot of an id, nil if there never was one.
-func (b *batch) place(id ID) *slot {
-	if s, ok := b.slots[id]; ok {
-		return s
+// find returns the ordinal of an id, false if there is no such user or group
+// and never was one in the batch.
+func (b *batch) find(key recordKey) (uint32, bool) {
+	if ordinal, ok := b.placed[key]; ok {
+		return ordinal, true
 	}
-	return b.state.byID.get(id)
+	return b.state.find(key)
 }
 
-// user returns the user with an id as the batch will leave it, or nil.
-func (b *batch) user(id ID) *user {
-	if u, ok := b.users[id]; ok {
+// findID is find by the text of an id.
+func (b *batch) findID(id ID) (uint32, bool) {
+	key, ok := id.key()
+	if !ok {
+		return 0, false
+	}
+	return b.find(key)
+}
+
+// user returns the user with an ordinal as the batch will leave it, or nil.
+func (b *batch) user(ordinal uint32) userRecord {
+	if u, ok := b.users[ordinal]; ok {
 		return u
 	}
-	if s := b.place(id); s != nil {
-		return s.user.Load()
-	}
-	return nil
+	return b.state.user(ordinal)
 }
 
-// group returns the group with an id as the batch will leave it, or nil.
-func (b *batch) group(id ID) *group {
-	if g, ok := b.groups[id]; ok {
+// group returns the group with an ordinal as the batch will leave it, or nil.
+func (b *batch) group(ordinal uint32) *group {
+	if g, ok := b.groups[ordinal]; ok {
 		return g
 	}
-	if s := b.place(id); s != nil {
-		return s.group.Load()
-	}
-	return nil
+	return b.state.groupAt(ordinal)
 }
 
-// holder returns who has a name, empty if it is free.
-func (b *batch) holder(sp space, k nameKey) ID {
-	if id, ok := b.names[sp][k]; ok {
-		return id
+// document returns what belongs to a user or group as the batch will leave it.
+// What has the log for its only place is read from there; revision tells that
+// the log has not another.
+func (b *batch) document(kind Kind, ordinal uint32, id ID, revision uint64) ([]byte, error) {
+	if document, ok := b.documents[ordinal]; ok {
+		return document, nil
 	}
-	if s := b.state.names[sp].get(k); s != nil {
-		if sp < spaceGroupName && b.user(s.id) != nil || sp >= spaceGroupName && b.group(s.id) != nil {
-			return s.id
-		}
+	d, err := b.state.log.Record(kind, string(id))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", id, err)
 	}
-	return ""
+	if d.Revision != revision {
+		return nil, fmt.Errorf("%w: %s has revision %d in the log, not %d", ErrCorrupt, id, d.Revision, revision)
+	}
+	return d.document()
 }
 
-// rebind moves a name of an id from one value to another; empty values are not
-// indexed.
-func (b *batch) rebind(sp space, id ID, from, to nameKey) {
+// holder returns who has a name.
+func (b *batch) holder(sp space, k nameKey) (uint32, bool) {
+	if ordinal, ok := b.names[sp][k]; ok {
+		return uint32(ordinal), ordinal != free //nolint:gosec // an ordinal, or unused
+	}
+	ordinal, ok := b.state.holder(sp, k)
+	if !ok {
+		return 0, false
+	}
+	if sp < spaceGroupName {
+		return ordinal, b.user(ordinal) != nil
+	}
+	return ordinal, b.group(ordinal) != nil
+}
+
+// rebind moves a name of an ordinal from one value to another; empty values
+// are not indexed.
+func (b *batch) rebind(sp space, ordinal uint32, from, to nameKey) {
 	if from == to || b.loading {
 		return
 	}
-	if from.value != "" && b.holder(sp, from) == id {
-		record(b, b.names[sp], from, "")
+	if from.value != "" {
+		if holder, ok := b.holder(sp, from); ok && holder == ordinal {
+			record(b, b.names[sp], from, free)
+		}
 	}
 	if to.value != "" {
-		record(b, b.names[sp], to, id)
+		record(b, b.names[sp], to, int64(ordinal))
 	}
 }
 
 // members returns the ordinals of a group's members as the batch will leave them.
-func (b *batch) members(place *slot) []uint32 {
-	ordinals := place.members.sorted()
-	pending := b.edges[place]
+func (b *batch) members(group uint32) []uint32 {
+	var ordinals []uint32
+	if place := b.state.groupPlace(group); place != nil {
+		ordinals = place.members.sorted()
+	}
+	pending := b.edges[group]
 	if len(pending) == 0 {
 		return ordinals
 	}
@@ -168,32 +201,40 @@ func (b *batch) members(place *slot) []uint32 {
 	return ordinals
 }
 
-// newSlot gives an id its place.
-func (b *batch) newSlot(id ID) *slot {
-	s := &slot{id: id, ordinal: b.state.nextOrdinal}
+// place gives an id its ordinal.
+func (b *batch) place(key recordKey) uint32 {
+	if ordinal, ok := b.find(key); ok {
+		return ordinal
+	}
+	ordinal := b.state.nextOrdinal
 	b.state.nextOrdinal++
-	if b.loading {
-		b.state.install(s)
-	} else {
-		record(b, b.slots, id, s)
+	if !b.loading {
+		record(b, b.placed, key, ordinal)
 	}
-	return s
+	return ordinal
 }
 
-// setUser makes next the user's record, nil for none.
-func (b *batch) setUser(place *slot, next *user) {
+// setUser makes next the record of a user, nil for none.
+func (b *batch) setUser(ordinal uint32, next userRecord) {
 	if b.loading {
-		b.state.publishUser(place, next)
+		b.state.publishUser(ordinal, next)
 	} else {
-		record(b, b.users, place.id, next)
+		record(b, b.users, ordinal, next)
 	}
 }
 
-// setGroup makes next the group's record, nil for none.
-func (b *batch) setGroup(place *slot, next *group) {
+// setGroup makes next the record of a group, nil for none.
+func (b *batch) setGroup(ordinal uint32, next *group) {
 	if b.loading {
-		b.state.publishGroup(place, next)
+		b.state.publishGroup(ordinal, next)
 	} else {
-		record(b, b.groups, place.id, next)
+		record(b, b.groups, ordinal, next)
+	}
+}
+
+// setDocument notes the document of a record that is put.
+func (b *batch) setDocument(ordinal uint32, document []byte) {
+	if !b.loading {
+		record(b, b.documents, ordinal, document)
 	}
 }

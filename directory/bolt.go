@@ -143,7 +143,7 @@ func (l *BoltLog) Append(_ context.Context, batch []Delta) error {
 func (l *BoltLog) note(d Delta) {
 	if d.aboutRecord() {
 		deleted := d.Kind == KindDeleteUser || d.Kind == KindDeleteGroup
-		l.journaled[recordKey(d.Kind, d.Subject)] = journaled{version: d.Version, deleted: deleted}
+		l.journaled[journalKey(d.Kind, d.Subject)] = journaled{version: d.Version, deleted: deleted}
 	}
 }
 
@@ -157,8 +157,8 @@ func (d Delta) aboutRecord() bool {
 	}
 }
 
-// recordKey returns the state key of a user or group.
-func recordKey(kind Kind, subject string) string {
+// journalKey returns the state key of a user or group.
+func journalKey(kind Kind, subject string) string {
 	prefix := byte(prefixUser)
 	if kind == KindPutGroup || kind == KindDeleteGroup {
 		prefix = prefixGroup
@@ -168,7 +168,7 @@ func recordKey(kind Kind, subject string) string {
 
 // Record implements [Log].
 func (l *BoltLog) Record(kind Kind, subject string) (Delta, error) {
-	key := recordKey(kind, subject)
+	key := journalKey(kind, subject)
 	l.mu.RLock()
 	db, place := l.db, l.journaled[key]
 	l.mu.RUnlock()

@@ -33,7 +33,7 @@ func (l *BoltLog) Fold(limit int) (int, error) {
 			keys += d.keys()
 			bytesMoved += len(v)
 			if d.aboutRecord() {
-				folded = append(folded, foldedRecord{recordKey(d.Kind, d.Subject), binary.BigEndian.Uint64(k)})
+				folded = append(folded, foldedRecord{journalKey(d.Kind, d.Subject), binary.BigEndian.Uint64(k)})
 			}
 			if err := foldDelta(state, d); err != nil {
 				return fmt.Errorf("folding delta %x: %w", k, err)

@@ -107,6 +107,16 @@ func decodeGroup(d Delta) (GroupRecord, error) {
 	return g, r.err(d)
 }
 
+// document returns a copy-free view of the document in a put's payload.
+func (d Delta) document() ([]byte, error) {
+	if d.Kind == KindPutUser {
+		u, err := decodeUser(d)
+		return u.Document, err
+	}
+	g, err := decodeGroup(d)
+	return g.Document, err
+}
+
 // encodeMembers writes ids as sixteen bytes each.
 func encodeMembers(ids []ID) []byte {
 	b := make([]byte, 0, len(uuid.UUID{})*len(ids))
@@ -114,18 +124,6 @@ func encodeMembers(ids []ID) []byte {
 		b = append(b, binaryID(string(id))...)
 	}
 	return b
-}
-
-func decodeMembers(payload []byte) ([]ID, error) {
-	const size = len(uuid.UUID{})
-	if len(payload)%size != 0 {
-		return nil, fmt.Errorf("%w: member list of %d bytes", ErrCorrupt, len(payload))
-	}
-	ids := make([]ID, 0, len(payload)/size)
-	for chunk := range slices.Chunk(payload, size) {
-		ids = append(ids, ID(uuid.UUID(chunk).String()))
-	}
-	return ids, nil
 }
 
 // binaryID returns the sixteen bytes of a record id, or the text itself if it

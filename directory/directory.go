@@ -75,7 +75,7 @@ func Open(config Config) (*Directory, error) {
 	if err := d.read(); err != nil {
 		return nil, errors.Join(err, d.release())
 	}
-	d.ids = idSource{random: config.Random, last: d.state.lastID}
+	d.ids = idSource{random: config.Random, last: d.state.lastKey.id()}
 	return d, nil
 }
 
@@ -125,7 +125,8 @@ func (d *Directory) Healthy() error {
 }
 
 // Lookup returns one consistent view of the user linked to k. It takes no lock
-// and doesn't allocate, unless the user's groups changed since the last look.
+// and doesn't allocate, unless the user or a group's nesting changed since the
+// last look.
 func (d *Directory) Lookup(k LinkKey) (UserView, bool) {
 	return d.state.lookup(k, d.config.Clock)
 }

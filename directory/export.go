@@ -58,7 +58,10 @@ var ErrNotEmpty = errors.New("directory is not empty")
 func (d *Directory) Export(w io.Writer) error {
 	buffered := bufio.NewWriter(w)
 	encoder := json.NewEncoder(buffered)
-	for line := range d.lines {
+	for line, err := range d.lines {
+		if err != nil {
+			return fmt.Errorf("exporting: %w", err)
+		}
 		if err := encoder.Encode(line); err != nil {
 			return fmt.Errorf("exporting %s %s: %w", line.Kind, line.ID, err)
 		}
@@ -69,15 +72,16 @@ func (d *Directory) Export(w io.Writer) error {
 	return nil
 }
 
-// lines yields the export.
-func (d *Directory) lines(yield func(exported) bool) {
-	slots := d.state.ordinals.load()
-	for _, describe := range []func(*slot) (exported, bool){userLine, groupLine, d.membersLine} {
-		for _, place := range slots {
-			if place == nil {
+// lines yields the export. An error is the last of it.
+func (d *Directory) lines(yield func(exported, error) bool) {
+	all := uint32(len(d.state.places.pages.load()) * pageSize) //nolint:gosec // ordinals have 32 bits
+	for _, describe := range []func(uint32) (exported, error){d.userLine, d.groupLine, d.membersLine} {
+		for ordinal := range all {
+			line, err := describe(ordinal)
+			if errors.Is(err, ErrNotFound) {
 				continue
 			}
-			if line, ok := describe(place); ok && !yield(line) {
+			if !yield(line, err) || err != nil {
 				return
 			}
 		}
@@ -87,7 +91,7 @@ func (d *Directory) lines(yield func(exported) bool) {
 			Kind: lineLock, ID: l.Subject.Name, Subject: l.Subject.Kind.String(),
 			Message: l.Message, By: l.By, Created: l.Created, Expires: l.Expires,
 		}
-		if !yield(line) {
+		if !yield(line, nil) {
 			return
 		}
 	}
@@ -96,7 +100,7 @@ func (d *Directory) lines(yield func(exported) bool) {
 			Kind: lineToken, ID: t.ID, Connection: t.Connection, Created: t.Created,
 			Expires: t.Expires, Hash: hex.EncodeToString(t.hash[:]),
 		}
-		if !yield(line) {
+		if !yield(line, nil) {
 			return
 		}
 	}
@@ -104,52 +108,55 @@ func (d *Directory) lines(yield func(exported) bool) {
 		line := exported{
 			Kind: lineEntry, ID: e.Name, Class: e.Class, Revision: e.Revision, Expires: e.Expires, Value: e.Value,
 		}
-		if !yield(line) {
+		if !yield(line, nil) {
 			return
 		}
 	}
 }
 
-func userLine(place *slot) (exported, bool) {
-	r := place.user.Load()
+func (d *Directory) userLine(ordinal uint32) (exported, error) {
+	r := d.state.user(ordinal)
 	if r == nil {
-		return exported{}, false
+		return exported{}, ErrNotFound
 	}
-	u := r.export(place.id)
+	u, err := d.ReadUser(d.state.numbered(r.connection()).name, r.key().id())
 	return exported{
 		Kind: lineUser, ID: string(u.ID), Connection: u.Connection, ExternalID: u.ExternalID, UserName: u.UserName,
 		Active: u.Active, Emails: u.Emails, Attributes: u.Attributes, Document: string(u.Document),
 		Revision: u.Revision, Created: u.Created, Modified: u.Modified,
-	}, true
+	}, err
 }
 
-func groupLine(place *slot) (exported, bool) {
-	r := place.group.Load()
+func (d *Directory) groupLine(ordinal uint32) (exported, error) {
+	r := d.state.groupAt(ordinal)
 	if r == nil {
-		return exported{}, false
+		return exported{}, ErrNotFound
 	}
-	g := r.export()
+	g, err := d.ReadGroup(r.view.Connection, r.view.ID)
 	return exported{
 		Kind: lineGroup, ID: string(g.ID), Connection: g.Connection, ExternalID: g.ExternalID,
 		DisplayName: g.DisplayName, Document: string(g.Document), Revision: g.Revision,
 		Created: g.Created, Modified: g.Modified,
-	}, true
+	}, err
 }
 
-func (d *Directory) membersLine(place *slot) (exported, bool) {
-	g := place.group.Load()
+func (d *Directory) membersLine(ordinal uint32) (exported, error) {
+	g := d.state.groupAt(ordinal)
 	if g == nil {
-		return exported{}, false
+		return exported{}, ErrNotFound
 	}
 	line := exported{
-		Kind: lineMembers, ID: string(place.id), Connection: g.view.Connection,
+		Kind: lineMembers, ID: string(g.view.ID), Connection: g.view.Connection,
 		Revision: g.revision, Modified: time.UnixMilli(g.modified).UTC(),
 	}
-	for m := range d.Members(g.view.Connection, place.id) {
+	for m := range d.Members(g.view.Connection, g.view.ID) {
 		line.Members = append(line.Members, m.ID)
 	}
+	if len(line.Members) == 0 {
+		return exported{}, ErrNotFound
+	}
 	slices.Sort(line.Members)
-	return line, len(line.Members) > 0
+	return line, nil
 }
 
 // importChunk is the number of lines that are committed together.
@@ -159,7 +166,7 @@ const importChunk = 1000
 // times are kept. After an error the directory holds what came before the
 // faulty chunk: start again with an empty one.
 func (d *Directory) Import(ctx context.Context, r io.Reader) error {
-	if len(*d.state.connections.Load()) > 0 {
+	if !d.state.empty() {
 		return fmt.Errorf("importing: %w", ErrNotEmpty)
 	}
 	decoder := json.NewDecoder(r)
@@ -214,7 +221,7 @@ func (b *batch) admit(line exported) error {
 		}, "")
 	case lineMembers:
 		for _, id := range line.Members {
-			if _, known := p.edgesOf(id); !known {
+			if _, known := p.isMember(0, id); !known {
 				return &UnknownMemberError{Member: string(id)}
 			}
 		}

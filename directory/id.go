@@ -24,7 +24,7 @@ const (
 
 // newID returns an id that is greater than all before.
 func (d *Directory) newID() (ID, error) {
-	d.ids.last = max(d.ids.last, d.state.lastID) // an import brings ids of its own
+	d.ids.last = max(d.ids.last, d.state.lastKey.id()) // an import brings ids of its own
 	return d.ids.next(d.config.Clock())
 }
 

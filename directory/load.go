@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // loader reads a log into a state that nobody reads yet. Memberships are most
@@ -16,7 +14,7 @@ type loader struct {
 	*batch
 
 	// ordinals finds a record by its id without touching it.
-	ordinals map[uuid.UUID]uint32
+	ordinals map[recordKey]uint32
 	runs     []memberRun
 	members  []uint32 // of all runs
 	// linked is true once link has run; it goes through everything, so what
@@ -26,15 +24,14 @@ type loader struct {
 
 // memberRun is a part of a loader's members that belongs to one group.
 type memberRun struct {
-	group    *slot
+	group    uint32
 	from, to int
 }
 
 // load replays a log. Ancestors are computed once, at the end.
 func load(s *state, log Log, now time.Time) error {
-	s.setPrivate(true)
-	defer s.setPrivate(false)
-	l := loader{batch: newBatch(s, now), ordinals: map[uuid.UUID]uint32{}}
+	s.log, s.arena.lazy, s.entries.table.private = log, true, true
+	l := loader{batch: newBatch(s, now), ordinals: map[recordKey]uint32{}}
 	l.loading = true
 	last, err := log.Tail(context.Background(), 0, l.take)
 	if err != nil {
@@ -43,6 +40,8 @@ func load(s *state, log Log, now time.Time) error {
 	if !l.linked {
 		l.link()
 	}
+	s.arena.lazy, s.entries.table.private = false, false
+	s.arena.tidyAll()
 	s.recompute(s.below(l.regroup))
 	l.regroup = nil
 	s.publish(l.batch)
@@ -66,9 +65,9 @@ func (l *loader) take(d Delta) error {
 		if err := l.apply(d); err != nil {
 			return err
 		}
-		if id := binaryID(d.Subject); len(id) == idSize {
-			l.ordinals[uuid.UUID(id)] = l.place(ID(d.Subject)).ordinal
-		}
+		key, _ := ID(d.Subject).key()
+		ordinal, _ := l.find(key)
+		l.ordinals[key] = ordinal
 		return nil
 	case KindTouchGroup, KindPutLock, KindDeleteLock, KindPutToken, KindDeleteToken, KindPutEntry, KindDeleteEntry:
 		return l.apply(d)
@@ -83,16 +82,20 @@ func (l *loader) take(d Delta) error {
 // gather keeps the memberships that a delta adds. Those of records that are
 // gone count for nothing.
 func (l *loader) gather(d Delta) {
-	place := l.place(ID(d.Subject))
-	if place == nil || l.group(place.id) == nil {
+	group, ok := l.findID(ID(d.Subject))
+	if !ok || l.group(group) == nil {
 		return
 	}
-	run := memberRun{group: place, from: len(l.members)}
+	run := memberRun{group: group, from: len(l.members)}
+	if n := len(l.runs); n > 0 && l.runs[n-1].group == group { // a large group comes in parts
+		run.from = l.runs[n-1].from
+		l.runs = l.runs[:n-1]
+	}
 	for id := range slices.Chunk(d.Payload, idSize) {
 		if len(id) < idSize {
 			break
 		}
-		if ordinal, ok := l.ordinals[uuid.UUID(id)]; ok {
+		if ordinal, ok := l.ordinals[recordKey(id)]; ok {
 			l.members = append(l.members, ordinal)
 		}
 	}
@@ -114,14 +117,13 @@ func (l *loader) link() {
 	groups := make([]uint32, len(l.members))
 	for _, run := range l.runs {
 		for _, member := range l.members[run.from:run.to] {
-			groups[starts[member]] = run.group.ordinal
+			groups[starts[member]] = run.group
 			starts[member]++
 		}
 	}
-	for _, place := range l.state.ordinals.load() {
-		if place != nil && ends[place.ordinal] < ends[place.ordinal+1] {
-			from, to := ends[place.ordinal], ends[place.ordinal+1]
-			l.join(place, groups[from:to:to])
+	for ordinal := range l.state.nextOrdinal {
+		if from, to := ends[ordinal], ends[ordinal+1]; from < to {
+			l.join(ordinal, groups[from:to])
 		}
 	}
 	for _, run := range l.runs {
@@ -131,33 +133,47 @@ func (l *loader) link() {
 }
 
 // join adds groups to a member's list.
-func (l *loader) join(place *slot, groups []uint32) {
-	var list *[]uint32
-	if u := place.user.Load(); u != nil {
-		list = &u.direct
-	} else if g := place.group.Load(); g != nil {
-		list = &g.parents
-		l.regroup[place] = struct{}{}
-	} else {
+func (l *loader) join(member uint32, groups []uint32) {
+	if r := l.state.user(member); r != nil {
+		groups = merged(r.direct().ordinals(), groups)
+		cell := l.state.places.cell(member)
+		old := ref(cell.Load())
+		cell.Store(uint64(l.state.arena.put(member, r.with(packEdges(groups), r.generation()))))
+		l.state.arena.drop(old)
 		return
 	}
-	if len(*list) > 0 || !slices.IsSorted(groups) {
-		groups = append(slices.Clone(*list), groups...)
-		slices.Sort(groups)
+	if place := l.state.groupPlace(member); place != nil && place.group.Load() != nil {
+		next := *place.group.Load()
+		next.parents = merged(next.parents, groups)
+		place.group.Store(&next)
+		l.regroup[member] = struct{}{}
 	}
-	*list = slices.Clip(slices.Compact(groups))
+}
+
+// merged returns the distinct elements of two lists, sorted.
+func merged(list, more []uint32) []uint32 {
+	if len(list) == 0 && slices.IsSorted(more) {
+		return slices.Compact(more)
+	}
+	list = append(slices.Clone(list), more...)
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // fillMembers adds the members of a run to its group.
 func (l *loader) fillMembers(run memberRun) {
+	place := l.state.groupPlace(run.group)
 	members := slices.Clone(l.members[run.from:run.to])
-	members = slices.DeleteFunc(members, func(o uint32) bool {
-		place := l.state.at(o)
-		return place.user.Load() == nil && place.group.Load() == nil
-	})
-	if run.group.members.size() > 0 {
-		members = append(members, run.group.members.sorted()...)
+	members = slices.DeleteFunc(members, func(o uint32) bool { _, live := l.state.key(o); return !live })
+	if place.members.size() > 0 {
+		members = append(members, place.members.sorted()...)
 	}
 	slices.Sort(members)
-	run.group.members = newMemberSet(slices.Compact(members))
+	members = slices.Compact(members)
+	place.members.fill(members)
+	for _, member := range members {
+		if at, found := slices.BinarySearch(place.children, member); !found && l.state.groupPlace(member) != nil {
+			place.children = slices.Insert(place.children, at, member)
+		}
+	}
 }

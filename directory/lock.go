@@ -15,7 +15,7 @@ func (d *Directory) PutLock(ctx context.Context, lock Lock) error {
 		return fmt.Errorf("locking: %w", ErrNotFound)
 	}
 	return d.submit(ctx, func(b *batch) error {
-		if lock.Subject.Kind == SubjectUser && b.user(ID(lock.Subject.Name)) == nil {
+		if lock.Subject.Kind == SubjectUser && !b.isUser(ID(lock.Subject.Name)) {
 			return fmt.Errorf("locking user %s: %w", lock.Subject.Name, ErrNotFound)
 		}
 		lock.Created = b.now
@@ -76,12 +76,18 @@ func (b *batch) changeLock(d Delta) error {
 	if subject.Kind != SubjectUser {
 		return nil
 	}
-	if u := b.user(ID(subject.Name)); u != nil {
-		next := *u
-		next.lock, next.generation = lock, d.Version
-		b.setUser(b.place(ID(subject.Name)), &next)
+	if ordinal, ok := b.findID(ID(subject.Name)); ok {
+		if u := b.user(ordinal); u != nil {
+			b.setUser(ordinal, u.with(u.direct(), d.Version))
+		}
 	}
 	return nil
+}
+
+// isUser reports whether there is a user with an id.
+func (b *batch) isUser(id ID) bool {
+	ordinal, ok := b.findID(id)
+	return ok && b.user(ordinal) != nil
 }
 
 func (s *state) publishLocks(b *batch) {

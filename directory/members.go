@@ -12,6 +12,7 @@ type memberSet struct {
 	mu    sync.RWMutex
 	slots []uint32 // ordinal+1; free is 0, removed is tombstone
 	mask  uint32   // one less than the length, a power of two
+	shift uint8    // leaves as many bits of a hash as mask has
 	live  uint32
 	used  uint32 // live and tombstones
 }
@@ -19,26 +20,28 @@ type memberSet struct {
 const (
 	tombstone       = ^uint32(0)
 	smallestMembers = 8
+	// growth is the part of the members for which a rebuilt set has room at least.
+	growth = 8
 	// fibonacci spreads consecutive ordinals (Knuth's multiplicative hashing).
 	fibonacci = 2654435769
 )
 
-// newMemberSet returns the set of some distinct ordinals.
-func newMemberSet(ordinals []uint32) *memberSet {
-	m := &memberSet{}
-	m.resize(uint32(len(ordinals))) //nolint:gosec // ordinals are 32 bits wide, so there are no more
+// fill makes the set that of some distinct ordinals.
+func (m *memberSet) fill(ordinals []uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.resize(uint32(len(ordinals)), 1) //nolint:gosec // ordinals are 32 bits wide, so there are no more
 	for _, o := range ordinals {
 		m.insert(o + 1)
 	}
 	m.live, m.used = uint32(len(ordinals)), uint32(len(ordinals)) //nolint:gosec // as above
-	return m
 }
 
 // add inserts an ordinal, which must not be there.
 func (m *memberSet) add(ordinal uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.slots) == 0 || m.used >= m.mask-m.mask/4 {
+	if len(m.slots) == 0 || m.used >= m.mask-m.mask/8 {
 		m.rebuild()
 	}
 	m.insert(ordinal + 1)
@@ -53,7 +56,7 @@ func (m *memberSet) remove(ordinal uint32) {
 	if len(m.slots) == 0 {
 		return
 	}
-	for i := (ordinal + 1) * fibonacci & m.mask; m.slots[i] != 0; i = (i + 1) & m.mask {
+	for i := (ordinal + 1) * fibonacci >> m.shift; m.slots[i] != 0; i = (i + 1) & m.mask {
 		if m.slots[i] == ordinal+1 {
 			m.slots[i] = tombstone
 			m.live--
@@ -84,7 +87,7 @@ func (m *memberSet) sorted() []uint32 {
 }
 
 func (m *memberSet) insert(entry uint32) {
-	i := entry * fibonacci & m.mask
+	i := entry * fibonacci >> m.shift
 	for m.slots[i] != 0 {
 		i = (i + 1) & m.mask
 	}
@@ -94,7 +97,7 @@ func (m *memberSet) insert(entry uint32) {
 // rebuild makes room, dropping tombstones.
 func (m *memberSet) rebuild() {
 	old := m.slots
-	m.resize(m.live)
+	m.resize(m.live, 1+m.live/growth)
 	for _, s := range old {
 		if s != 0 && s != tombstone {
 			m.insert(s)
@@ -103,11 +106,11 @@ func (m *memberSet) rebuild() {
 	m.used = m.live
 }
 
-// resize makes room for a number of members and one more, empty.
-func (m *memberSet) resize(members uint32) {
-	size := uint32(smallestMembers)
-	for size < 2*(members+1) {
-		size *= 2
+// resize makes room for a number of members and some more, and empties the set.
+func (m *memberSet) resize(members, more uint32) {
+	size, bits := uint32(smallestMembers), uint8(3)
+	for size-size/8 < members+more+1 {
+		size, bits = 2*size, bits+1
 	}
-	m.slots, m.mask = make([]uint32, size), size-1
+	m.slots, m.mask, m.shift = make([]uint32, size), size-1, 32-bits
 }

@@ -63,11 +63,14 @@ func (p *planner) createUser(c CreateUser) (Result, error) {
 }
 
 func (p *planner) editUser(c EditUser) (Result, error) {
-	current, err := p.ownUser(c.ID, c.IfRevision)
+	ordinal, current, err := p.ownUser(c.ID, c.IfRevision)
 	if err != nil {
 		return Result{}, err
 	}
-	old := current.export(c.ID)
+	old := p.state.exportUser(current)
+	if old.Document, err = p.document(KindPutUser, ordinal, c.ID, old.Revision); err != nil {
+		return Result{}, err
+	}
 	next, err := c.Edit(old)
 	if err != nil {
 		return Result{}, err
@@ -88,14 +91,14 @@ func (p *planner) editUser(c EditUser) (Result, error) {
 }
 
 func (p *planner) removeUser(c DeleteUser) (Result, error) {
-	u, err := p.ownUser(c.ID, c.IfRevision)
+	_, u, err := p.ownUser(c.ID, c.IfRevision)
 	if err != nil {
 		return Result{}, err
 	}
-	if err := p.leaveAll(c.ID, u.direct); err != nil {
+	if err := p.leaveAll(c.ID, u.direct().ordinals()); err != nil {
 		return Result{}, err
 	}
-	d := Delta{Kind: KindDeleteUser, Connection: p.connection, Subject: string(c.ID), Revision: u.revision + 1}
+	d := Delta{Kind: KindDeleteUser, Connection: p.connection, Subject: string(c.ID), Revision: u.revision() + 1}
 	return Result{ID: c.ID, Revision: d.Revision, Changed: true}, p.emit(d)
 }
 
@@ -114,11 +117,14 @@ func (p *planner) createGroup(c CreateGroup) (Result, error) {
 }
 
 func (p *planner) editGroup(c EditGroup) (Result, error) {
-	current, err := p.ownGroup(c.ID, c.IfRevision)
+	ordinal, current, err := p.ownGroup(c.ID, c.IfRevision)
 	if err != nil {
 		return Result{}, err
 	}
 	old := current.export()
+	if old.Document, err = p.document(KindPutGroup, ordinal, c.ID, current.written); err != nil {
+		return Result{}, err
+	}
 	next, err := c.Edit(old)
 	if err != nil {
 		return Result{}, err
@@ -137,7 +143,7 @@ func (p *planner) editGroup(c EditGroup) (Result, error) {
 }
 
 func (p *planner) removeGroup(c DeleteGroup) (Result, error) {
-	g, err := p.ownGroup(c.ID, c.IfRevision)
+	_, g, err := p.ownGroup(c.ID, c.IfRevision)
 	if err != nil {
 		return Result{}, err
 	}
@@ -150,11 +156,12 @@ func (p *planner) removeGroup(c DeleteGroup) (Result, error) {
 
 // leaveAll removes a record from the groups that hold it.
 func (p *planner) leaveAll(member ID, groups []uint32) error {
-	for _, id := range p.ids(groups) {
-		if p.group(id) == nil {
+	for _, group := range groups {
+		g := p.group(group)
+		if g == nil {
 			continue
 		}
-		if _, err := p.removeMembers(id, []ID{member}); err != nil {
+		if _, err := p.removeMembers(g.view.ID, []ID{member}); err != nil {
 			return err
 		}
 	}
@@ -162,17 +169,17 @@ func (p *planner) leaveAll(member ID, groups []uint32) error {
 }
 
 func (p *planner) addMembers(group ID, members []ID) (Result, error) {
-	place, g, err := p.target(group)
+	ordinal, g, err := p.target(group)
 	if err != nil {
 		return Result{}, err
 	}
 	missing := make([]ID, 0, len(members))
 	for _, id := range members {
-		direct, known := p.edgesOf(id)
+		in, known := p.isMember(ordinal, id)
 		if !known {
 			return Result{}, &UnknownMemberError{Member: string(id)}
 		}
-		if _, found := slices.BinarySearch(direct, place.ordinal); !found {
+		if !in {
 			missing = append(missing, id)
 		}
 	}
@@ -180,14 +187,13 @@ func (p *planner) addMembers(group ID, members []ID) (Result, error) {
 }
 
 func (p *planner) removeMembers(group ID, members []ID) (Result, error) {
-	place, g, err := p.target(group)
+	ordinal, g, err := p.target(group)
 	if err != nil {
 		return Result{}, err
 	}
 	present := make([]ID, 0, len(members))
 	for _, id := range members {
-		direct, _ := p.edgesOf(id)
-		if _, found := slices.BinarySearch(direct, place.ordinal); found {
+		if in, _ := p.isMember(ordinal, id); in {
 			present = append(present, id)
 		}
 	}
@@ -195,18 +201,25 @@ func (p *planner) removeMembers(group ID, members []ID) (Result, error) {
 }
 
 func (p *planner) setMembers(c SetMembers) (Result, error) {
-	place, _, err := p.target(c.Group)
+	ordinal, _, err := p.target(c.Group)
 	if err != nil {
 		return Result{}, err
 	}
-	wanted := make(map[ID]struct{}, len(c.Members))
+	wanted := make(map[uint32]struct{}, len(c.Members))
 	for _, id := range c.Members {
-		wanted[id] = struct{}{}
+		if member, ok := p.findID(id); ok {
+			wanted[member] = struct{}{}
+		}
 	}
-	surplus := slices.DeleteFunc(p.ids(p.members(place)), func(id ID) bool {
-		_, keep := wanted[id]
-		return keep
-	})
+	var surplus []ID
+	for _, member := range p.members(ordinal) {
+		if _, keep := wanted[member]; keep {
+			continue
+		}
+		if id, live := p.idOf(member); live {
+			surplus = append(surplus, id)
+		}
+	}
 	added, err := p.addMembers(c.Group, c.Members)
 	if err != nil {
 		return Result{}, err
@@ -231,65 +244,70 @@ func (p *planner) changeEdges(kind Kind, g *group, members []ID) (Result, error)
 }
 
 // target resolves the group of a membership change.
-func (p *planner) target(id ID) (*slot, *group, error) {
+func (p *planner) target(id ID) (uint32, *group, error) {
 	if id == "" {
 		id = p.created
 	}
-	g, err := p.ownGroup(id, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	return p.place(id), g, nil
+	return p.ownGroup(id, 0)
 }
 
-// edgesOf returns the direct groups of a user or group of this connection.
-func (p *planner) edgesOf(id ID) ([]uint32, bool) {
-	if u := p.user(id); u != nil {
-		return u.direct, u.connection == p.connection
+// isMember reports whether a record is in a group, and whether it is a user or
+// group of this connection at all.
+func (p *planner) isMember(group uint32, id ID) (in, known bool) {
+	member, ok := p.findID(id)
+	if !ok {
+		return false, false
 	}
-	if g := p.group(id); g != nil {
-		return g.parents, g.view.Connection == p.connection
+	if u := p.user(member); u != nil {
+		_, in = u.direct().search(group)
+		return in, p.state.numbered(u.connection()).name == p.connection
 	}
-	return nil, false
+	if g := p.group(member); g != nil {
+		_, in = slices.BinarySearch(g.parents, group)
+		return in, g.view.Connection == p.connection
+	}
+	return false, false
 }
 
-// ids returns the ids of ordinals, those without a place left out.
-func (p *planner) ids(ordinals []uint32) []ID {
-	byOrdinal := map[uint32]ID{}
-	for id, s := range p.slots {
-		byOrdinal[s.ordinal] = id
+// idOf returns the id of a live record.
+func (b *batch) idOf(ordinal uint32) (ID, bool) {
+	if u := b.user(ordinal); u != nil {
+		return u.key().id(), true
 	}
-	ids := make([]ID, 0, len(ordinals))
-	for _, o := range ordinals {
-		if s := p.state.at(o); s != nil {
-			ids = append(ids, s.id)
-		} else if id, ok := byOrdinal[o]; ok {
-			ids = append(ids, id)
-		}
+	if g := b.group(ordinal); g != nil {
+		return g.view.ID, true
 	}
-	return ids
+	return "", false
 }
 
-func (p *planner) ownUser(id ID, revision uint64) (*user, error) {
-	u := p.user(id)
-	if u == nil || u.connection != p.connection {
-		return nil, fmt.Errorf("user %s: %w", id, ErrNotFound)
+func (p *planner) ownUser(id ID, revision uint64) (uint32, userRecord, error) {
+	ordinal, found := p.findID(id)
+	if !found {
+		return 0, nil, fmt.Errorf("user %s: %w", id, ErrNotFound)
 	}
-	if revision != 0 && u.revision != revision {
-		return nil, fmt.Errorf("user %s: %w", id, ErrRevision)
+	u := p.user(ordinal)
+	if u == nil || p.state.numbered(u.connection()).name != p.connection {
+		return 0, nil, fmt.Errorf("user %s: %w", id, ErrNotFound)
 	}
-	return u, nil
+	if revision != 0 && u.revision() != revision {
+		return 0, nil, fmt.Errorf("user %s: %w", id, ErrRevision)
+	}
+	return ordinal, u, nil
 }
 
-func (p *planner) ownGroup(id ID, revision uint64) (*group, error) {
-	g := p.group(id)
+func (p *planner) ownGroup(id ID, revision uint64) (uint32, *group, error) {
+	ordinal, found := p.findID(id)
+	if !found {
+		return 0, nil, fmt.Errorf("group %s: %w", id, ErrNotFound)
+	}
+	g := p.group(ordinal)
 	if g == nil || g.view.Connection != p.connection {
-		return nil, fmt.Errorf("group %s: %w", id, ErrNotFound)
+		return 0, nil, fmt.Errorf("group %s: %w", id, ErrNotFound)
 	}
 	if revision != 0 && g.revision != revision {
-		return nil, fmt.Errorf("group %s: %w", id, ErrRevision)
+		return 0, nil, fmt.Errorf("group %s: %w", id, ErrRevision)
 	}
-	return g, nil
+	return ordinal, g, nil
 }
 
 // free refuses a user whose names are another's.
@@ -297,13 +315,10 @@ func (p *planner) free(u User, self ID) error {
 	if u.UserName == "" {
 		return fmt.Errorf("%w: user without userName", errPlan)
 	}
-	if h := p.holder(spaceUserName, nameKey{u.Connection, Fold(u.UserName)}); h != "" && h != self {
-		return &ConflictError{Attribute: "userName", Holder: h}
+	if err := p.unheld(spaceUserName, "userName", Fold(u.UserName), self); err != nil {
+		return err
 	}
-	if h := p.holder(spaceUserLink, nameKey{u.Connection, u.ExternalID}); u.ExternalID != "" && h != "" && h != self {
-		return &ConflictError{Attribute: "externalId", Holder: h}
-	}
-	return nil
+	return p.unheld(spaceUserLink, "externalId", u.ExternalID, self)
 }
 
 // freeGroup refuses a group whose names are another's.
@@ -311,11 +326,20 @@ func (p *planner) freeGroup(g GroupRecord, self ID) error {
 	if g.DisplayName == "" {
 		return fmt.Errorf("%w: group without displayName", errPlan)
 	}
-	if h := p.holder(spaceGroupName, nameKey{g.Connection, Fold(g.DisplayName)}); h != "" && h != self {
-		return &ConflictError{Attribute: "displayName", Holder: h}
+	if err := p.unheld(spaceGroupName, "displayName", Fold(g.DisplayName), self); err != nil {
+		return err
 	}
-	if h := p.holder(spaceGroupLink, nameKey{g.Connection, g.ExternalID}); g.ExternalID != "" && h != "" && h != self {
-		return &ConflictError{Attribute: "externalId", Holder: h}
+	return p.unheld(spaceGroupLink, "externalId", g.ExternalID, self)
+}
+
+// unheld refuses a name that somebody else has.
+func (p *planner) unheld(sp space, attribute, value string, self ID) error {
+	holder, held := p.holder(sp, nameKey{p.state.population(p.connection), value})
+	if value == "" || !held {
+		return nil
+	}
+	if id, _ := p.idOf(holder); id != self {
+		return &ConflictError{Attribute: attribute, Holder: id}
 	}
 	return nil
 }

@@ -1,7 +1,8 @@
 package directory
 
 import (
-	"cmp"
+	"bytes"
+	"hash/maphash"
 	"iter"
 	"maps"
 	"slices"
@@ -10,20 +11,17 @@ import (
 // publish makes a durable batch visible. Records are stored before the closure
 // version moves, so that a reader who saw the new version sees the new groups.
 func (s *state) publish(b *batch) {
-	for _, place := range slices.SortedFunc(maps.Values(b.slots), byOrdinal) {
-		s.install(place)
-	}
 	// Groups first: a user's groups must be there when the user's record is.
-	for _, place := range b.places(len(b.groups), maps.Keys(b.groups)) {
-		s.publishGroup(place, b.groups[place.id])
+	for _, ordinal := range inOrder(maps.Keys(b.groups)) {
+		s.publishGroup(ordinal, b.groups[ordinal])
 	}
-	for _, place := range b.places(len(b.users), maps.Keys(b.users)) {
-		s.publishUser(place, b.users[place.id])
+	for _, ordinal := range inOrder(maps.Keys(b.users)) {
+		s.publishUser(ordinal, b.users[ordinal])
 	}
-	for place, pending := range b.edges {
-		for ordinal, present := range pending {
-			if place.members.remove(ordinal); present {
-				place.members.add(ordinal)
+	for group, pending := range b.edges {
+		if place := s.groupPlace(group); place != nil {
+			for member, present := range pending {
+				s.publishEdge(place, member, present)
 			}
 		}
 	}
@@ -39,124 +37,149 @@ func (s *state) publish(b *batch) {
 	s.version += uint64(len(b.deltas))
 }
 
-// places returns the slots of ids in the order of their creation.
-func (b *batch) places(n int, ids iter.Seq[ID]) []*slot {
-	places := make([]*slot, 0, n)
-	for id := range ids {
-		places = append(places, b.place(id))
+// inOrder returns ordinals in the order of their creation.
+func inOrder(ordinals iter.Seq[uint32]) []uint32 { return slices.Sorted(ordinals) }
+
+// keyHash is the hash of an id.
+func (s *state) keyHash(key recordKey) uint64 { return maphash.Bytes(s.seed, key[:]) }
+
+// appear makes an ordinal findable by its id.
+func (s *state) appear(ordinal uint32, key recordKey) {
+	s.byID.put(s.keyHash(key), ordinal)
+	if bytes.Compare(key[:], s.lastKey[:]) > 0 {
+		s.lastKey = key
 	}
-	slices.SortFunc(places, byOrdinal)
-	return places
 }
 
-func byOrdinal(a, b *slot) int { return cmp.Compare(a.ordinal, b.ordinal) }
-
-// install gives a new slot its place among the ordinals.
-func (s *state) install(place *slot) {
-	slots := s.ordinals.load()
-	for int(place.ordinal) >= len(slots) {
-		slots = append(slots, nil)
+func (s *state) publishUser(ordinal uint32, next userRecord) {
+	s.places.ensure(ordinal)
+	cell := s.places.cell(ordinal)
+	old, was := s.user(ordinal), cell.Load()
+	if old == nil && next == nil {
+		return // made and deleted by one batch
 	}
-	slots[place.ordinal] = place
-	s.ordinals.slots.Store(&slots)
-	s.byID.put(place.id, place)
-	s.lastID = max(s.lastID, place.id)
+	stored := next
+	if next == nil {
+		stored = old.tombstone()
+		s.places.view(ordinal).Store(nil)
+	}
+	cell.Store(uint64(s.arena.put(ordinal, stored)))
+	s.reindexUser(ordinal, old, next)
+	if was != 0 {
+		s.arena.drop(ref(was))
+	}
 }
 
-func (s *state) publishUser(place *slot, next *user) {
-	old := place.user.Load()
-	place.user.Store(next)
-	var was, is user
+// reindexUser moves a user's names, and counts.
+func (s *state) reindexUser(ordinal uint32, old, next userRecord) {
+	var was, is userFields
+	var p *population
 	if old != nil {
-		was = *old
+		p, was = s.numbered(old.connection()), old.fields()
 	}
 	if next != nil {
-		is = *next
+		p, is = s.numbered(next.connection()), next.fields()
 	}
-	reindex(s.names[spaceUserName], place, nameKey{was.connection, was.folded}, nameKey{is.connection, is.folded})
-	reindex(s.names[spaceUserLink], place, nameKey{was.connection, was.externalID}, nameKey{is.connection, is.externalID})
-	if !slices.Equal(was.emails, is.emails) {
-		for _, e := range was.emails {
-			s.email.remove(nameKey{was.connection, e}, place)
-		}
-		for _, e := range is.emails {
-			s.email.put(nameKey{is.connection, e}, place)
-		}
-	}
-	p := s.settle(was.connection, is.connection)
-	if p == nil {
-		return
-	}
+	s.reindex(s.names[spaceUserName], ordinal, nameKey{p, Fold(was.userName)}, nameKey{p, Fold(is.userName)})
+	s.reindex(s.names[spaceUserLink], ordinal, nameKey{p, was.externalID}, nameKey{p, is.externalID})
+	s.reindexEmails(ordinal, p, otherEmails(old, was), otherEmails(next, is))
 	p.userCount.Add(count(next != nil) - count(old != nil))
-	p.activeCount.Add(count(is.active) - count(was.active))
+	p.activeCount.Add(count(next != nil && next.active()) - count(old != nil && old.active()))
 	p.linkedUser.Add(count(is.externalID != "") - count(was.externalID != ""))
 	switch {
-	case old == nil && next != nil:
-		p.users.add(place)
-	case old != nil && next == nil:
-		s.byID.remove(place.id, place)
-		p.users.dropped()
+	case old == nil:
+		s.appear(ordinal, next.key())
+		p.users.add(ordinal)
+	case next == nil:
+		s.byID.remove(s.keyHash(old.key()), ordinal)
+		p.users.dropped(func(o uint32) bool { return s.user(o) != nil })
 	}
 }
 
-func (s *state) publishGroup(place *slot, next *group) {
-	old := place.group.Load()
-	place.group.Store(next)
-	was, is := group{view: &Group{}}, group{view: &Group{}}
-	if old != nil {
-		was = *old
+// otherEmails returns the addresses that the user name doesn't stand for.
+func otherEmails(r userRecord, f userFields) []string {
+	if r == nil || r.nameIsEmail() {
+		return nil
 	}
-	if next != nil {
-		is = *next
-	}
-	reindex(s.names[spaceGroupName], place,
-		nameKey{was.view.Connection, was.folded}, nameKey{is.view.Connection, is.folded})
-	reindex(s.names[spaceGroupLink], place,
-		nameKey{was.view.Connection, was.view.ExternalID}, nameKey{is.view.Connection, is.view.ExternalID})
-	p := s.settle(was.view.Connection, is.view.Connection)
-	if p == nil {
+	return f.emails
+}
+
+func (s *state) reindexEmails(ordinal uint32, p *population, was, is []string) {
+	if slices.Equal(was, is) {
 		return
 	}
-	p.groupCount.Add(count(next != nil) - count(old != nil))
-	switch {
-	case old == nil && next != nil:
-		p.groups.add(place)
-	case old != nil && next == nil:
-		s.byID.remove(place.id, place)
-		p.groups.dropped()
+	for _, e := range is {
+		s.email.put(s.hash(nameKey{p, e}), ordinal)
+	}
+	for _, e := range was {
+		s.email.remove(s.hash(nameKey{p, e}), ordinal)
 	}
 }
 
-// reindex moves a slot from one key of a table to another; the new one first,
-// so that a record that keeps existing is always found.
-func reindex(t *table[nameKey, slot], place *slot, from, to nameKey) {
-	if from == to {
+func (s *state) publishGroup(ordinal uint32, next *group) {
+	place := s.groupPlace(ordinal)
+	if place == nil {
+		if next == nil {
+			return // made and deleted by one batch
+		}
+		place = &groupPlace{id: next.view.ID, ordinal: ordinal}
+		s.places.ensure(ordinal)
+		s.groups.add(place)
+		s.places.cell(ordinal).Store(refGroup | uint64(len(s.groups.load())-1)) //nolint:gosec // a length
+	}
+	old := place.group.Load()
+	place.group.Store(next)
+	var p *population
+	switch {
+	case next != nil:
+		p = s.population(next.view.Connection)
+	case old != nil:
+		p = s.population(old.view.Connection)
+	default:
+		return
+	}
+	for _, sp := range []space{spaceGroupName, spaceGroupLink} {
+		s.reindex(s.names[sp], ordinal, old.nameIn(sp, p), next.nameIn(sp, p))
+	}
+	p.groupCount.Add(count(next != nil) - count(old != nil))
+	key, _ := place.id.key()
+	switch {
+	case old == nil:
+		s.appear(ordinal, key)
+		p.groups.add(ordinal)
+	case next == nil:
+		s.byID.remove(s.keyHash(key), ordinal)
+		p.groups.dropped(func(o uint32) bool { return s.groupAt(o) != nil })
+	}
+}
+
+// publishEdge makes a record a member of a group, or no member.
+func (s *state) publishEdge(place *groupPlace, member uint32, present bool) {
+	if place.members.remove(member); present {
+		place.members.add(member)
+	}
+	if s.groupPlace(member) != nil {
+		at, found := slices.BinarySearch(place.children, member)
+		if present && !found {
+			place.children = slices.Insert(place.children, at, member)
+		} else if !present && found {
+			place.children = slices.Delete(place.children, at, at+1)
+		}
+	}
+}
+
+// reindex moves an ordinal from one key of an index to another; the new one
+// first, so that a record that keeps existing is always found.
+func (s *state) reindex(x *index, ordinal uint32, from, to nameKey) {
+	if from.value == to.value {
 		return
 	}
 	if to.value != "" {
-		t.put(to, place)
+		x.put(s.hash(to), ordinal)
 	}
 	if from.value != "" {
-		t.remove(from, place)
+		x.remove(s.hash(from), ordinal)
 	}
-}
-
-// settle returns the population of the first named connection, made if new.
-func (s *state) settle(was, is string) *population {
-	name := is
-	if name == "" {
-		name = was
-	}
-	if name == "" {
-		return nil
-	}
-	if p := s.population(name); p != nil {
-		return p
-	}
-	next := maps.Clone(*s.connections.Load())
-	next[name] = &population{}
-	s.connections.Store(&next)
-	return next[name]
 }
 
 func count(b bool) int64 {
@@ -166,30 +189,28 @@ func count(b bool) int64 {
 	return 0
 }
 
-// below returns the given slots and every group under them, each once.
-func (s *state) below(roots map[*slot]struct{}) map[*slot]struct{} {
-	seen := make(map[*slot]struct{}, len(roots))
+// below returns the given groups and every group under them, each once.
+func (s *state) below(roots map[uint32]struct{}) map[uint32]struct{} {
+	seen := make(map[uint32]struct{}, len(roots))
 	next := slices.Collect(maps.Keys(roots))
 	for len(next) > 0 {
-		place := next[len(next)-1]
+		ordinal := next[len(next)-1]
 		next = next[:len(next)-1]
-		if _, ok := seen[place]; ok {
+		place := s.groupPlace(ordinal)
+		if _, ok := seen[ordinal]; ok || place == nil {
 			continue
 		}
-		seen[place] = struct{}{}
-		for _, ordinal := range place.members.sorted() {
-			if child := s.at(ordinal); child != nil && child.group.Load() != nil {
-				next = append(next, child)
-			}
-		}
+		seen[ordinal] = struct{}{}
+		next = append(next, place.children...)
 	}
 	return seen
 }
 
 // recompute stores the ancestors of the given groups anew. Cycles are legal:
 // every walk visits a group once.
-func (s *state) recompute(places map[*slot]struct{}) {
-	for place := range places {
+func (s *state) recompute(ordinals map[uint32]struct{}) {
+	for ordinal := range ordinals {
+		place := s.groupPlace(ordinal)
 		g := place.group.Load()
 		if g == nil {
 			continue

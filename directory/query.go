@@ -1,37 +1,108 @@
 package directory
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
+	"fmt"
 	"iter"
+	"runtime"
 	"slices"
-	"time"
 )
 
-// User returns a connection's user by id.
+// User returns a connection's user by id, without the document.
 func (d *Directory) User(connection string, id ID) (User, bool) {
-	if place := d.state.byID.get(id); place != nil {
-		return place.ownUser(connection)
+	if ordinal, ok := d.state.findID(id); ok {
+		return d.state.ownUser(ordinal, connection)
 	}
 	return User{}, false
 }
 
+// ReadUser returns a connection's user with its document, which it reads from
+// the log. Errors: [ErrNotFound], and those of reading.
+func (d *Directory) ReadUser(connection string, id ID) (User, error) {
+	for {
+		u, ok := d.User(connection, id)
+		if !ok {
+			return User{}, fmt.Errorf("user %s: %w", id, ErrNotFound)
+		}
+		document, err := d.document(KindPutUser, id, u.Revision)
+		if err == nil {
+			u.Document = document
+			return u, nil
+		}
+		if now, ok := d.User(connection, id); ok && now.Revision == u.Revision && !errors.Is(err, errBetween) {
+			return User{}, err
+		}
+		runtime.Gosched()
+	}
+}
+
+// ReadGroup returns a connection's group with its document, as
+// [Directory.ReadUser] does a user.
+func (d *Directory) ReadGroup(connection string, id ID) (GroupRecord, error) {
+	for {
+		ordinal, found := d.state.findID(id)
+		g := d.state.groupAt(ordinal)
+		if !found || g == nil || g.view.Connection != connection {
+			return GroupRecord{}, fmt.Errorf("group %s: %w", id, ErrNotFound)
+		}
+		document, err := d.document(KindPutGroup, id, g.written)
+		if err == nil {
+			read := g.export()
+			read.Document = document
+			return read, nil
+		}
+		if now := d.state.groupAt(ordinal); now == g && !errors.Is(err, errBetween) {
+			return GroupRecord{}, err
+		}
+		runtime.Gosched()
+	}
+}
+
+// errBetween means that a record was written and is about to be published, or
+// the other way about.
+var errBetween = errors.New("another revision is in the log")
+
+// document reads a document of a known revision from the log.
+func (d *Directory) document(kind Kind, id ID, revision uint64) ([]byte, error) {
+	delta, err := d.state.log.Record(kind, string(id))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", id, err)
+	}
+	if delta.Revision != revision {
+		return nil, fmt.Errorf("reading %s: %w", id, errBetween)
+	}
+	return delta.document()
+}
+
 // UserByName returns the connection's user with a userName, in any case.
 func (d *Directory) UserByName(connection, userName string) (User, bool) {
-	return d.userNamed(spaceUserName, nameKey{connection, Fold(userName)})
+	return d.userNamed(spaceUserName, connection, Fold(userName))
 }
 
 // UserByExternalID returns the connection's user with an external id.
 func (d *Directory) UserByExternalID(connection, externalID string) (User, bool) {
-	return d.userNamed(spaceUserLink, nameKey{connection, externalID})
+	return d.userNamed(spaceUserLink, connection, externalID)
 }
 
 // UsersByEmail returns the connection's users with an e-mail address, in any
 // case, in order of creation.
 func (d *Directory) UsersByEmail(connection, address string) []User {
+	p := d.state.population(connection)
+	if p == nil {
+		return nil
+	}
+	address = Fold(address)
 	var users []User
-	for _, place := range d.state.email.all(nameKey{connection, Fold(address)}) {
-		if u, ok := place.ownUser(connection); ok {
-			users = append(users, u)
+	for _, x := range []*index{d.state.email, d.state.names[spaceUserName]} { // a name may be the address
+		candidates := x.probe(d.state.hash(nameKey{p, address}))
+		for ordinal, ok := candidates.next(); ok; ordinal, ok = candidates.next() {
+			u, own := d.state.ownUser(ordinal, connection)
+			known := slices.ContainsFunc(users, func(other User) bool { return other.ID == u.ID })
+			if own && !known && slices.Contains(u.Emails, address) {
+				users = append(users, u)
+			}
 		}
 	}
 	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.ID, b.ID) })
@@ -39,37 +110,38 @@ func (d *Directory) UsersByEmail(connection, address string) []User {
 }
 
 // Users yields a connection's users in order of creation, those after an id
-// unless it is empty. Changes made meanwhile may or may not be seen.
+// unless it is empty, without their documents. Changes made meanwhile may or
+// may not be seen.
 func (d *Directory) Users(connection string, after ID) iter.Seq[User] {
 	return func(yield func(User) bool) {
 		p := d.state.population(connection)
 		if p == nil {
 			return
 		}
-		for _, place := range p.users.after(after) {
-			if u, ok := place.ownUser(connection); ok && !yield(u) {
+		for _, ordinal := range d.state.after(&p.users, after) {
+			if u, ok := d.state.ownUser(ordinal, connection); ok && !yield(u) {
 				return
 			}
 		}
 	}
 }
 
-// Group returns a connection's group by id.
+// Group returns a connection's group by id, without the document.
 func (d *Directory) Group(connection string, id ID) (GroupRecord, bool) {
-	if place := d.state.byID.get(id); place != nil {
-		return place.ownGroup(connection)
+	if ordinal, ok := d.state.findID(id); ok {
+		return d.state.ownGroup(ordinal, connection)
 	}
 	return GroupRecord{}, false
 }
 
 // GroupByName returns the connection's group with a displayName, in any case.
 func (d *Directory) GroupByName(connection, displayName string) (GroupRecord, bool) {
-	return d.groupNamed(spaceGroupName, nameKey{connection, Fold(displayName)})
+	return d.groupNamed(spaceGroupName, connection, Fold(displayName))
 }
 
 // GroupByExternalID returns the connection's group with an external id.
 func (d *Directory) GroupByExternalID(connection, externalID string) (GroupRecord, bool) {
-	return d.groupNamed(spaceGroupLink, nameKey{connection, externalID})
+	return d.groupNamed(spaceGroupLink, connection, externalID)
 }
 
 // Groups yields a connection's groups as [Directory.Users] does users.
@@ -79,8 +151,8 @@ func (d *Directory) Groups(connection string, after ID) iter.Seq[GroupRecord] {
 		if p == nil {
 			return
 		}
-		for _, place := range p.groups.after(after) {
-			if g, ok := place.ownGroup(connection); ok && !yield(g) {
+		for _, ordinal := range d.state.after(&p.groups, after) {
+			if g, ok := d.state.ownGroup(ordinal, connection); ok && !yield(g) {
 				return
 			}
 		}
@@ -91,8 +163,8 @@ func (d *Directory) Groups(connection string, after ID) iter.Seq[GroupRecord] {
 // change.
 func (d *Directory) Members(connection string, group ID) iter.Seq[Member] {
 	return func(yield func(Member) bool) {
-		place := d.state.byID.get(group)
-		if place == nil || place.members == nil {
+		place := d.state.groupOf(group)
+		if place == nil {
 			return
 		}
 		if g := place.group.Load(); g == nil || g.view.Connection != connection {
@@ -108,7 +180,7 @@ func (d *Directory) Members(connection string, group ID) iter.Seq[Member] {
 
 // MemberCount returns the number of a group's direct members.
 func (d *Directory) MemberCount(group ID) int {
-	if place := d.state.byID.get(group); place != nil && place.members != nil {
+	if place := d.state.groupOf(group); place != nil {
 		return place.members.size()
 	}
 	return 0
@@ -117,18 +189,23 @@ func (d *Directory) MemberCount(group ID) int {
 // IsMember reports whether a user or group is a direct member of a group. It
 // takes time independent of the group's size.
 func (d *Directory) IsMember(group, member ID) bool {
-	g, m := d.state.byID.get(group), d.state.byID.get(member)
-	if g == nil || m == nil || g.group.Load() == nil {
+	g, okGroup := d.state.findID(group)
+	m, okMember := d.state.findID(member)
+	if !okGroup || !okMember || d.state.groupAt(g) == nil {
 		return false
 	}
-	_, found := slices.BinarySearch(m.direct(), g.ordinal)
+	if r := d.state.user(m); r != nil {
+		_, found := r.direct().search(g)
+		return found
+	}
+	_, found := slices.BinarySearch(d.state.direct(m), g)
 	return found
 }
 
 // DirectGroups returns the groups that a user or group is a direct member of.
 func (d *Directory) DirectGroups(member ID) []*Group {
-	if place := d.state.byID.get(member); place != nil {
-		return d.state.views(place.direct())
+	if ordinal, ok := d.state.findID(member); ok {
+		return d.state.views(d.state.direct(ordinal))
 	}
 	return nil
 }
@@ -136,8 +213,8 @@ func (d *Directory) DirectGroups(member ID) []*Group {
 // EffectiveGroups returns the direct groups of a user or group and all their
 // ancestors.
 func (d *Directory) EffectiveGroups(member ID) []*Group {
-	if place := d.state.byID.get(member); place != nil {
-		return d.state.views(d.state.above(place.direct()))
+	if ordinal, ok := d.state.findID(member); ok {
+		return d.state.views(d.state.above(d.state.direct(ordinal)))
 	}
 	return nil
 }
@@ -157,96 +234,70 @@ func (d *Directory) Counts(connection string) Counts {
 	}
 }
 
-func (d *Directory) userNamed(sp space, k nameKey) (User, bool) {
-	if k.value == "" {
-		return User{}, false
-	}
-	if place := d.state.names[sp].get(k); place != nil {
-		return place.ownUser(k.connection)
+func (d *Directory) userNamed(sp space, connection, value string) (User, bool) {
+	if ordinal, ok := d.state.holder(sp, nameKey{d.state.population(connection), value}); ok {
+		return d.state.ownUser(ordinal, connection)
 	}
 	return User{}, false
 }
 
-func (d *Directory) groupNamed(sp space, k nameKey) (GroupRecord, bool) {
-	if k.value == "" {
-		return GroupRecord{}, false
-	}
-	if place := d.state.names[sp].get(k); place != nil {
-		return place.ownGroup(k.connection)
+func (d *Directory) groupNamed(sp space, connection, value string) (GroupRecord, bool) {
+	if ordinal, ok := d.state.holder(sp, nameKey{d.state.population(connection), value}); ok {
+		return d.state.ownGroup(ordinal, connection)
 	}
 	return GroupRecord{}, false
 }
 
-// after returns the slots created after an id.
-func (r *roster) after(id ID) []*slot {
-	slots := r.load()
+// after returns the ordinals of a roster that were given after an id's.
+func (s *state) after(r *roster, id ID) []uint32 {
+	ordinals := r.load()
 	if id == "" {
-		return slots
+		return ordinals
 	}
-	at, _ := slices.BinarySearchFunc(slots, id, func(s *slot, id ID) int {
-		if s.id <= id {
+	key, ok := id.key()
+	if !ok {
+		return nil
+	}
+	at, _ := slices.BinarySearchFunc(ordinals, key, func(ordinal uint32, key recordKey) int {
+		if k, _ := s.key(ordinal); bytes.Compare(k[:], key[:]) <= 0 {
 			return -1
 		}
 		return 1
 	})
-	return slots[at:]
+	return ordinals[at:]
 }
 
-// member describes the record with an ordinal, false if it is gone.
-func (s *state) member(ordinal uint32) (Member, bool) {
-	place := s.at(ordinal)
-	if place == nil {
-		return Member{}, false
-	}
-	if u := place.user.Load(); u != nil {
-		return Member{ID: place.id, Display: u.userName}, true
-	}
-	if g := place.group.Load(); g != nil {
-		return Member{ID: place.id, Group: true, Display: g.view.DisplayName}, true
-	}
-	return Member{}, false
-}
-
-// direct returns the ordinals of the groups that hold the slot's record.
-func (s *slot) direct() []uint32 {
-	if u := s.user.Load(); u != nil {
-		return u.direct
-	}
-	if g := s.group.Load(); g != nil {
-		return g.parents
+// groupOf returns the place of the group with an id, or nil.
+func (s *state) groupOf(id ID) *groupPlace {
+	if ordinal, ok := s.findID(id); ok {
+		return s.groupPlace(ordinal)
 	}
 	return nil
 }
 
-func (s *slot) ownUser(connection string) (User, bool) {
-	u := s.user.Load()
-	if u == nil || u.connection != connection {
-		return User{}, false
+// member describes the record with an ordinal, false if it is gone.
+func (s *state) member(ordinal uint32) (Member, bool) {
+	if r := s.user(ordinal); r != nil {
+		return Member{ID: r.key().id(), Display: r.fields().userName}, true
 	}
-	return u.export(s.id), true
+	if g := s.groupAt(ordinal); g != nil {
+		return Member{ID: g.view.ID, Group: true, Display: g.view.DisplayName}, true
+	}
+	return Member{}, false
 }
 
-func (s *slot) ownGroup(connection string) (GroupRecord, bool) {
-	g := s.group.Load()
+func (s *state) ownUser(ordinal uint32, connection string) (User, bool) {
+	r := s.user(ordinal)
+	if r == nil || s.numbered(r.connection()).name != connection {
+		return User{}, false
+	}
+	return s.exportUser(r), true
+}
+
+func (s *state) ownGroup(ordinal uint32, connection string) (GroupRecord, bool) {
+	g := s.groupAt(ordinal)
 	if g == nil || g.view.Connection != connection {
 		return GroupRecord{}, false
 	}
 	return g.export(), true
-}
-
-// export returns the record's public form; it shares the record's slices.
-func (u *user) export(id ID) User {
-	return User{
-		ID: id, Connection: u.connection, ExternalID: u.externalID, UserName: u.userName, Active: u.active,
-		Emails: u.emails, Attributes: u.attributes, Document: u.document, Revision: u.revision,
-		Created: time.UnixMilli(u.created).UTC(), Modified: time.UnixMilli(u.modified).UTC(),
-	}
-}
-
-func (g *group) export() GroupRecord {
-	return GroupRecord{
-		ID: g.view.ID, Connection: g.view.Connection, ExternalID: g.view.ExternalID,
-		DisplayName: g.view.DisplayName, Document: g.document, Revision: g.revision,
-		Created: time.UnixMilli(g.created).UTC(), Modified: time.UnixMilli(g.modified).UTC(),
-	}
 }

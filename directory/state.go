@@ -2,24 +2,29 @@ package directory
 
 import (
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
 )
 
-// state is what readers see: indexes over slots, each of which holds the
-// current immutable record of one user or group.
+// state is what readers see: indexes over ordinals, each of which stands for
+// one user or group for as long as the process lives.
 type state struct {
-	seed  maphash.Seed
-	byID  *table[ID, slot]
-	names [spaces]*table[nameKey, slot]
-	email *table[nameKey, slot]
-	// ordinals maps an ordinal to its slot; nil elements were never used.
-	ordinals roster
+	seed   maphash.Seed
+	log    Log // for documents
+	arena  *arena
+	places places
+	groups growing[*groupPlace]
+	byID   *index
+	names  [spaces]*index
+	email  *index
 	// closure moves whenever effective groups may have changed for users whose
 	// own record did not.
 	closure     atomic.Uint64
 	connections atomic.Pointer[map[string]*population]
+	numbers     growing[*population] // the same by number
+	attributes  attributeNames
 	locks       atomic.Pointer[map[Subject]*Lock]
 	tokens      atomic.Pointer[map[string]*tokenRecord]
 	entries     *entries
@@ -27,8 +32,7 @@ type state struct {
 	// For the writer only.
 	version     uint64
 	nextOrdinal uint32
-	lastID      ID
-	attributes  map[string]map[string]string
+	lastKey     recordKey
 	texts       map[string]string
 }
 
@@ -44,87 +48,49 @@ const (
 )
 
 // nameKey is one value of a space.
-type nameKey struct{ connection, value string }
-
-// slot is the fixed place of one user or group in every index.
-type slot struct {
-	id        ID
-	ordinal   uint32
-	user      atomic.Pointer[user]
-	group     atomic.Pointer[group]
-	effective atomic.Pointer[effective]
-	members   *memberSet // groups only
+type nameKey struct {
+	connection *population
+	value      string
 }
 
-// user is an immutable record.
-type user struct {
-	connection, externalID, userName, folded string
-	active                                   bool
-	emails                                   []string // folded
-	attributes                               map[string]string
-	document                                 []byte
-	revision, generation                     uint64
-	created, modified                        int64 // Unix milliseconds
-	direct                                   []uint32
-	lock                                     *Lock
+// groupPlace is the fixed place of a group.
+type groupPlace struct {
+	id      ID
+	ordinal uint32
+	group   atomic.Pointer[group]
+	members memberSet
+	// children are those members that are or were groups. For the writer only.
+	children []uint32
 }
 
 // group is an immutable record.
 type group struct {
-	view              *Group
-	folded            string
-	document          []byte
-	revision          uint64
-	created, modified int64
+	view   *Group
+	folded string
+	// revision counts all changes, written those of the record itself.
+	revision, written uint64
+	created, modified int64 // Unix milliseconds
 	parents           []uint32
 	// ancestors are the live groups above this one, itself excepted unless it
 	// is part of a cycle, sorted.
 	ancestors []uint32
 }
 
-// effective is a user's effective groups as they were at one closure version.
-type effective struct {
-	record  *user
-	closure uint64
-	groups  []*Group
-}
-
 // population is what one connection owns.
 type population struct {
+	name                    string
+	number                  uint16 // in packed records
 	users, groups           roster
 	userCount, groupCount   atomic.Int64
 	activeCount, linkedUser atomic.Int64
 }
 
 func newState() *state {
-	s := &state{seed: maphash.MakeSeed(), attributes: map[string]map[string]string{}, texts: map[string]string{}}
-	hashName := func(k nameKey) uint64 {
-		return maphash.String(s.seed, k.value) ^ 31*maphash.String(s.seed, k.connection)
+	s := &state{seed: maphash.MakeSeed(), byID: newIndex(), email: newIndex(), texts: map[string]string{}}
+	s.arena, s.attributes.seed = newArena(s.places.cell), s.seed
+	for i := range s.names {
+		s.names[i] = newIndex()
 	}
-	s.byID = newTable(
-		func(id ID) uint64 { return maphash.String(s.seed, string(id)) },
-		func(v *slot, id ID) bool { return v.id == id },
-	)
-	s.names[spaceUserName] = newTable(hashName, func(v *slot, k nameKey) bool {
-		u := v.user.Load()
-		return u != nil && u.folded == k.value && u.connection == k.connection
-	})
-	s.names[spaceUserLink] = newTable(hashName, func(v *slot, k nameKey) bool {
-		u := v.user.Load()
-		return u != nil && u.externalID == k.value && u.connection == k.connection
-	})
-	s.names[spaceGroupName] = newTable(hashName, func(v *slot, k nameKey) bool {
-		g := v.group.Load()
-		return g != nil && g.folded == k.value && g.view.Connection == k.connection
-	})
-	s.names[spaceGroupLink] = newTable(hashName, func(v *slot, k nameKey) bool {
-		g := v.group.Load()
-		return g != nil && g.view.ExternalID == k.value && g.view.Connection == k.connection
-	})
-	s.email = newTable(hashName, func(v *slot, k nameKey) bool {
-		u := v.user.Load()
-		return u != nil && u.connection == k.connection && slices.Contains(u.emails, k.value)
-	})
 	s.entries = newEntries(func(k entryKey) uint64 {
 		return maphash.String(s.seed, k.name) ^ 31*maphash.String(s.seed, k.class)
 	})
@@ -134,61 +100,183 @@ func newState() *state {
 	return s
 }
 
-// setPrivate says whether nobody reads the state yet.
-func (s *state) setPrivate(private bool) {
-	s.byID.private, s.email.private, s.entries.table.private = private, private, private
-	for _, t := range s.names {
-		t.private = private
-	}
-}
+// hash returns the hash of a name within its connection.
+func (s *state) hash(k nameKey) uint64 { return k.connection.salt(maphash.String(s.seed, k.value)) }
 
-// lookup is [Directory.Lookup].
-func (s *state) lookup(k LinkKey, clock func() time.Time) (UserView, bool) {
-	if k.ExternalID == "" {
-		return UserView{}, false
-	}
-	place := s.names[spaceUserLink].get(nameKey{k.Connection, k.ExternalID})
-	if place == nil {
-		return UserView{}, false
-	}
-	for {
-		closure := s.closure.Load()
-		u := place.user.Load()
-		if u == nil || u.externalID != k.ExternalID || u.connection != k.Connection {
-			return UserView{}, false
+// salt makes a hash the connection's own.
+func (p *population) salt(hash uint64) uint64 { return hash ^ uint64(p.number)*0x9e3779b97f4a7c15 }
+
+// find returns the ordinal of a live user or group.
+func (s *state) find(key recordKey) (uint32, bool) {
+	for p := s.byID.probe(maphash.Bytes(s.seed, key[:])); ; {
+		ordinal, ok := p.next()
+		if !ok {
+			return 0, false
 		}
-		groups := s.effectiveGroups(place, u, closure)
-		if s.closure.Load() != closure {
-			continue
+		if k, live := s.key(ordinal); live && k == key {
+			return ordinal, true
 		}
-		return u.look(place.id, groups, closure, clock), true
 	}
 }
 
-// look assembles the view of a record.
-func (u *user) look(id ID, groups []*Group, closure uint64, clock func() time.Time) UserView {
-	view := UserView{
-		ID: id, Connection: u.connection, UserName: u.userName, Active: u.active,
-		Groups: groups, Attributes: u.attributes, Generation: [2]uint64{u.generation, closure},
+// findID is find by the text of an id.
+func (s *state) findID(id ID) (uint32, bool) {
+	key, ok := id.key()
+	if !ok {
+		return 0, false
 	}
-	if u.lock != nil && !u.lock.expired(clock()) {
-		view.Lock = u.lock
-	}
-	return view
+	return s.find(key)
 }
 
-// effectiveGroups returns the groups of record u, computed at most once per
-// record and closure version.
-func (s *state) effectiveGroups(place *slot, u *user, closure uint64) []*Group {
-	if len(u.direct) == 0 {
+// key returns the id of an ordinal, and whether its record is live.
+func (s *state) key(ordinal uint32) (recordKey, bool) {
+	cell := s.places.cell(ordinal)
+	if cell == nil {
+		return recordKey{}, false
+	}
+	if r := userRecord(s.arena.load(cell)); r != nil {
+		return r.key(), !r.deleted()
+	}
+	if place := s.groupPlace(ordinal); place != nil {
+		key, _ := place.id.key()
+		return key, place.group.Load() != nil
+	}
+	return recordKey{}, false
+}
+
+// user returns the live user with an ordinal, or nil.
+func (s *state) user(ordinal uint32) userRecord {
+	cell := s.places.cell(ordinal)
+	if cell == nil {
 		return nil
 	}
-	if e := place.effective.Load(); e != nil && e.record == u && e.closure == closure {
-		return e.groups
+	if r := userRecord(s.arena.load(cell)); r != nil && !r.deleted() {
+		return r
 	}
-	e := &effective{record: u, closure: closure, groups: s.views(s.above(u.direct))}
-	place.effective.Store(e)
-	return e.groups
+	return nil
+}
+
+// groupPlace returns the place of the group with an ordinal, nil if that is none.
+func (s *state) groupPlace(ordinal uint32) *groupPlace {
+	cell := s.places.cell(ordinal)
+	if cell == nil {
+		return nil
+	}
+	if c := cell.Load(); c&refGroup != 0 {
+		return s.groups.load()[uint32(c)] //nolint:gosec // the low half
+	}
+	return nil
+}
+
+// groupAt returns the live group with an ordinal, or nil.
+func (s *state) groupAt(ordinal uint32) *group {
+	if place := s.groupPlace(ordinal); place != nil {
+		return place.group.Load()
+	}
+	return nil
+}
+
+// holder returns who has a name.
+func (s *state) holder(sp space, k nameKey) (uint32, bool) {
+	if k.connection == nil || k.value == "" {
+		return 0, false
+	}
+	for p := s.names[sp].probe(s.hash(k)); ; {
+		ordinal, ok := p.next()
+		if !ok {
+			return 0, false
+		}
+		if s.nameOf(sp, ordinal) == k {
+			return ordinal, true
+		}
+	}
+}
+
+// nameOf returns what an ordinal holds in a space.
+func (s *state) nameOf(sp space, ordinal uint32) nameKey {
+	if sp >= spaceGroupName {
+		if g := s.groupAt(ordinal); g != nil {
+			return g.nameIn(sp, s.population(g.view.Connection))
+		}
+		return nameKey{}
+	}
+	if r := s.user(ordinal); r != nil {
+		return r.nameIn(sp, s.numbered(r.connection()))
+	}
+	return nameKey{}
+}
+
+// nameIn returns a user's name in a space.
+func (r userRecord) nameIn(sp space, p *population) nameKey {
+	if r == nil {
+		return nameKey{}
+	}
+	if sp == spaceUserLink {
+		return nameKey{p, string(r.externalID())}
+	}
+	return nameKey{p, Fold(r.fields().userName)}
+}
+
+// nameIn returns a group's name in a space.
+func (g *group) nameIn(sp space, p *population) nameKey {
+	if g == nil {
+		return nameKey{}
+	}
+	if sp == spaceGroupLink {
+		return nameKey{p, g.view.ExternalID}
+	}
+	return nameKey{p, g.folded}
+}
+
+// population returns what a connection owns, nil if it never wrote.
+func (s *state) population(connection string) *population {
+	return (*s.connections.Load())[connection]
+}
+
+// numbered returns the connection with a number.
+func (s *state) numbered(number uint16) *population { return s.numbers.load()[number] }
+
+// settle returns what a connection owns, made if new. Only the writer may call it.
+func (s *state) settle(connection string) *population {
+	if p := s.population(connection); p != nil {
+		return p
+	}
+	next := maps.Clone(*s.connections.Load())
+	p := &population{name: connection, number: uint16(len(next))} //nolint:gosec // connections are configured by hand
+	next[connection] = p
+	s.numbers.add(p)
+	s.connections.Store(&next)
+	return p
+}
+
+// empty reports whether there are no users and no groups.
+func (s *state) empty() bool {
+	for _, p := range *s.connections.Load() {
+		if p.userCount.Load()+p.groupCount.Load() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// text returns one string for equal short texts.
+func (s *state) text(name string) string {
+	if known, ok := s.texts[name]; ok {
+		return known
+	}
+	s.texts[name] = name
+	return name
+}
+
+// direct returns the groups that the user or group with an ordinal is in.
+func (s *state) direct(ordinal uint32) []uint32 {
+	if r := s.user(ordinal); r != nil {
+		return r.direct().ordinals()
+	}
+	if g := s.groupAt(ordinal); g != nil {
+		return g.parents
+	}
+	return nil
 }
 
 // above returns the live groups among direct and all their ancestors, sorted.
@@ -214,24 +302,79 @@ func (s *state) views(ordinals []uint32) []*Group {
 	return groups
 }
 
-// groupAt returns the group with an ordinal, nil if it is deleted or no group.
-func (s *state) groupAt(ordinal uint32) *group {
-	if place := s.at(ordinal); place != nil {
-		return place.group.Load()
+// lookup is [Directory.Lookup].
+func (s *state) lookup(k LinkKey, clock func() time.Time) (UserView, bool) {
+	p := s.population(k.Connection)
+	if p == nil || k.ExternalID == "" {
+		return UserView{}, false
+	}
+	for candidates := s.names[spaceUserLink].probe(s.hash(nameKey{p, k.ExternalID})); ; {
+		ordinal, ok := candidates.next()
+		if !ok {
+			return UserView{}, false
+		}
+		if view, ok := s.look(ordinal, p, k.ExternalID); ok {
+			view.Lock = s.lockOf(view.ID, clock)
+			return view, true
+		}
+	}
+}
+
+// look returns the view of a user, if it is the one with an external id. Views
+// are remembered until the record or the closure moves.
+func (s *state) look(ordinal uint32, p *population, externalID string) (UserView, bool) {
+	for {
+		closure := s.closure.Load()
+		r := s.user(ordinal)
+		if !r.linked(p.number, externalID) {
+			return UserView{}, false
+		}
+		memory := s.places.view(ordinal)
+		if v := memory.Load(); v != nil && v.Generation == [2]uint64{r.generation(), closure} {
+			return *v, true
+		}
+		f := r.fields()
+		v := &UserView{
+			ID: r.key().id(), Connection: p.name, UserName: f.userName, Active: r.active(),
+			Attributes: s.attributes.shared(f.attributes), Generation: [2]uint64{r.generation(), closure},
+		}
+		if direct := r.direct(); direct.len() > 0 {
+			v.Groups = s.views(s.above(direct.ordinals()))
+		}
+		if s.closure.Load() == closure {
+			memory.Store(v)
+			return *v, true
+		}
+	}
+}
+
+// lockOf returns the lock in force on a user, or nil.
+func (s *state) lockOf(id ID, clock func() time.Time) *Lock {
+	locks := *s.locks.Load()
+	if len(locks) == 0 {
+		return nil
+	}
+	if l := locks[Subject{SubjectUser, string(id)}]; l != nil && !l.expired(clock()) {
+		return l
 	}
 	return nil
 }
 
-// at returns the slot with an ordinal, or nil.
-func (s *state) at(ordinal uint32) *slot {
-	slots := s.ordinals.load()
-	if int(ordinal) >= len(slots) {
-		return nil
+// exportUser returns the public form of a record, without the document.
+func (s *state) exportUser(r userRecord) User {
+	f := r.fields()
+	return User{
+		ID: r.key().id(), Connection: s.numbered(r.connection()).name, ExternalID: f.externalID, UserName: f.userName,
+		Active: r.active(), Emails: f.emails, Attributes: s.attributes.unpack(f.attributes), Revision: f.revision,
+		Created: r.created(), Modified: r.modified(),
 	}
-	return slots[ordinal]
 }
 
-// population returns what a connection owns, nil if it never wrote.
-func (s *state) population(connection string) *population {
-	return (*s.connections.Load())[connection]
+// export returns the public form of a record, without the document.
+func (g *group) export() GroupRecord {
+	return GroupRecord{
+		ID: g.view.ID, Connection: g.view.Connection, ExternalID: g.view.ExternalID,
+		DisplayName: g.view.DisplayName, Revision: g.revision,
+		Created: time.UnixMilli(g.created).UTC(), Modified: time.UnixMilli(g.modified).UTC(),
+	}
 }

@@ -110,7 +110,9 @@ type User struct {
 	Emails []string
 	// Attributes are the values that policy may read.
 	Attributes map[string]string
-	// Document is the resource's canonical JSON, opaque to the directory.
+	// Document is the resource's canonical JSON, opaque to the directory. It
+	// stays on disk: of what the directory returns, only [Directory.ReadUser] and
+	// the argument of an Edit have it.
 	Document []byte
 	// Revision counts effective changes, from 1.
 	Revision          uint64
@@ -126,7 +128,7 @@ type GroupRecord struct {
 	// DisplayName is compared folded; it is unique among the connection's groups.
 	DisplayName string
 	// Document is the resource's canonical JSON without members, opaque to the
-	// directory.
+	// directory, and on disk like a user's.
 	Document []byte
 	// Revision counts effective changes, those of the members included.
 	Revision          uint64

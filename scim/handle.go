@@ -133,26 +133,29 @@ func takeMembers(document map[string]any) ([]directory.ID, error) {
 
 // show answers with a resource as it is now.
 func (c *connection) show(kind *resourceType, id directory.ID, status int, q query) (answer, error) {
-	a := answer{status: status, location: c.location(kind, id)}
-	p := q.projection(kind)
+	version, body, err := c.rendered(kind, id, q.projection(kind))
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: status, location: c.location(kind, id), version: version, body: body}, nil
+}
+
+// rendered renders one resource as it is now.
+func (c *connection) rendered(kind *resourceType, id directory.ID, p projection) (uint64, map[string]any, error) {
 	if kind == c.kinds.user {
-		u, ok := c.directory.User(c.Name, id)
-		if !ok {
-			return answer{}, notFound()
+		u, err := c.directory.ReadUser(c.Name, id)
+		if err != nil {
+			return 0, nil, err //nolint:wrapcheck // explain translates the directory's own words
 		}
-		a.version = u.Revision
-		body, err := c.renderUser(u, p)
-		a.body = body
-		return a, err
+		resource, err := c.renderUser(u, p)
+		return u.Revision, resource, err
 	}
-	g, ok := c.directory.Group(c.Name, id)
-	if !ok {
-		return answer{}, notFound()
+	g, err := c.directory.ReadGroup(c.Name, id)
+	if err != nil {
+		return 0, nil, err //nolint:wrapcheck // as above
 	}
-	a.version = g.Revision
-	body, err := c.renderGroup(g, p)
-	a.body = body
-	return a, err
+	resource, err := c.renderGroup(g, p)
+	return g.Revision, resource, err
 }
 
 // revision returns a resource's current version.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +28,8 @@ type row struct {
 	kind     *resourceType
 	user     directory.User
 	group    directory.GroupRecord
-	document map[string]any // decoded when a filter or a sort asks for it
+	document map[string]any // read when a filter or a sort asks for it
+	unread   error          // why it could not be
 }
 
 func (r *row) id() directory.ID {
@@ -37,12 +39,10 @@ func (r *row) id() directory.ID {
 	return r.group.ID
 }
 
+// render reads the resource as it is now.
 func (r *row) render(q query) (map[string]any, error) {
-	p := q.projection(r.kind)
-	if r.user.ID != "" {
-		return r.c.renderUser(r.user, p)
-	}
-	return r.c.renderGroup(r.group, p)
+	_, resource, err := r.c.rendered(r.kind, r.id(), q.projection(r.kind))
+	return resource, err
 }
 
 // contains implements source.
@@ -89,17 +89,25 @@ func (r *row) values(path attrPath) any {
 
 func (r *row) decoded() map[string]any {
 	if r.document == nil {
-		text := r.user.Document
-		if r.user.ID == "" {
-			text = r.group.Document
-		}
-		document, err := decodeDocument(text)
-		if err != nil {
-			document = map[string]any{}
-		}
-		r.document = document
+		r.document, r.unread = r.readDocument()
 	}
 	return r.document
+}
+
+// readDocument reads the document, and the record as it is now.
+func (r *row) readDocument() (document map[string]any, err error) {
+	text := []byte(nil)
+	if r.user.ID != "" {
+		r.user, err = r.c.directory.ReadUser(r.c.Name, r.user.ID)
+		text = r.user.Document
+	} else {
+		r.group, err = r.c.directory.ReadGroup(r.c.Name, r.group.ID)
+		text = r.group.Document
+	}
+	if err != nil {
+		return map[string]any{}, err //nolint:wrapcheck // explain translates the directory's own words
+	}
+	return decodeDocument(text)
 }
 
 // list answers a query over one or more kinds.
@@ -159,6 +167,12 @@ func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 		matched := f == nil || f.matches(r)
 		if r.document != nil {
 			decoded++
+		}
+		if errors.Is(r.unread, directory.ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		if r.unread != nil {
+			return r.unread
 		}
 		if decoded > maxDecoded {
 			return refusal(KindTooMany, "the filter would read more than %d resources", maxDecoded)
@@ -223,6 +237,9 @@ func (c *connection) page(w *window, of []*resourceType) (answer, error) {
 	resources := make([]any, 0, len(w.rows))
 	for _, r := range w.rows {
 		resource, err := r.render(w.query)
+		if errors.Is(err, directory.ErrNotFound) {
+			continue // deleted meanwhile
+		}
 		if err != nil {
 			return answer{}, err
 		}

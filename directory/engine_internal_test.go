@@ -1,0 +1,247 @@
+package directory
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+)
+
+// arenaRecord is a record that says whose it is and that it is whole.
+func arenaRecord(ordinal, turn uint32, size int) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, ordinal)
+	return append(b, bytes.Repeat([]byte{byte(turn)}, size)...)
+}
+
+func wholeRecord(ordinal uint32, b []byte) bool {
+	return len(b) > 4 && binary.LittleEndian.Uint32(b) == ordinal && bytes.Count(b[4:], b[4:5]) == len(b)-4
+}
+
+// TestTheArenaHoldsWhatWasPutLast replaces records of all sizes at random, so
+// that chunks empty, move and are dropped, compares with a map, and reads
+// beside it.
+func TestTheArenaHoldsWhatWasPutLast(t *testing.T) {
+	t.Parallel()
+	const ordinals = 400
+	random := rand.New(rand.NewPCG(1, 2))
+	var p places
+	p.ensure(ordinals)
+	a := newArena(p.cell)
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for reader := range uint32(2) {
+		readers.Go(func() {
+			for o := reader; ; o = (o + 7) % ordinals {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if b := a.load(p.cell(o)); b != nil && !wholeRecord(o, b) {
+					t.Errorf("ordinal %d: a torn record of %d bytes", o, len(b))
+					return
+				}
+			}
+		})
+	}
+	model := map[uint32][]byte{}
+	for turn := range uint32(6000) {
+		o := random.Uint32N(ordinals)
+		size := 1 + random.IntN(9000)
+		if random.IntN(300) == 0 {
+			size = chunkSize - 4 + random.IntN(3) // about the size of a chunk
+		}
+		model[o] = arenaRecord(o, turn, size)
+		cell := p.cell(o)
+		old := ref(cell.Load())
+		cell.Store(uint64(a.put(o, model[o])))
+		if old != 0 {
+			a.drop(old)
+		}
+		if check := random.Uint32N(ordinals); !bytes.Equal(a.load(p.cell(check)), model[check]) {
+			t.Fatalf("turn %d: ordinal %d is wrong", turn, check)
+		}
+	}
+	close(stop)
+	readers.Wait()
+	live, held := 0, 0
+	for o, b := range model {
+		if !bytes.Equal(a.load(p.cell(o)), b) {
+			t.Errorf("ordinal %d is wrong", o)
+		}
+		live += len(b)
+	}
+	for _, chunk := range *a.chunks.Load() {
+		held += len(chunk)
+	}
+	if held > 2*live+3*chunkSize {
+		t.Errorf("%d bytes are held for %d", held, live)
+	}
+}
+
+// TestTheIndexFindsWhatIsThereAndNothingElse compares with a map, with hashes
+// that collide in the half that is kept.
+func TestTheIndexFindsWhatIsThereAndNothingElse(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(3, 4))
+	x := newIndex()
+	hash := func(key uint32) uint64 { return uint64(key%97)<<32*0x9e3779b9 | uint64(key) }
+	model := map[uint32]bool{}
+	found := func(key uint32) bool {
+		p := x.probe(hash(key))
+		for ordinal, ok := p.next(); ok; ordinal, ok = p.next() {
+			if ordinal == key {
+				return true
+			}
+		}
+		return false
+	}
+	var reading atomic.Bool
+	reading.Store(true)
+	x.put(hash(1<<20), 1<<20)
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for reading.Load() {
+			if !found(1 << 20) {
+				t.Error("an entry that stays is missed while others come and go")
+				return
+			}
+		}
+	})
+	for range 40_000 {
+		key := random.Uint32N(500)
+		if model[key] {
+			x.remove(hash(key), key)
+		} else {
+			x.put(hash(key), key)
+		}
+		model[key] = !model[key]
+		if check := random.Uint32N(500); found(check) != model[check] {
+			t.Fatalf("key %d: found %v, want %v", check, found(check), model[check])
+		}
+	}
+	reading.Store(false)
+	reader.Wait()
+	if size := len(*x.slots.Load()); size > 4096 {
+		t.Errorf("%d slots for at most 500 entries: removed ones pile up", size)
+	}
+}
+
+func TestAMemberSetEqualsAMap(t *testing.T) {
+	t.Parallel()
+	for _, stride := range []uint32{1, 7, 1024, 1 << 16} {
+		t.Run(fmt.Sprint("stride ", stride), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(5, 6))
+			var m memberSet
+			model := map[uint32]struct{}{}
+			for turn := range 20_000 {
+				ordinal := random.Uint32N(1000) * stride
+				if _, in := model[ordinal]; in {
+					delete(model, ordinal)
+					m.remove(ordinal)
+				} else {
+					model[ordinal] = struct{}{}
+					m.add(ordinal)
+				}
+				if m.size() != len(model) {
+					t.Fatalf("turn %d: %d members, want %d", turn, m.size(), len(model))
+				}
+				if turn%997 == 0 && !slices.Equal(m.sorted(), slices.Sorted(maps.Keys(model))) {
+					t.Fatalf("turn %d: other members", turn)
+				}
+			}
+			m.remove(999_999_999) // was never there
+			var again memberSet
+			again.fill(m.sorted())
+			if diff := cmp.Diff(m.sorted(), again.sorted()); diff != "" {
+				t.Errorf("filled (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEdgesEqualASortedSlice(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(7, 8))
+	var e edges
+	model := []uint32{}
+	for range 5000 {
+		ordinal, add := random.Uint32N(60), random.IntN(2) == 0
+		at, found := slices.BinarySearch(model, ordinal)
+		next, changed := e.changed(ordinal, add)
+		if changed != (found != add) {
+			t.Fatalf("adding %v: changed %v though found %v", add, changed, found)
+		}
+		if e = next; changed && add {
+			model = slices.Insert(model, at, ordinal)
+		} else if changed {
+			model = slices.Delete(model, at, at+1)
+		}
+		if !slices.Equal(e.ordinals(), model) {
+			t.Fatalf("%v, want %v", e.ordinals(), model)
+		}
+	}
+}
+
+func TestAPackedUserUnpacksToItself(t *testing.T) {
+	t.Parallel()
+	const id = "019aa000-0000-7000-8000-000000000001"
+	moment := time.UnixMilli(1_700_000_000_123).UTC()
+	rows := map[string]User{
+		"everything": {
+			ExternalID: "ext", UserName: "Ann", Active: true, Emails: []string{"a@b.example", "ann"}, Revision: 7,
+			Attributes: map[string]string{"department": "emea", "urn:x:y": "ü"}, Created: moment, Modified: moment.Add(time.Hour),
+		},
+		"nothing":              {UserName: "x", Created: moment, Modified: moment},
+		"an address like name": {UserName: "Ann@Corp.Example", Emails: []string{"ann@corp.example"}, Created: moment, Modified: moment},
+		"long values": {
+			UserName: strings.Repeat("n", 300), ExternalID: strings.Repeat("e", 70_000), Revision: 1 << 60, Created: moment, Modified: moment,
+		},
+	}
+	for name, want := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newState()
+			want.ID, want.Connection = id, "corp"
+			key, _ := want.ID.key()
+			r := packUser(&want, key, s.settle("corp"), s.attributes.pack(want.Attributes)).with(packEdges([]uint32{3, 9}), 5)
+			if diff := cmp.Diff(want, s.exportUser(r)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if r.generation() != 5 || !slices.Equal(r.direct().ordinals(), []uint32{3, 9}) || r.revision() != want.Revision {
+				t.Errorf("generation %d, groups %v, revision %d", r.generation(), r.direct().ordinals(), r.revision())
+			}
+			if gone := r.tombstone(); !gone.deleted() || gone.key() != key {
+				t.Errorf("tombstone %x", gone)
+			}
+		})
+	}
+}
+
+// FuzzID compares the reading of ids with a library's: only the canonical form
+// is one.
+func FuzzID(f *testing.F) {
+	f.Add("019aa000-0000-7000-8000-000000000001")
+	f.Add("019AA000-0000-7000-8000-000000000001")
+	f.Add("019aa000-0000-7000-8000-00000000000-")
+	f.Add("{19aa000-0000-7000-8000-00000000000}")
+	f.Fuzz(func(t *testing.T, text string) {
+		key, ok := ID(text).key()
+		parsed, err := uuid.Parse(text)
+		want := err == nil && parsed.String() == text
+		if ok != want || ok && (recordKey(parsed) != key || string(key.id()) != text) {
+			t.Errorf("%q: key %x, %v; want %v", text, key, ok, want)
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package directory
+
+import "sync/atomic"
+
+// places are what belongs to each ordinal, in pages, so that they grow without
+// being copied. There is one writer and any number of readers.
+type places struct{ pages growing[*page] }
+
+// page holds some ordinals' cells, each a [ref] or the place of a group, and
+// the views remembered of those users who were looked up.
+type page struct {
+	cells [pageSize]atomic.Uint64
+	views [pageSize]atomic.Pointer[UserView]
+}
+
+const pageSize = 1 << 10
+
+// cell returns an ordinal's cell, nil for one that was never given.
+func (p *places) cell(ordinal uint32) *atomic.Uint64 {
+	if pages := p.pages.load(); int(ordinal/pageSize) < len(pages) {
+		return &pages[ordinal/pageSize].cells[ordinal%pageSize]
+	}
+	return nil
+}
+
+// view returns where an ordinal's view is remembered. The ordinal must have a
+// cell.
+func (p *places) view(ordinal uint32) *atomic.Pointer[UserView] {
+	return &p.pages.load()[ordinal/pageSize].views[ordinal%pageSize]
+}
+
+// ensure makes an ordinal's cell. Only the writer may call it.
+func (p *places) ensure(ordinal uint32) {
+	for len(p.pages.load()) <= int(ordinal/pageSize) {
+		p.pages.add(&page{})
+	}
+}
+
+// growing is a list for one writer and any number of readers. Elements below a
+// published length are never written, so a reader's copy of the slice header
+// stays valid while the writer appends.
+type growing[T any] struct{ list atomic.Pointer[[]T] }
+
+func (g *growing[T]) load() []T {
+	if list := g.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// add appends an element. Only the writer may call it.
+func (g *growing[T]) add(element T) {
+	list := append(g.load(), element)
+	g.list.Store(&list)
+}
+
+// roster lists a connection's users or groups in the order of their creation.
+type roster struct {
+	growing[uint32]
+
+	holes int // writer only: ordinals whose record is gone
+}
+
+// smallestCompaction is the number of holes below which none are swept.
+const smallestCompaction = 1024
+
+// dropped notes that a record is gone and sweeps once half of the roster is
+// holes. Only the writer may call it.
+func (r *roster) dropped(live func(ordinal uint32) bool) {
+	r.holes++
+	ordinals := r.load()
+	if r.holes < smallestCompaction || 2*r.holes < len(ordinals) {
+		return
+	}
+	kept := make([]uint32, 0, len(ordinals)-r.holes)
+	for _, o := range ordinals {
+		if live(o) {
+			kept = append(kept, o)
+		}
+	}
+	r.list.Store(&kept)
+	r.holes = 0
+}

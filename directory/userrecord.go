@@ -1,0 +1,239 @@
+package directory
+
+import (
+	"bytes"
+	"encoding/binary"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// userRecord is the packed, immutable form of a user: all but the document. It
+// is a header, the counter, the external id, the user name, the e-mail
+// addresses, the attributes by the number of their name, and the sorted
+// ordinals of the groups that the user is a direct member of, four bytes each.
+type userRecord []byte
+
+// Places in the header.
+const (
+	atFlags      = 0
+	atConnection = 1
+	atID         = 3
+	atGeneration = 19
+	atCreated    = 27
+	atModified   = 35
+	atEdges      = 43 // where the ordinals begin
+	headerSize   = 47
+)
+
+// Flags of a record.
+const (
+	flagActive = 1 << iota
+	// flagDeleted marks what is left of a deleted user: the header.
+	flagDeleted
+	// flagNameIsEmail means that the one e-mail address is the folded user name.
+	flagNameIsEmail
+)
+
+const edgeSize = 4
+
+func (r userRecord) active() bool       { return r[atFlags]&flagActive != 0 }
+func (r userRecord) deleted() bool      { return r[atFlags]&flagDeleted != 0 }
+func (r userRecord) nameIsEmail() bool  { return r[atFlags]&flagNameIsEmail != 0 }
+func (r userRecord) connection() uint16 { return binary.LittleEndian.Uint16(r[atConnection:]) }
+func (r userRecord) generation() uint64 { return binary.LittleEndian.Uint64(r[atGeneration:]) }
+func (r userRecord) key() recordKey     { return recordKey(r[atID:atGeneration]) }
+func (r userRecord) created() time.Time { return unpackTime(r[atCreated:]) }
+func (r userRecord) modified() time.Time {
+	return unpackTime(r[atModified:])
+}
+
+// direct returns the groups that the user is a direct member of.
+func (r userRecord) direct() edges { return edges(r[binary.LittleEndian.Uint32(r[atEdges:]):]) }
+
+func (r userRecord) revision() uint64 {
+	revision, _ := binary.Uvarint(r[headerSize:])
+	return revision
+}
+
+// externalID returns a part of the record.
+func (r userRecord) externalID() []byte {
+	rest := r[headerSize:]
+	_, n := binary.Uvarint(rest)
+	size, m := binary.Uvarint(rest[n:])
+	return rest[n+m:][:size]
+}
+
+// linked reports whether this is the user of a link key.
+func (r userRecord) linked(connection uint16, externalID string) bool {
+	return r != nil && r.connection() == connection && string(r.externalID()) == externalID
+}
+
+// userFields is a record's variable part, taken apart.
+type userFields struct {
+	revision             uint64
+	externalID, userName string
+	emails               []string
+	attributes           []byte // still packed
+}
+
+// fields takes the record apart.
+func (r userRecord) fields() userFields {
+	p := reader{rest: r[headerSize:binary.LittleEndian.Uint32(r[atEdges:])]}
+	f := userFields{revision: p.uvarint(), externalID: p.text(), userName: p.text()}
+	if r.nameIsEmail() {
+		f.emails = []string{Fold(f.userName)}
+	}
+	for range p.count() {
+		f.emails = append(f.emails, p.text())
+	}
+	f.attributes = p.rest
+	return f
+}
+
+// packUser returns the record of a user. Emails must be folded already.
+func packUser(u *User, key recordKey, p *population, attributes []byte) userRecord {
+	flags := byte(0)
+	if u.Active {
+		flags |= flagActive
+	}
+	emails := u.Emails
+	if len(emails) == 1 && emails[0] == Fold(u.UserName) {
+		flags |= flagNameIsEmail
+		emails = nil
+	}
+	r := make(userRecord, headerSize, headerSize+16+len(u.ExternalID)+len(u.UserName)+len(attributes))
+	r[atFlags] = flags
+	binary.LittleEndian.PutUint16(r[atConnection:], p.number)
+	copy(r[atID:], key[:])
+	packTime(r[atCreated:], u.Created)
+	packTime(r[atModified:], u.Modified)
+	r = binary.AppendUvarint(r, u.Revision)
+	r = appendText(appendText(r, u.ExternalID), u.UserName)
+	r = binary.AppendUvarint(r, uint64(len(emails)))
+	for _, e := range emails {
+		r = appendText(r, e)
+	}
+	r = append(r, attributes...)
+	binary.LittleEndian.PutUint32(r[atEdges:], uint32(len(r))) //nolint:gosec // a body is a few MiB
+	return r
+}
+
+// tombstone returns what stays of a deleted user, so that its place among the
+// others is still known.
+func (r userRecord) tombstone() userRecord {
+	t := bytes.Clone(r[:headerSize])
+	t[atFlags] = flagDeleted
+	return t
+}
+
+// with returns the record with other groups and another generation.
+func (r userRecord) with(groups edges, generation uint64) userRecord {
+	at := binary.LittleEndian.Uint32(r[atEdges:])
+	next := make(userRecord, 0, int(at)+len(groups))
+	next = append(append(next, r[:at]...), groups...)
+	binary.LittleEndian.PutUint64(next[atGeneration:], generation)
+	return next
+}
+
+// edges are ordinals in ascending order, four bytes each.
+type edges []byte
+
+func (e edges) len() int        { return len(e) / edgeSize }
+func (e edges) at(i int) uint32 { return binary.LittleEndian.Uint32(e[i*edgeSize:]) }
+
+// search returns the place of an ordinal, or where it belongs.
+func (e edges) search(ordinal uint32) (int, bool) {
+	low, high := 0, e.len()
+	for low < high {
+		if middle := int(uint(low+high) >> 1); e.at(middle) < ordinal { //nolint:gosec // lengths
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low, low < e.len() && e.at(low) == ordinal
+}
+
+// changed returns the edges with an ordinal added or removed, false if they
+// are like that.
+func (e edges) changed(ordinal uint32, add bool) (edges, bool) {
+	at, found := e.search(ordinal)
+	if found == add {
+		return e, false
+	}
+	next := make(edges, 0, len(e)+edgeSize)
+	next = append(next, e[:at*edgeSize]...)
+	if !add {
+		return append(next, e[(at+1)*edgeSize:]...), true
+	}
+	next = binary.LittleEndian.AppendUint32(next, ordinal)
+	return append(next, e[at*edgeSize:]...), true
+}
+
+// ordinals returns the edges as a slice.
+func (e edges) ordinals() []uint32 {
+	list := make([]uint32, 0, e.len())
+	for i := range e.len() {
+		list = append(list, e.at(i))
+	}
+	return list
+}
+
+// packEdges returns sorted ordinals as edges.
+func packEdges(ordinals []uint32) edges {
+	e := make(edges, 0, len(ordinals)*edgeSize)
+	for _, o := range ordinals {
+		e = binary.LittleEndian.AppendUint32(e, o)
+	}
+	return e
+}
+
+// recordKey is a record's id in sixteen bytes.
+type recordKey [idSize]byte
+
+// id returns the canonical text.
+func (k recordKey) id() ID { return ID(uuid.UUID(k).String()) }
+
+// key reads an id in its canonical form, which is lower-case; every other
+// spelling is no id.
+func (id ID) key() (recordKey, bool) {
+	var k recordKey
+	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
+		return k, false
+	}
+	at := 0
+	for i := range k {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			at++ // a hyphen
+		}
+		high, low := nibble(id[at]), nibble(id[at+1])
+		if high|low > 15 {
+			return recordKey{}, false
+		}
+		k[i] = high<<4 | low
+		at += 2
+	}
+	return k, true
+}
+
+// nibble returns the value of a lower-case hexadecimal digit, more than 15 for
+// anything else.
+func nibble(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	default:
+		return 255
+	}
+}
+
+func packTime(b []byte, t time.Time) {
+	binary.LittleEndian.PutUint64(b, uint64(t.UnixMilli())) //nolint:gosec // read back as an int64
+}
+
+func unpackTime(b []byte) time.Time {
+	return time.UnixMilli(int64(binary.LittleEndian.Uint64(b))).UTC() //nolint:gosec // written from an int64
+}
