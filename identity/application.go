@@ -16,6 +16,8 @@ type Application struct {
 	Issuer string
 	// Claims must all be present with exactly these values; a declaration without claims matches nothing.
 	Claims map[string]string
+	// VirtualKeys allows keys of the gate to be made for the application; see [Keys].
+	VirtualKeys bool
 	// Attributes are handed to policy.
 	Attributes map[string]string
 }

@@ -38,6 +38,8 @@ type Config struct {
 	Own *OwnIssuer
 	// Proofs check who presents a token that is bound to a key. Nil means that such tokens are refused.
 	Proofs *ProofVerifier
+	// Keys are the account keys that the gate accepts. Nil means none.
+	Keys *Keys
 	// CacheSize is the number of verified tokens kept; zero means 10,000.
 	CacheSize int
 	// InsecureLoopbackIssuers accepts issuers on loopback, also over plain HTTP. For development only.
@@ -65,6 +67,7 @@ type Authenticator struct {
 	revocations  *Revocations
 	agents       func() []Agent
 	proofs       *ProofVerifier
+	keys         *Keys
 	clock        func() time.Time
 	cache        *cache
 	metrics      *metrics
@@ -89,6 +92,7 @@ func New(cfg Config) (*Authenticator, error) {
 		revocations:  cfg.Revocations,
 		agents:       cfg.Agents,
 		proofs:       cfg.Proofs,
+		keys:         cfg.Keys,
 		clock:        cfg.Clock,
 		cache:        remembered,
 		metrics:      newMetrics(),
@@ -184,7 +188,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credential) (Princip
 	switch c.Scheme {
 	case SchemeToken:
 	case SchemeMasterKey:
-		return Principal{}, refuse(SubstatusKeysDisabled, "account keys are not accepted")
+		return a.authenticateKey(ctx, &c.Signed)
 	default:
 		return Principal{}, refuse(SubstatusMissing, "no credential")
 	}

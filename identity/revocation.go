@@ -86,8 +86,8 @@ const (
 	maxRevocations = 100_000
 	// countEvery is how many new ones may pass between two exact counts.
 	countEvery = 1024
-	// markAttempts bounds the races with other gates for one mark.
-	markAttempts = 8
+	// markAttempts bounds the races with other writers of one mark, of whom one wins each round.
+	markAttempts = 200
 	// maxReasonBytes bounds Reason and By, which may come from outside.
 	maxReasonBytes = 256
 )

@@ -1,0 +1,145 @@
+package identity
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// keyRing holds the opened keys as of one generation of their entries. It is never written once built.
+type keyRing struct {
+	generation uint64
+	byID       map[string]*liveKey
+	tried      []*liveKey      // without a host name: each of these
+	extra      map[string]bool // beyond what may be tried
+	failed     map[string]time.Time
+}
+
+// liveKey is a key that can be checked. It stays the same from ring to ring as long as its entry does.
+type liveKey struct {
+	Key
+
+	entry    string
+	revision uint64
+	macs     sync.Pool
+	owned    *ownership
+	traces   *traces
+	used     atomic.Int64 // Unix seconds
+}
+
+// current returns the ring of the keys as they are now. It opens secrets only when the entries have changed.
+func (k *Keys) current(ctx context.Context) *keyRing {
+	generation := k.cfg.Entries.EntryGeneration(classKeys)
+	if ring := k.ring.Load(); ring != nil && ring.generation == generation && !ring.retry(k.cfg.Clock()) {
+		return ring
+	}
+
+	k.rebuild.Lock()
+	defer k.rebuild.Unlock()
+
+	// Read before the entries are, so that a change in between is seen the next time.
+	generation = k.cfg.Entries.EntryGeneration(classKeys)
+
+	ring := k.ring.Load()
+	if ring != nil && ring.generation == generation && !ring.retry(k.cfg.Clock()) {
+		return ring
+	}
+
+	next := k.open(ctx, ring, generation)
+	k.ring.Store(next)
+
+	return next
+}
+
+// retry reports whether a secret that did not open should be tried again.
+func (r *keyRing) retry(now time.Time) bool {
+	for _, again := range r.failed {
+		if !now.Before(again) {
+			return true
+		}
+	}
+
+	return false
+}
+
+// open builds a ring, taking over from the old one what has not changed.
+func (k *Keys) open(ctx context.Context, old *keyRing, generation uint64) *keyRing {
+	if old == nil {
+		old = &keyRing{}
+	}
+
+	now := k.cfg.Clock()
+	ring := &keyRing{generation: generation, byID: map[string]*liveKey{}, extra: map[string]bool{}, failed: map[string]time.Time{}}
+
+	for _, e := range k.cfg.Entries.Entries(classKeys) {
+		stored, err := decodeStoredKey(e.Value)
+		if err != nil || stored.Sealed == nil || !now.Before(stored.Expires) {
+			continue
+		}
+
+		if same := old.byID[stored.ID]; same != nil && same.entry == e.Name && same.revision == e.Revision {
+			ring.byID[stored.ID] = same
+
+			continue
+		}
+
+		if again, failed := old.failed[stored.ID]; failed && now.Before(again) {
+			ring.failed[stored.ID] = again
+
+			continue
+		}
+
+		secret, err := k.cfg.Sealer.Open(ctx, stored.Sealed, stored.associated())
+		if err != nil || len(secret) != keyBytes {
+			ring.failed[stored.ID] = now.Add(reopenAfter)
+			k.cfg.Logger.ErrorContext(ctx, "virtual key does not open: it is not accepted", slog.String("key", stored.ID), slog.Any("error", err))
+
+			continue
+		}
+
+		ring.byID[stored.ID] = newLiveKey(stored, secret, e.Name, e.Revision, old.byID[stored.ID])
+	}
+
+	ring.choose(k.cfg.ByHost)
+
+	return ring
+}
+
+func newLiveKey(stored *storedKey, secret []byte, entry string, revision uint64, before *liveKey) *liveKey {
+	live := &liveKey{Key: stored.key(), entry: entry, revision: revision, owned: &ownership{owner: stored.Owner}}
+	live.macs.New = func() any { return hmac.New(sha256.New, secret) }
+	live.traces = tracesOf(&Principal{Issuer: KeyIssuer, Subject: stored.ID, KeyID: stored.ID})
+
+	if before != nil {
+		live.used.Store(before.used.Load())
+	}
+
+	return live
+}
+
+// choose lists the keys that are tried where the host name names none: the oldest, as many as may be. More can only be there where
+// several gates made them at the same moment.
+func (r *keyRing) choose(byHost bool) {
+	if byHost {
+		return
+	}
+
+	for _, live := range r.byID {
+		r.tried = append(r.tried, live)
+	}
+
+	slices.SortFunc(r.tried, func(a, b *liveKey) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID)) })
+
+	for _, live := range r.tried[min(len(r.tried), MaxTriedKeys):] {
+		r.extra[live.ID] = true
+	}
+
+	r.tried = r.tried[:min(len(r.tried), MaxTriedKeys)]
+}
