@@ -38,6 +38,7 @@ type field struct {
 type Request struct {
 	method  string
 	address address
+	sent    string // the escaped path
 	length  int64
 
 	selectors selectors
@@ -83,6 +84,7 @@ func (q *Request) read(r *http.Request) *Error {
 		return err
 	}
 
+	q.sent = path
 	if err := q.address.parse(path); err != nil {
 		return err
 	}
@@ -463,7 +465,3 @@ func (q *Request) Target() (database, container string) {
 // Stripped returns the names of the headers that were dropped because they are on no list. They are the caller's choice:
 // a metric must not be labelled with them.
 func (q *Request) Stripped() []string { return q.stripped }
-
-// Signing returns the resource type and the link that a master key signs for this request: the last keyword, and the
-// once-decoded path of the resource, or of the parent of a feed.
-func (q *Request) Signing() (resourceType, link string) { return q.address.signing() }

@@ -183,7 +183,7 @@ func (a *Authenticator) unlocked(p *Principal) error {
 func (k *Keys) admit(live *liveKey, s *SignedRequest) (Principal, error) {
 	now := k.cfg.Clock()
 	p := Principal{
-		Kind: KindApplication, Issuer: KeyIssuer, Subject: live.ID, KeyID: live.ID, Application: live.Application,
+		Kind: KindApplication, Issuer: KeyIssuer, Subject: live.ID, KeyID: live.ID, TokenID: live.ID + ":" + live.Fingerprint, Application: live.Application,
 		Method: MethodVirtualKey, IssuedAt: live.Created, Expiry: live.Expires,
 	}
 

@@ -134,12 +134,30 @@ func selectByHost(configured []Account, built []*account) (map[string]*account, 
 	return hosts, errors.Join(faults...)
 }
 
-// accountOf returns the account that a request's host selects: by host and port, else by host alone.
-func (p *Proxy) accountOf(host string) *account {
+// accountOf returns the account that a request's host selects: by host and port, else by host alone. Where keys have host names
+// of their own, it also returns the key that the host names.
+func (p *Proxy) accountOf(host string) (*account, string) {
 	if a := p.hosts[host]; a != nil {
-		return a
+		return a, ""
 	}
 	host = strings.ToLower(host)
+	if a := p.namedAccount(host); a != nil {
+		return a, ""
+	}
+	if !p.cfg.KeyHosts {
+		return nil, ""
+	}
+	key, rest, found := strings.Cut(host, keyLabel)
+	if !found || key == "" || strings.Contains(key, ".") {
+		return nil, ""
+	}
+	return p.namedAccount(rest), key
+}
+
+// keyLabel stands between the id of a key and the host name of the gate.
+const keyLabel = ".keys."
+
+func (p *Proxy) namedAccount(host string) *account {
 	if a := p.hosts[host]; a != nil {
 		return a
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/cosmos"
-	"github.com/cosmosgate/cosmosgate/identity"
 )
 
 // lingerTimeout bounds the wait for a body that is not wanted any more.
@@ -48,7 +47,7 @@ func (p *Proxy) admit(c *call) error {
 
 // sanitize finds the account and reads the request as the one thing it can mean.
 func (p *Proxy) sanitize(c *call) error {
-	if c.account = p.accountOf(c.r.Host); c.account == nil {
+	if c.account, c.keyID = p.accountOf(c.r.Host); c.account == nil {
 		return cosmos.Malformed("the host name of the request belongs to no account")
 	}
 	request, err := cosmos.Sanitize(c.r)
@@ -68,56 +67,6 @@ func (p *Proxy) sanitize(c *call) error {
 		p.metrics.stripped.Add(float64(len(stripped)))
 	}
 	return nil
-}
-
-// authenticate proves who is calling; the directory is read on every request.
-func (p *Proxy) authenticate(c *call) error {
-	authorization, err := cosmos.ParseAuthorization(c.r.Header)
-	if err != nil {
-		return err
-	}
-	credential := identity.Credential{Scheme: identity.SchemeToken, Token: authorization.Token}
-	if authorization.Type == cosmos.Master {
-		credential = identity.Credential{Scheme: identity.SchemeMasterKey}
-	}
-	c.principal, err = p.authenticator.Authenticate(c.r.Context(), credential)
-	if err != nil {
-		c.refused = shutOut(err)
-		return unauthenticated(err)
-	}
-	return nil
-}
-
-// shutOut is who was refused, if the credential told. The record wants to know.
-func shutOut(err error) *identity.Principal {
-	if refusal, ok := errors.AsType[*identity.Error](err); ok {
-		return refusal.Refused
-	}
-	return nil
-}
-
-// unauthenticated is what the caller is told: a substatus, never a reason.
-func unauthenticated(err error) error {
-	var refusal *identity.Error
-	if !errors.As(err, &refusal) || refusal.Unavailable {
-		return cosmos.Unavailable("authenticating: " + err.Error())
-	}
-	var native *cosmos.Error
-	switch refusal.Substatus {
-	case identity.SubstatusMissing:
-		native = cosmos.MissingCredential()
-	case identity.SubstatusMalformed:
-		native = cosmos.MalformedCredential(err.Error())
-	case identity.SubstatusKeysDisabled:
-		native = cosmos.KeysDisabled()
-	default:
-		native = cosmos.InvalidCredential(refusal.Substatus, err.Error())
-	}
-	if refusal.Hint != "" {
-		native.Message += " " + refusal.Hint
-	}
-	native.Reason = err.Error()
-	return native
 }
 
 // classify says what the request does, reading the body only where that depends on it.

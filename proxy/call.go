@@ -51,6 +51,7 @@ type call struct {
 
 	role      string // that the caller asked for
 	account   *account
+	keyID     string // of the key that the host names; empty for most
 	request   *cosmos.Request
 	principal identity.Principal
 	refused   *identity.Principal // whom a genuine credential proved, and who is not let in

@@ -117,6 +117,9 @@ func (l Limits) withDefaults() Limits {
 type Config struct {
 	// Accounts are chosen by the host name of a request. At least one.
 	Accounts []Account
+	// KeyHosts gives every virtual key a host name, KEYID.keys.HOST, in place of trying all of them. The certificate and the
+	// DNS of the gate must cover these names.
+	KeyHosts bool
 	// Authenticator and Authorizer judge every request. Required.
 	Authenticator Authenticator
 	Authorizer    Authorizer

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/audit"
@@ -21,6 +22,7 @@ const (
 type accountDocument struct {
 	body   []byte
 	length []string // of body, ready as a header value
+	source []byte   // what upstream said
 	read   time.Time
 }
 
@@ -52,14 +54,33 @@ func (a *account) readDocument(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	published, err := a.publish(body, a.public)
+	if err != nil {
+		return err
+	}
+	a.document.Store(&accountDocument{body: published, length: []string{strconv.Itoa(len(published))}, source: body, read: a.now()})
+	return nil
+}
+
+// publish writes what upstream said for callers of an endpoint.
+func (a *account) publish(body []byte, endpoint string) ([]byte, error) {
 	published, err := cosmos.AccountDocument(body, cosmos.Publication{
-		ID: a.name, Endpoint: a.public, Region: a.region, UpstreamHost: a.secret,
+		ID: a.name, Endpoint: endpoint, Region: a.region, UpstreamHost: a.secret,
 	})
 	if err != nil {
-		return fmt.Errorf("publishing account document: %w", err)
+		return nil, fmt.Errorf("publishing account document: %w", err)
 	}
-	a.document.Store(&accountDocument{body: published, length: []string{strconv.Itoa(len(published))}, read: a.now()})
-	return nil
+	return published, nil
+}
+
+// forKey is the document for the holder of a key with a host name of its own, who must go on using it.
+func (d *accountDocument) forKey(a *account, key string) (*accountDocument, error) {
+	endpoint := strings.Replace(a.public, "://", "://"+key+keyLabel, 1)
+	published, err := a.publish(d.source, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return &accountDocument{body: published, length: []string{strconv.Itoa(len(published))}}, nil
 }
 
 // answerAccount answers GET / from what was last read.
@@ -71,6 +92,13 @@ func (p *Proxy) answerAccount(c *call) {
 		unavailable.RetryAfter = documentRetryAfter
 		p.refuse(c, unavailable)
 		return
+	}
+	if c.keyID != "" {
+		var err error
+		if document, err = document.forKey(c.account, c.keyID); err != nil {
+			p.refuse(c, cosmos.Unavailable(err.Error()))
+			return
+		}
 	}
 	h := c.w.Header()
 	h["Content-Type"] = jsonType

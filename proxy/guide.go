@@ -59,7 +59,7 @@ func (p *Proxy) admitGuide(c *call) error {
 	if c.crowded {
 		return cosmos.Busy(busyRetryAfter)
 	}
-	if c.account = p.accountOf(c.r.Host); c.account == nil {
+	if c.account, c.keyID = p.accountOf(c.r.Host); c.account == nil {
 		return cosmos.Malformed("the host name of the request belongs to no account")
 	}
 	if c.r.ContentLength != 0 || len(c.r.Header["Host"]) > 0 {
