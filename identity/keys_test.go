@@ -226,7 +226,8 @@ func TestAKeyIsItsApplication(t *testing.T) {
 	}
 
 	want := identity.Principal{
-		Kind: identity.KindApplication, Issuer: identity.KeyIssuer, Subject: key.ID, KeyID: key.ID, Application: legacy,
+		Kind: identity.KindApplication, Issuer: identity.KeyIssuer, Subject: key.ID, KeyID: key.ID,
+		TokenID: key.ID + ":" + key.Fingerprint, Application: legacy,
 		Attributes: map[string]string{"team": "erp"}, Method: identity.MethodVirtualKey,
 		IssuedAt: v.clock.read(), Expiry: v.clock.read().Add(time.Hour),
 	}

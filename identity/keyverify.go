@@ -183,8 +183,8 @@ func (a *Authenticator) unlocked(p *Principal) error {
 func (k *Keys) admit(live *liveKey, s *SignedRequest) (Principal, error) {
 	now := k.cfg.Clock()
 	p := Principal{
-		Kind: KindApplication, Issuer: KeyIssuer, Subject: live.ID, KeyID: live.ID, TokenID: live.ID + ":" + live.Fingerprint, Application: live.Application,
-		Method: MethodVirtualKey, IssuedAt: live.Created, Expiry: live.Expires,
+		Kind: KindApplication, Issuer: KeyIssuer, Subject: live.ID, KeyID: live.ID, TokenID: live.ID + ":" + live.Fingerprint,
+		Application: live.Application, Method: MethodVirtualKey, IssuedAt: live.Created, Expiry: live.Expires,
 	}
 
 	// Its date proves that the key was in use now: a stamp a second is enough, and spares the cache line.

@@ -32,6 +32,12 @@ type Config struct {
 	Log Log `yaml:"log"`
 	// Limits bound what one gate takes on.
 	Limits Limits `yaml:"limits"`
+	// Keys are account keys of the gate's own, for clients that speak nothing else.
+	Keys Keys `yaml:"keys"`
+	// Secrets says how the gate keeps the secrets that it makes itself.
+	Secrets Secrets `yaml:"secrets"`
+	// Proofs is what callers show for tokens that are bound to a key.
+	Proofs Proofs `yaml:"proofs"`
 	// Engineers is what the gate tells people's tools about signing in, at /.well-known/cosmosgate of the data listener.
 	Engineers Engineers `yaml:"engineers"`
 }
@@ -56,6 +62,9 @@ type Listener struct {
 	TLS TLS `yaml:"tls"`
 	// MaxConnections is how many connections may be open at once; further ones are closed at once. Default 10000.
 	MaxConnections int `yaml:"max_connections"`
+	// ClientCertificates asks callers for a certificate, to which their token may be bound (RFC 8705). It proves nothing by itself,
+	// so that no authority needs to have signed it.
+	ClientCertificates bool `yaml:"client_certificates"`
 }
 
 // Control is the Unix socket of administration. Only the gate's own user and root can open it, and every act is recorded.
@@ -319,6 +328,7 @@ func Default() Config {
 		},
 		Audit:  Audit{MaxBytes: 100 << 20, Keep: 10, SyncEvery: time.Second},
 		Log:    Log{Level: "info", Format: "json"},
+		Keys:   Keys{DateSkew: 5 * time.Minute, WarnBefore: 14 * 24 * time.Hour},
 		Limits: Limits{MaxInFlight: 1024, UpstreamTimeout: 70 * time.Second, AccountRefresh: 5 * time.Minute, Drain: 30 * time.Second},
 	}
 }

@@ -70,6 +70,7 @@ func (c *Config) problems() problems {
 	oneOf(&ps, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(&ps, "log.format", c.Log.Format, "json", "text")
 	c.Limits.check(&ps)
+	c.checkKeys(&ps)
 	c.checkEngineers(&ps)
 	return ps
 }
