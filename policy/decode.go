@@ -34,6 +34,7 @@ const (
 	keyWhen          = "when"
 	keyMaxItems      = "maxItems"
 	keyMatch         = "match"
+	keyVirtualKeys   = "virtualKeys"
 	keyAttributes    = "attributes"
 	keyOnBehalfOf    = "onBehalfOf"
 	keyStarts        = "starts"

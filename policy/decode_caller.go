@@ -9,10 +9,13 @@ import (
 )
 
 func (r *reader) application(n *yaml.Node) {
-	m, _ := r.mapping(n, kindApplication, "kind", keyName, keyMatch, keyAttributes)
+	m, _ := r.mapping(n, kindApplication, "kind", keyName, keyMatch, keyVirtualKeys, keyAttributes)
 	out := &application{header: m.header(kindApplication)}
 	out.Name = out.name
-	m.need(keyMatch, kindApplication)
+	out.VirtualKeys = m.boolean(keyVirtualKeys)
+	if m.fields[keyMatch] == nil && !out.VirtualKeys && n.Kind == yaml.MappingNode {
+		r.fault(n, "an Application needs %q, or %q for one that signs with keys of the gate", keyMatch, keyVirtualKeys+": true")
+	}
 	out.Issuer, out.Claims = m.match()
 	out.Attributes = m.attributes()
 	r.docs.applications = append(r.docs.applications, out)

@@ -132,7 +132,7 @@ func canonicalOrder(under string) []string {
 	switch under {
 	case "":
 		return []string{
-			"kind", keyName, keyIdentity, keyRole, "match", "effect", keySubjects, "onBehalfOf", keyDataActions, keyResources,
+			"kind", keyName, keyIdentity, keyRole, keyMatch, keyVirtualKeys, "effect", keySubjects, "onBehalfOf", keyDataActions, keyResources,
 			keyPartitionKey, keyWhen, "rules", keyObligations, "starts", "expires", "attributes", keyReason, "cases",
 		}
 	case "rules":

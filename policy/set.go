@@ -10,10 +10,13 @@ import (
 // Application is a caller without a person, as an Application document
 // declares it: a token of Issuer whose Claims all hold is that application.
 type Application struct {
-	Name       string
-	Issuer     string
-	Claims     map[string]string
-	Attributes map[string]string
+	Name string
+	// Issuer and Claims are empty for an application that no token stands for.
+	Issuer string
+	Claims map[string]string
+	// VirtualKeys allows account keys of the gate to be made for it.
+	VirtualKeys bool
+	Attributes  map[string]string
 }
 
 // Agent is a program that acts for people or for itself, as an Agent document
@@ -96,7 +99,8 @@ func (s *Set) Applications() []Application {
 	}
 	list := make([]Application, len(s.docs.applications))
 	for i, a := range s.docs.applications {
-		list[i] = Application{Name: a.Name, Issuer: a.Issuer, Claims: maps.Clone(a.Claims), Attributes: maps.Clone(a.Attributes)}
+		list[i] = a.Application
+		list[i].Claims, list[i].Attributes = maps.Clone(a.Claims), maps.Clone(a.Attributes)
 	}
 	slices.SortFunc(list, func(a, b Application) int { return strings.Compare(a.Name, b.Name) })
 	return list

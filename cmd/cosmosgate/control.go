@@ -26,6 +26,7 @@ func (g *gate) newControl() error {
 	}
 	g.lockActs(mux)
 	g.scimActs(mux)
+	g.keyActs(mux)
 	g.tokenActs(mux)
 	g.directoryActs(mux)
 

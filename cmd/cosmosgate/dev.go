@@ -167,7 +167,7 @@ func newDevWorld(o devOptions, stderr io.Writer) (_ *devWorld, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writePolicy(filepath.Join(o.state, "policy")); err != nil {
+	if err := errors.Join(sealingKeyFile(filepath.Join(o.state, "sealing-keys")), writePolicy(filepath.Join(o.state, "policy"))); err != nil {
 		return nil, err
 	}
 	w.describe(authority, checkoutSecret, scimToken)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/certs"
+	"github.com/cosmosgate/cosmosgate/identity/seal"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 )
 
@@ -51,6 +54,8 @@ scim:      {public_url: "{{.SCIMURL}}/"}
 directory: {path: "{{.State}}/directory.db"}
 policy:    {path: "{{.State}}/policy"}
 audit:     {path: "{{.State}}/audit.jsonl"}
+secrets:   {keys: {file: "{{.State}}/sealing-keys"}}
+keys:      {enabled: true}
 engineers: {certificate_authority: "{{.CA}}"}
 limits:    {drain: 3s, account_refresh: 5s}
 log:       {level: info, format: text}
@@ -82,6 +87,19 @@ func (w *devWorld) writeConfig(authority *certs.Authority) (config.Config, error
 
 // ownerOnly is the mode of every file with a secret in it, or beside one.
 const ownerOnly = 0o600
+
+// sealingKeyFile makes the key that the development gate seals virtual keys under, once.
+func sealingKeyFile(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	key := make([]byte, seal.KeyBytes)
+	_, _ = rand.Read(key) // never fails (crypto/rand)
+	if err := os.WriteFile(path, []byte(base64.StdEncoding.EncodeToString(key)+"\n"), ownerOnly); err != nil {
+		return fmt.Errorf("making the sealing key: %w", err)
+	}
+	return nil
+}
 
 // documentsFile keeps the stand-in's data between runs.
 func (w *devWorld) documentsFile() string { return filepath.Join(w.options.state, "documents.json") }

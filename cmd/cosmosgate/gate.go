@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/cosmosgate/cosmosgate/certs"
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/identity"
+	"github.com/cosmosgate/cosmosgate/identity/seal"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/internal/server"
 	"github.com/cosmosgate/cosmosgate/proxy"
@@ -34,7 +36,9 @@ type gate struct {
 	certs     *certs.Store
 	policy    *policyFolder
 	directory *directory.Directory
+	sealer    seal.Sealer // nil if the configuration has no key-encryption keys
 	revoked   *identity.Revocations
+	keys      *identity.Keys // nil if virtual keys are not accepted
 	identity  *identity.Authenticator
 	audit     *audit.Log
 	proxy     *proxy.Proxy
@@ -79,6 +83,9 @@ func newGate(cfg config.Config, log *slog.Logger, level *slog.LevelVar, open ope
 	if err != nil {
 		return nil, fmt.Errorf("opening directory: %w", err)
 	}
+	if err := errors.Join(g.newSealer(), g.newKeys()); err != nil {
+		return nil, err
+	}
 	if g.identity, err = g.newAuthenticator(); err != nil {
 		return nil, err
 	}
@@ -121,7 +128,10 @@ func (g *gate) newAuthenticator() (*identity.Authenticator, error) {
 	}
 	const patience = 10 * time.Second
 	c := identityConfig(&g.cfg, &http.Client{Transport: bundle.Transport(), Timeout: patience}, g.log)
-	c.Directory, c.Applications, c.Revocations = g.directory, g.policy.declaredApplications, g.revoked
+	c.Directory, c.Applications, c.Revocations, c.Keys = g.directory, g.policy.declaredApplications, g.revoked, g.keys
+	if c.Proofs, err = newProofs(&g.cfg); err != nil {
+		return nil, err
+	}
 	a, err := identity.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("preparing authentication: %w", err)
@@ -199,6 +209,9 @@ func (g *gate) listen(name string, l *config.Listener, h http.Handler, refuse se
 			return nil, fmt.Errorf("loading certificate of listen.%s: %w", name, err)
 		}
 		c.TLS = certs.ServerConfig(pair, nil)
+		if l.ClientCertificates {
+			c.TLS.ClientAuth = tls.RequestClientCert
+		}
 	}
 	listener, err := g.open(l.Address)
 	if err != nil {
@@ -218,6 +231,9 @@ func (g *gate) register() error {
 	all = append(all, g.policy.collectors()...)
 	all = append(all, g.certs.Collectors()...)
 	all = append(all, g.revoked.Collectors()...)
+	if g.keys != nil {
+		all = append(all, g.keys.Collectors()...)
+	}
 	all = append(all, g.identity.Collectors()...)
 	all = append(all, g.audit.Collectors()...)
 	all = append(all, g.proxy.Collectors()...)
@@ -258,7 +274,7 @@ func (g *gate) Run(ctx context.Context) error {
 
 	audit, stopAudit := start(detached, stop, g.audit.Run)
 	background, stopBackground := start(detached, stop,
-		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.watchSCIM, g.admin.Run, g.control.Run)
+		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.watchSCIM, g.watchKeys, g.admin.Run, g.control.Run)
 	listeners, stopListeners := start(detached, stop, g.data.Run, g.push.Run)
 	g.health.Started()
 	g.log.Info("gate started", "data", g.data.Addr().String(), "scim", g.push.Addr().String(), "admin", g.admin.Addr().String())

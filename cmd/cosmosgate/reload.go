@@ -110,7 +110,7 @@ var (
 func (p *policyFolder) knownIssuers(set *policy.Set) error {
 	var faults []error
 	for _, a := range set.Applications() {
-		if !slices.Contains(p.issuers, a.Issuer) {
+		if a.Issuer != "" && !slices.Contains(p.issuers, a.Issuer) {
 			faults = append(faults, fmt.Errorf("application %s %w: %q is not one of %v", a.Name, errUnknownIssuer, a.Issuer, p.issuers))
 		}
 	}
@@ -131,7 +131,9 @@ func (p *policyFolder) swap(set *policy.Set) {
 	declared := set.Applications()
 	applications := make([]identity.Application, 0, len(declared))
 	for _, a := range declared {
-		applications = append(applications, identity.Application{Name: a.Name, Issuer: a.Issuer, Claims: a.Claims, Attributes: a.Attributes})
+		applications = append(applications, identity.Application{
+			Name: a.Name, Issuer: a.Issuer, Claims: a.Claims, VirtualKeys: a.VirtualKeys, Attributes: a.Attributes,
+		})
 	}
 	p.applications.Store(&applications)
 	p.engine.Swap(set)
