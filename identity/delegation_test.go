@@ -1,6 +1,8 @@
 package identity_test
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -377,6 +379,61 @@ func FuzzDetails(f *testing.F) {
 
 		if diff := cmp.Diff(details, again); diff != "" {
 			t.Errorf("read again (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func FuzzActors(f *testing.F) {
+	f.Add(`{"sub":"helper-client","act":{"sub":"chef-client"}}`)
+	f.Add(`{"sub":"helper-client","act":{"sub":"chef-client","act":{"iss":"https://login.corp.example","sub":"scout-client","act":{"sub":"fourth-client"}}}}`)
+	f.Add(`{"iss":"https://gate.corp.example","sub":"scout"}`)
+	f.Add(`[{"sub":"helper-client"}]`)
+
+	d := newDelegating(f)
+
+	gate, err := identity.New(d.config)
+	if err != nil {
+		f.Fatal(err)
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	f.Cleanup(cancel)
+
+	go func() { _ = gate.Run(ctx) }()
+
+	f.Fuzz(func(t *testing.T, act string) {
+		if !json.Valid([]byte(act)) {
+			return
+		}
+
+		claims, err := json.Marshal(d.delegated())
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		var changed object
+		if err := json.Unmarshal(claims, &changed); err != nil {
+			t.Fatal(err)
+		}
+
+		changed["act"] = json.RawMessage(act)
+
+		p, err := gate.Authenticate(t.Context(), credential(d.signer.sign(t, nil, changed)))
+		if err != nil {
+			return
+		}
+
+		seen := map[string]bool{}
+		for _, actor := range p.Actors {
+			if actor.Agent == "" || seen[actor.Agent] {
+				t.Errorf("%s: actors %+v", act, p.Actors)
+			}
+
+			seen[actor.Agent] = true
+		}
+
+		if len(p.Actors) == 0 || len(p.Actors) > identity.MaxActors || p.Record != ann().ID {
+			t.Errorf("%s: %+v acts for %s", act, p.Actors, p.Record)
 		}
 	})
 }

@@ -59,6 +59,7 @@ func rules() map[string]rule {
 		"credential":        {others: []string{azcore, "golang.org/x/oauth2", "github.com/coreos/go-oidc/v3", jose, keyring, windows}},
 		"identity":          {ours: []string{"directory"}, others: []string{"github.com/coreos/go-oidc/v3", jose, lru, uuid, prometheus}},
 		"identity/seal":     {others: []string{azcore, azkeys}},
+		"identity/sts":      {ours: []string{"directory", "identity", "identity/seal"}, others: []string{jose, lru, rate, prometheus}},
 		"scim":              {ours: []string{"directory"}, others: []string{prometheus, rate, uuid}},
 		"proxy":             {ours: []string{"cosmos", "cosmos/sql", "policy", "audit", "identity"}, others: []string{azcore, uuid, prometheus, rate}},
 		"proxy/upstream":    {others: []string{azcore, "github.com/Azure/azure-sdk-for-go/sdk/azidentity"}},

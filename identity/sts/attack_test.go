@@ -1,0 +1,574 @@
+package sts_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/identity"
+)
+
+// attack is one row: what is sent to the token endpoint, and the OAuth error that must come of it.
+type attack struct {
+	name string
+	send func(t *testing.T, w *world) reply
+	want string // "ok" or the error
+}
+
+func runAttacks(t *testing.T, rows []attack) {
+	t.Helper()
+
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, w *world) {
+				r := row.send(t, w)
+				if diff := cmp.Diff(row.want, r.code()); diff != "" {
+					t.Fatalf("(-want +got):\n%s\n%d %v", diff, r.status, r.body)
+				}
+
+				if r.token() != "" && row.want != "ok" {
+					t.Error("refused, and a token in the answer")
+				}
+
+				last := w.events[len(w.events)-1]
+				if (row.want == "ok") != (last.Code == "") || last.Status != r.status || last.Time.IsZero() || last.ID == "" {
+					t.Errorf("recorded %d %q, answered %d %q", last.Status, last.Code, r.status, r.code())
+				}
+
+				if row.want != "ok" && last.Issued.TokenID != "" {
+					t.Errorf("recorded an issuance: %+v", last.Issued)
+				}
+			})
+		})
+	}
+}
+
+// exchanging sends ann's token, changed, by scout, with changes to the form.
+func exchanging(claims, form object) func(*testing.T, *world) reply {
+	return func(t *testing.T, w *world) reply {
+		t.Helper()
+
+		return w.post("/oauth2/token", w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person().with(claims))).with(form))
+	}
+}
+
+// chaining has agent exchange a token by which scout acts already.
+func chaining(agent string, first, form object) func(*testing.T, *world) reply {
+	return func(t *testing.T, w *world) reply {
+		t.Helper()
+
+		return w.post("/oauth2/token", w.exchange(t, agent, w.delegated(t, "scout", first)).with(form))
+	}
+}
+
+// asserting proves scout with an assertion of these changes.
+func asserting(typ string, changes func(now int64) object) func(*testing.T, *world) reply {
+	return func(t *testing.T, w *world) reply {
+		t.Helper()
+
+		form := w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person()))
+
+		return w.post("/oauth2/token", form.with(object{
+			"client_assertion": w.scout.sign(t, typ, w.assertion("scout").with(changes(time.Now().Unix()))),
+		}))
+	}
+}
+
+// granting sends an identity assertion, changed, by agent.
+func granting(agent, typ string, changes func(now int64) object) func(*testing.T, *world) reply {
+	return func(t *testing.T, w *world) reply {
+		t.Helper()
+
+		return w.post("/oauth2/token", w.as(t, agent, object{
+			"grant_type": jwtBearer, "assertion": w.corp.sign(t, typ, w.jag().with(changes(time.Now().Unix()))),
+		}))
+	}
+}
+
+func nothing(int64) object { return nil }
+
+func TestATokenIsNeverWiderThanWhatItWasMadeFrom(t *testing.T) {
+	t.Parallel()
+
+	const (
+		wide   = `[{"type":"cosmos","actions":["*"],"resources":["*/*/*"]}]`
+		orders = `[{"type":"cosmos","actions":["items/read","executeQuery"],"resources":["prod/shop/*"],"partitionKeys":[["emea"]]}]`
+	)
+
+	details := object{"authorization_details": orders}
+	ask := func(text string) object { return object{"authorization_details": text} }
+
+	runAttacks(t, []attack{
+		{"honest", exchanging(nil, nil), "ok"},
+		{"a narrower scope", chaining("chef", nil, object{"scope": "cosmos.read"}), "ok"},
+		{"a wider scope", chaining("chef", object{"scope": "cosmos.read"}, object{"scope": "cosmos.read cosmos.write"}), "invalid_scope"},
+		{"a scope of its own making", exchanging(nil, object{"scope": "cosmos.admin"}), "invalid_scope"},
+		{"every scope", exchanging(nil, object{"scope": "*"}), "invalid_scope"},
+		{"a scope of the issuer's, which means nothing here", exchanging(nil, object{"scope": "openid"}), "invalid_scope"},
+		{"a wish for a role", exchanging(nil, object{"scope": "cosmos.read role:orders-reader"}), "ok"},
+		{"a wish without a name", exchanging(nil, object{"scope": "role:"}), "invalid_scope"},
+		{"a delegated token whose scopes are mapped", exchanging(object{"act": object{"sub": "chef-client"}, "scope": "orders"}, nil), "ok"},
+		{"more than the mapping gives", exchanging(object{"act": object{"sub": "chef-client"}, "scope": "orders"}, object{"scope": "cosmos.write"}), "invalid_scope"},
+		{"a delegated token whose scopes mean nothing here", exchanging(object{"act": object{"sub": "chef-client"}, "scope": "other"}, nil), "invalid_scope"},
+		{"the same details", chaining("chef", details, ask(orders)), "ok"},
+		{"narrower details", chaining("chef", details, ask(`[{"type":"cosmos","actions":["items/read"],"resources":["prod/shop/orders"],"partitionKeys":[["emea","x"]]}]`)), "ok"},
+		{"wider details", chaining("chef", details, ask(wide)), "invalid_authorization_details"},
+		{"another action", chaining("chef", details, ask(strings.Replace(orders, "executeQuery", "items/delete", 1))), "invalid_authorization_details"},
+		{"another resource", chaining("chef", details, ask(strings.Replace(orders, "shop", "hr", 1))), "invalid_authorization_details"},
+		{"another partition", chaining("chef", details, ask(strings.Replace(orders, "emea", "amer", 1))), "invalid_authorization_details"},
+		{"a shorter key", chaining("chef", ask(strings.Replace(orders, `["emea"]`, `["emea","x"]`, 1)), ask(orders)), "invalid_authorization_details"},
+		{"no key", chaining("chef", details, ask(strings.Replace(orders, `,"partitionKeys":[["emea"]]`, "", 1))), "invalid_authorization_details"},
+		{"one detail inside and one outside", chaining("chef", details, ask(strings.Replace(orders, "]}]", "]},"+wide[1:], 1))), "invalid_authorization_details"},
+		{"details of another type", exchanging(nil, ask(`[{"type":"payment","actions":["pay"]}]`)), "invalid_authorization_details"},
+		{"an unknown member", exchanging(nil, ask(`[{"type":"cosmos","actions":["*"],"resources":["*/*/*"],"except":["hr"]}]`)), "invalid_authorization_details"},
+		{"a member twice", exchanging(nil, ask(`[{"type":"cosmos","actions":["items/read"],"actions":["*"],"resources":["*/*/*"]}]`)), "invalid_authorization_details"},
+		{"details that are no JSON", exchanging(nil, ask(`cosmos`)), "invalid_authorization_details"},
+		{"another resource of ours", exchanging(nil, object{"resource": mcpAud}), "ok"},
+		{"a resource that is not ours", exchanging(nil, object{"resource": "https://evil.example"}), "invalid_target"},
+		{"the account itself", exchanging(nil, object{"audience": "https://cosmos.azure.com"}), "invalid_target"},
+		{"SCIM", exchanging(nil, object{"resource": ownURL + "/scim/v2"}), "invalid_target"},
+		{"this service itself", exchanging(nil, object{"resource": ownURL}), "invalid_target"},
+		{"two resources", exchanging(nil, object{"resource": dataAud, "audience": mcpAud}), "invalid_target"},
+		{"from the data plane to another resource", chaining("chef", nil, object{"resource": mcpAud}), "ok"},
+		{"from another resource to the data plane", chaining("chef", object{"resource": mcpAud}, nil), "invalid_grant"},
+	})
+}
+
+func TestNobodyActsWhoMayNot(t *testing.T) {
+	t.Parallel()
+	runAttacks(t, []attack{
+		{"an agent without a grant", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.exchange(t, "loner", w.corp.sign(t, "at+jwt", w.person())))
+		}, "access_denied"},
+		{"an agent whose grant is gone", func(t *testing.T, w *world) reply {
+			delete(w.grants, "scout")
+
+			return exchanging(nil, nil)(t, w)
+		}, "access_denied"},
+		{"an agent before it in the chain without a grant", func(t *testing.T, w *world) reply {
+			first := w.delegated(t, "scout", nil)
+			delete(w.grants, "scout")
+
+			return w.post("/oauth2/token", w.exchange(t, "chef", first))
+		}, "access_denied"},
+		{"an agent that may only act for itself, for itself", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": "client_credentials"}))
+		}, "ok"},
+		{"an agent that may only act for people, for itself", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.as(t, "chef", object{"grant_type": "client_credentials"}))
+		}, "unauthorized_client"},
+		{"an application for a person", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", object{
+				"grant_type": exchange, "subject_token": w.corp.sign(t, "at+jwt", w.person()), "subject_token_type": accessToken,
+				"client_assertion_type": assertion, "client_assertion": w.cluster.sign(t, "", w.pod("checkout")),
+			})
+		}, "unauthorized_client"},
+		{"an agent that is declared no more", func(t *testing.T, w *world) reply {
+			form := w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person()))
+			w.agents = w.agents[1:]
+
+			return w.post("/oauth2/token", form)
+		}, "invalid_client"},
+		{"an agent that is locked", func(t *testing.T, w *world) reply {
+			w.people.locked[directory.Subject{Kind: directory.SubjectAgent, Name: "scout"}] = &directory.Lock{}
+
+			return exchanging(nil, nil)(t, w)
+		}, "invalid_client"},
+		{"an agent and an application of one name", func(t *testing.T, w *world) reply {
+			w.applications = append(w.applications, identity.Application{Name: "scout", Issuer: "cluster", Claims: map[string]string{"sub": "x"}})
+
+			return exchanging(nil, nil)(t, w)
+		}, "invalid_client"},
+		{"for a person who has left", func(t *testing.T, w *world) reply {
+			left := ann()
+			left.Active = false
+			w.people.linked[directory.LinkKey{Connection: "corp", ExternalID: annSubject}] = left
+
+			return exchanging(nil, nil)(t, w)
+		}, "invalid_grant"},
+		{"for a person nobody knows", exchanging(object{"sub": "00u-eve"}, nil), "invalid_grant"},
+		{"for an application", exchanging(object{"sub": "chef-client", "client_id": "chef-client"}, nil), "invalid_grant"},
+		{"the token names another actor (may_act)", exchanging(object{"may_act": object{"sub": "chef-client"}}, nil), "invalid_grant"},
+		{"the token names an actor that nobody declared", exchanging(object{"may_act": object{"sub": "somebody"}}, nil), "invalid_grant"},
+		{"the token names no actor at all", exchanging(object{"may_act": object{}}, nil), "invalid_grant"},
+		{"the token names an actor by text", exchanging(object{"may_act": "scout"}, nil), "invalid_grant"},
+		{"a loop", func(t *testing.T, w *world) reply {
+			second := w.post("/oauth2/token", w.exchange(t, "chef", w.delegated(t, "scout", nil)))
+
+			return w.post("/oauth2/token", w.exchange(t, "scout", second.token()))
+		}, "invalid_grant"},
+		{"three actors", func(t *testing.T, w *world) reply { return w.chain(t, "scout", "chef", "fourth") }, "ok"},
+		{"four actors", func(t *testing.T, w *world) reply { return w.chain(t, "scout", "chef", "fourth", "pod") }, "invalid_grant"},
+		{"an actor token of another agent", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person())).with(object{
+				"actor_token": w.scout.sign(t, "JWT", w.assertion("chef")), "actor_token_type": jwtToken,
+			}))
+		}, "invalid_request"},
+		{"an actor token that a stranger signed", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person())).with(object{
+				"actor_token": w.corp.sign(t, "JWT", w.assertion("scout")), "actor_token_type": jwtToken,
+			}))
+		}, "invalid_request"},
+		{"an actor token without its type", exchanging(nil, object{"actor_token": "x"}), "invalid_request"},
+		{"re-exchange until the chain of tokens is too long", func(t *testing.T, w *world) reply {
+			r := reply{body: object{"access_token": w.delegated(t, "scout", nil)}}
+			for range 9 {
+				r = w.post("/oauth2/token", w.exchange(t, "scout", r.token()))
+			}
+
+			return r
+		}, "invalid_grant"},
+	})
+}
+
+// chain has each agent exchange the token of the one before.
+func (w *world) chain(t *testing.T, agents ...string) reply {
+	t.Helper()
+
+	r := reply{body: object{"access_token": w.corp.sign(t, "at+jwt", w.person())}}
+
+	for _, agent := range agents {
+		form := w.exchange(t, agent, r.token())
+		if agent == "pod" {
+			form["client_assertion"] = w.cluster.sign(t, "", w.pod("pod"))
+		}
+
+		r = w.post("/oauth2/token", form)
+	}
+
+	return r
+}
+
+func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
+	t.Parallel()
+
+	raw := func(make func(t *testing.T, w *world) string, kind string) func(*testing.T, *world) reply {
+		return func(t *testing.T, w *world) reply {
+			t.Helper()
+
+			return w.post("/oauth2/token", w.exchange(t, "scout", make(t, w)).with(object{"subject_token_type": kind}))
+		}
+	}
+	id := func(changes object) func(*testing.T, *world) string {
+		return func(t *testing.T, w *world) string {
+			t.Helper()
+
+			now := time.Now().Unix()
+
+			return w.corp.sign(t, "JWT", object{"iss": corpURL, "aud": portal, "sub": annSubject, "iat": now, "exp": now + 300}.with(changes))
+		}
+	}
+
+	runAttacks(t, []attack{
+		{"expired", exchanging(object{"exp": time.Unix(1, 0).Unix()}, nil), "invalid_grant"},
+		{"for another audience", exchanging(object{"aud": "api://another"}, nil), "invalid_grant"},
+		{"for Cosmos DB itself", exchanging(object{"aud": "https://cosmos.azure.com"}, nil), "invalid_grant"},
+		{"of a client that is not declared", exchanging(object{"client_id": "stranger"}, nil), "invalid_grant"},
+		{"bound to a key", exchanging(object{"cnf": object{"jkt": "x"}}, nil), "invalid_grant"},
+		{"signed by a stranger", raw(func(t *testing.T, w *world) string { return w.scout.sign(t, "at+jwt", w.person()) }, accessToken), "invalid_grant"},
+		{"unsigned", exchanging(nil, object{"subject_token": "eyJhbGciOiJub25lIn0.e30."}), "invalid_grant"},
+		{"no token", exchanging(nil, object{"subject_token": "cosmos"}), "invalid_grant"},
+		{"17 KB", exchanging(nil, object{"subject_token": strings.Repeat("a", 17<<10)}), "invalid_grant"},
+		{"an ID token as access token", raw(id(nil), accessToken), "invalid_grant"},
+		{"an ID token", raw(id(nil), idToken), "ok"},
+		{"an ID token of another client", raw(id(object{"aud": "other"}), idToken), "invalid_grant"},
+		{"an ID token for two", raw(id(object{"aud": []string{portal, "other"}}), idToken), "invalid_grant"},
+		{"an ID token that another client asked for", raw(id(object{"azp": "other"}), idToken), "invalid_grant"},
+		{"an ID token with an actor", raw(id(object{"act": object{"sub": "chef-client"}}), idToken), "invalid_grant"},
+		{"an ID token bound to a key", raw(id(object{"cnf": object{"jkt": "x"}}), idToken), "invalid_grant"},
+		{"an expired ID token", raw(id(object{"exp": time.Unix(1, 0).Unix()}), idToken), "invalid_grant"},
+		{"an access token as ID token", raw(func(t *testing.T, w *world) string {
+			return w.corp.sign(t, "JWT", w.person().with(object{"aud": portal}))
+		}, idToken), "invalid_grant"},
+		{"a logout token as ID token", raw(id(object{"events": object{}}), idToken), "invalid_grant"},
+		{"a logout token", raw(func(t *testing.T, w *world) string { return w.corp.sign(t, "logout+jwt", w.person()) }, accessToken), "invalid_grant"},
+		{"a refresh token", exchanging(nil, object{"subject_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}), "invalid_request"},
+		{"a SAML assertion", exchanging(nil, object{"subject_token_type": "urn:ietf:params:oauth:token-type:saml2"}), "invalid_request"},
+		{"asking for a refresh token", exchanging(nil, object{"requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}), "invalid_request"},
+		{"asking for an ID token", exchanging(nil, object{"requested_token_type": idToken}), "invalid_request"},
+		{"no type", exchanging(nil, object{"subject_token_type": nil}), "invalid_request"},
+		{"no subject", exchanging(nil, object{"subject_token": nil}), "invalid_request"},
+		{"a token of ours that was revoked", func(t *testing.T, w *world) reply {
+			first := w.delegated(t, "scout", nil)
+			w.post("/oauth2/revoke", w.as(t, "scout", object{"token": first}))
+
+			return w.post("/oauth2/token", w.exchange(t, "chef", first))
+		}, "invalid_grant"},
+		{"a token whose session was revoked", func(t *testing.T, w *world) reply {
+			form := w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person()))
+			check(t, w.config.Revoke(t.Context(), identity.Revocation{Kind: identity.RevokeSession, Issuer: corpURL, Name: "session-1"}))
+
+			return w.post("/oauth2/token", form)
+		}, "invalid_grant"},
+		{"a token of ours under a key that is gone", func(t *testing.T, w *world) reply {
+			first := w.delegated(t, "scout", nil)
+			check(t, w.keys.Drop(t.Context(), w.keys.List()[0].ID))
+
+			return w.post("/oauth2/token", w.exchange(t, "chef", first))
+		}, "invalid_grant"},
+	})
+}
+
+func TestIdentityAssertionsAreGoodOnceForTheirClientHere(t *testing.T) {
+	t.Parallel()
+
+	const typ = "oauth-id-jag+jwt"
+
+	runAttacks(t, []attack{
+		{"honest", granting("scout", typ, nothing), "ok"},
+		{"of another type", granting("scout", "JWT", nothing), "invalid_grant"},
+		{"an access token", granting("scout", "at+jwt", nothing), "invalid_grant"},
+		{"for another client", granting("chef", typ, nothing), "invalid_grant"},
+		{"for no client", granting("scout", typ, func(int64) object { return object{"client_id": nil} }), "invalid_grant"},
+		{"for another service", granting("scout", typ, func(int64) object { return object{"aud": "https://other.example"} }), "invalid_grant"},
+		{"for this service and another", granting("scout", typ, func(int64) object {
+			return object{"aud": []string{ownURL, "https://other.example"}}
+		}), "invalid_grant"},
+		{"for the endpoint", granting("scout", typ, func(int64) object { return object{"aud": ownURL + "/oauth2/token"} }), "invalid_grant"},
+		{"without an id", granting("scout", typ, func(int64) object { return object{"jti": nil} }), "invalid_grant"},
+		{"expired", granting("scout", typ, func(now int64) object { return object{"iat": now - 300, "exp": now - 61} }), "invalid_grant"},
+		{"without a person", granting("scout", typ, func(int64) object { return object{"sub": nil} }), "invalid_grant"},
+		{"for a person nobody knows", granting("scout", typ, func(int64) object { return object{"sub": "eve"} }), "invalid_grant"},
+		{"for a resource of ours", granting("scout", typ, func(int64) object { return object{"resource": mcpAud} }), "ok"},
+		{"for a resource that is not ours", granting("scout", typ, func(int64) object { return object{"resource": "https://evil.example"} }), "invalid_target"},
+		{"for scopes that mean nothing here", granting("scout", typ, func(int64) object { return object{"scope": "mail.read"} }), "invalid_scope"},
+		{"with an actor", granting("scout", typ, func(int64) object { return object{"act": object{"sub": "chef-client"}} }), "invalid_grant"},
+		{"bound to a key", granting("scout", typ, func(int64) object { return object{"cnf": object{"jkt": "x"}} }), "invalid_grant"},
+		{"narrowed, asking for more", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.as(t, "scout", object{
+				"grant_type": jwtBearer, "assertion": w.corp.sign(t, typ, w.jag()), "scope": "cosmos.write",
+			}))
+		}, "invalid_scope"},
+		{"twice", func(t *testing.T, w *world) reply {
+			raw := w.corp.sign(t, typ, w.jag())
+			if r := w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer, "assertion": raw})); r.code() != "ok" {
+				t.Fatal(r.body)
+			}
+
+			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer, "assertion": raw}))
+		}, "invalid_grant"},
+		{"twice, the second time as subject token", func(t *testing.T, w *world) reply {
+			raw := w.corp.sign(t, typ, w.jag())
+			w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer, "assertion": raw}))
+
+			return w.post("/oauth2/token", w.exchange(t, "scout", raw).with(object{"subject_token_type": idJAG}))
+		}, "invalid_grant"},
+		{"none", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer}))
+		}, "invalid_request"},
+		{"of an issuer whose assertions are not taken", func(t *testing.T, w *world) reply {
+			raw := w.cluster.sign(t, typ, w.jag().with(object{"iss": clusterURL}))
+
+			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer, "assertion": raw}))
+		}, "invalid_grant"},
+	})
+}
+
+func TestClientsProveThemselvesOrAreRefused(t *testing.T) {
+	t.Parallel()
+
+	bare := func(form object, change ...func(*http.Request)) func(*testing.T, *world) reply {
+		return func(t *testing.T, w *world) reply {
+			t.Helper()
+
+			return w.post("/oauth2/token", object{
+				"grant_type": exchange, "subject_token": w.corp.sign(t, "at+jwt", w.person()), "subject_token_type": accessToken,
+			}.with(form), change...)
+		}
+	}
+
+	runAttacks(t, []attack{
+		{"honest", asserting("JWT", nothing), "ok"},
+		{"nothing", bare(nil), "invalid_client"},
+		{"a name alone", bare(object{"client_id": "scout"}), "invalid_client"},
+		{"a secret nobody gave out", bare(object{"client_id": "scout", "client_secret": "secret"}), "invalid_client"},
+		{"an empty secret", bare(object{"client_id": "scout"}, func(r *http.Request) { r.SetBasicAuth("scout", "") }), "invalid_client"},
+		{"a bearer token", bare(nil, func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }), "invalid_client"},
+		{"two proofs", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.exchange(t, "scout", "x").with(object{"client_secret": "x"}))
+		}, "invalid_request"},
+		{"an assertion of another kind", exchanging(nil, object{"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"}), "invalid_request"},
+		{"another name than the proof's", exchanging(nil, object{"client_id": "chef"}), "invalid_client"},
+		{"another subject", asserting("JWT", func(int64) object { return object{"sub": "chef"} }), "invalid_client"},
+		{"another agent's name under its own key", asserting("JWT", func(int64) object { return object{"iss": "pod", "sub": "pod"} }), "invalid_client"},
+		{"two audiences", asserting("JWT", func(int64) object { return object{"aud": []string{ownURL, "https://other.example"}} }), "invalid_client"},
+		{"another audience", asserting("JWT", func(int64) object { return object{"aud": "https://other.example"} }), "invalid_client"},
+		{"the data plane's audience", asserting("JWT", func(int64) object { return object{"aud": dataAud} }), "invalid_client"},
+		{"no audience", asserting("JWT", func(int64) object { return object{"aud": nil} }), "invalid_client"},
+		{"no id", asserting("JWT", func(int64) object { return object{"jti": nil} }), "invalid_client"},
+		{"no end", asserting("JWT", func(int64) object { return object{"exp": nil} }), "invalid_client"},
+		{"an end a day ahead", asserting("JWT", func(now int64) object { return object{"exp": now + 86400} }), "invalid_client"},
+		{"expired 61 s ago", asserting("JWT", func(now int64) object { return object{"exp": now - 61} }), "invalid_client"},
+		{"issued in 61 s", asserting("JWT", func(now int64) object { return object{"iat": now + 61} }), "invalid_client"},
+		{"an access token for an assertion", asserting("at+jwt", nothing), "invalid_client"},
+		{"a proof for an assertion", asserting("dpop+jwt", nothing), "invalid_client"},
+		{"signed by a stranger", func(t *testing.T, w *world) reply {
+			thief := newSigner(t, "scout-1")
+
+			return exchanging(nil, object{"client_assertion": thief.sign(t, "JWT", w.assertion("scout"))})(t, w)
+		}, "invalid_client"},
+		{"twice", func(t *testing.T, w *world) reply {
+			form := w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person()))
+			if r := w.post("/oauth2/token", form); r.code() != "ok" {
+				t.Fatal(r.body)
+			}
+
+			return w.post("/oauth2/token", form)
+		}, "invalid_client"},
+		{"a person's token", func(t *testing.T, w *world) reply {
+			return exchanging(nil, object{"client_assertion": w.corp.sign(t, "at+jwt", w.person())})(t, w)
+		}, "invalid_client"},
+		{"a token of ours", func(t *testing.T, w *world) reply {
+			own := w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": "client_credentials"}))
+
+			return exchanging(nil, object{"client_assertion": own.token()})(t, w)
+		}, "invalid_client"},
+		{"a platform's token for somebody else", func(t *testing.T, w *world) reply {
+			return exchanging(nil, object{"client_assertion": w.cluster.sign(t, "", w.pod("pod").with(object{"aud": "https://vault.example"}))})(t, w)
+		}, "invalid_client"},
+		{"a platform's token for two", func(t *testing.T, w *world) reply {
+			return exchanging(nil, object{"client_assertion": w.cluster.sign(t, "", w.pod("pod").with(object{"aud": []string{ownURL, "https://vault.example"}}))})(t, w)
+		}, "invalid_client"},
+		{"a platform's token of a workload nobody declared", func(t *testing.T, w *world) reply {
+			return exchanging(nil, object{"client_assertion": w.cluster.sign(t, "", w.pod("stranger"))})(t, w)
+		}, "invalid_client"},
+	})
+}
+
+func TestCertificatesProveTheKeysThatAgentsAreDeclaredWith(t *testing.T) {
+	t.Parallel()
+
+	certified := func(agent string, from, to time.Duration, key func(t *testing.T, w *world) *ecdsa.PrivateKey) func(*testing.T, *world) reply {
+		return func(t *testing.T, w *world) reply {
+			t.Helper()
+
+			private := key(t, w)
+			template := &x509.Certificate{SerialNumber: serial(), NotBefore: time.Now().Add(from), NotAfter: time.Now().Add(to)}
+
+			der, err := x509.CreateCertificate(random(), template, template, private.Public(), private)
+			check(t, err)
+
+			certificate, err := x509.ParseCertificate(der)
+			check(t, err)
+
+			r := w.post("/oauth2/token", object{
+				"grant_type": exchange, "subject_token": w.corp.sign(t, "at+jwt", w.person()), "subject_token_type": accessToken, "client_id": agent,
+			}, func(r *http.Request) {
+				r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
+			})
+			if r.token() == "" {
+				return r
+			}
+
+			// The token is bound to the certificate.
+			if _, err := w.authenticate(t, r.token()); err == nil {
+				t.Error("the data plane takes the token without the certificate")
+			}
+
+			proof := identity.Proof{Certificate: certificate}
+			if _, err := w.gate.Authenticate(t.Context(), identity.Credential{Scheme: identity.SchemeToken, Token: r.token(), Proof: proof}); err != nil {
+				t.Errorf("with the certificate: %v", err)
+			}
+
+			return r
+		}
+	}
+	ours := func(_ *testing.T, w *world) *ecdsa.PrivateKey { return w.scout.key }
+	stranger := func(t *testing.T, _ *world) *ecdsa.PrivateKey { return newSigner(t, "x").key }
+
+	runAttacks(t, []attack{
+		{"its own", certified("scout", -time.Hour, time.Hour, ours), "ok"},
+		{"a stranger's", certified("scout", -time.Hour, time.Hour, stranger), "invalid_client"},
+		{"expired", certified("scout", -time.Hour, -time.Minute, ours), "invalid_client"},
+		{"not valid yet", certified("scout", time.Minute, time.Hour, ours), "invalid_client"},
+		{"of an agent without keys", certified("pod", -time.Hour, time.Hour, ours), "invalid_client"},
+		{"of nobody", certified("nobody", -time.Hour, time.Hour, ours), "invalid_client"},
+		{"without a name", certified("", -time.Hour, time.Hour, ours), "invalid_client"},
+	})
+}
+
+func TestRequestsAreReadStrictly(t *testing.T) {
+	t.Parallel()
+
+	form := func(body string, change ...func(*http.Request)) func(*testing.T, *world) reply {
+		return func(t *testing.T, w *world) reply {
+			t.Helper()
+
+			return w.postBody("/oauth2/token", body, change...)
+		}
+	}
+
+	runAttacks(t, []attack{
+		{"a parameter twice", form("grant_type=client_credentials&scope=cosmos.read&scope=cosmos.write"), "invalid_request"},
+		{"a parameter twice, once empty", form("grant_type=client_credentials&scope=&scope=cosmos.write"), "invalid_request"},
+		{"a broken escape", form("grant_type=%zz"), "invalid_request"},
+		{"a semicolon", form("grant_type=client_credentials;scope=x"), "invalid_request"},
+		{"a control character", form("grant_type=client%00credentials"), "invalid_request"},
+		{"too much", form("grant_type=" + strings.Repeat("a", 64<<10)), "invalid_request"},
+		{"JSON", form(`{"grant_type":"client_credentials"}`, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }), "invalid_request"},
+		{"in the query", form("", func(r *http.Request) { r.URL.RawQuery = "grant_type=client_credentials" }), "invalid_request"},
+		{"nothing", form(""), "invalid_client"},
+		{"no grant", func(t *testing.T, w *world) reply { return w.post("/oauth2/token", w.as(t, "scout", nil)) }, "invalid_request"},
+		{"a password", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": "password"}))
+		}, "unsupported_grant_type"},
+		{"a refresh token", func(t *testing.T, w *world) reply {
+			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": "refresh_token"}))
+		}, "unsupported_grant_type"},
+	})
+}
+
+func TestProofsBindTheTokenToAKey(t *testing.T) {
+	t.Parallel()
+
+	prove := func(claims object, typ string) func(*testing.T, *world) reply {
+		return func(t *testing.T, w *world) reply {
+			t.Helper()
+
+			raw := dpop(t, w.scout, typ, object{
+				"htm": http.MethodPost, "htu": ownURL + "/oauth2/token", "iat": time.Now().Unix(), "jti": "proof-1",
+			}.with(claims))
+			form := w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person()))
+
+			r := w.post("/oauth2/token", form, func(r *http.Request) { r.Header.Set("DPoP", raw) })
+			if r.token() == "" {
+				return r
+			}
+
+			want := map[string]any{"jkt": thumbprint(t, jose.JSONWebKey{Key: w.scout.key.Public()})}
+			if diff := cmp.Diff(want, dpopClaims(t, r)); diff != "" || r.body["token_type"] != "DPoP" {
+				t.Errorf("%v (-want +got):\n%s", r.body["token_type"], diff)
+			}
+
+			if _, err := w.authenticate(t, r.token()); err == nil {
+				t.Error("the data plane takes the token without a proof")
+			}
+
+			return r
+		}
+	}
+
+	runAttacks(t, []attack{
+		{"honest", prove(nil, "dpop+jwt"), "ok"},
+		{"for another endpoint", prove(object{"htu": ownURL + "/oauth2/revoke"}, "dpop+jwt"), "invalid_dpop_proof"},
+		{"for another method", prove(object{"htm": "GET"}, "dpop+jwt"), "invalid_dpop_proof"},
+		{"old", prove(object{"iat": 1}, "dpop+jwt"), "invalid_dpop_proof"},
+		{"of another type", prove(nil, "JWT"), "invalid_dpop_proof"},
+		{"without an id", prove(object{"jti": nil}, "dpop+jwt"), "invalid_dpop_proof"},
+	})
+}
+
+func dpopClaims(t *testing.T, r reply) any {
+	t.Helper()
+
+	return claims(t, r.token())["cnf"]
+}
