@@ -148,6 +148,7 @@ func (l *line) exchange(r *Record) {
 	l.number("substatus", int64(r.Substatus))
 	l.number("upstream_status", int64(r.UpstreamStatus))
 	l.charge("request_charge", r.RequestCharge)
+	l.number("redactions", int64(r.Redactions))
 	l.count("bytes_in", r.BytesIn)
 	l.count("bytes_out", r.BytesOut)
 	l.text("outcome", string(orElse(r.Outcome, Abandoned)))

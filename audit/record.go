@@ -92,6 +92,7 @@ type Record struct {
 	Substatus      int
 	UpstreamStatus int     // 0 if nothing was forwarded or no response came
 	RequestCharge  float64 // request units, as upstream reported them
+	Redactions     int     // values that were taken out of the response
 	BytesIn        int64   // body bytes read from the caller
 	BytesOut       int64   // body bytes written to the caller
 	Outcome        Outcome

@@ -127,8 +127,9 @@ type Operation struct {
 	request *Request
 	// selectors are emitted, and nothing else of the kind.
 	selectors selectors
-	// scoped operations are sent with the caller's partition key and ranges.
+	// scoped operations are sent with the caller's partition key and ranges, or with the key that was set.
 	scoped       bool
+	injected     PartitionKey
 	contentType  string
 	containerRID string
 }

@@ -142,6 +142,10 @@ func (op *Operation) setScope(b *headerBuilder) {
 			b.set("X-Ms-Documentdb-Partitionkey", q.keys[0].Header())
 		}
 
+		if op.injected != nil {
+			b.set("X-Ms-Documentdb-Partitionkey", op.injected.Header())
+		}
+
 		for _, f := range q.ranges {
 			b.set(f.name, f.value)
 		}

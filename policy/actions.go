@@ -36,7 +36,10 @@ const (
 	// scriptActions is what the body of a stored procedure can do; a guardrail
 	// against any of them holds for the procedure too.
 	scriptActions = AllItemActions | ExecuteQuery | ReadChangeFeed
-	actionCount   = 10
+	// unredactable are the actions whose results cannot be redacted, or that
+	// write over what was. PATCH needs ReplaceItem too, and can be.
+	unredactable = UpsertItem | ExecuteStoredProcedure | ManageConflicts
+	actionCount  = 10
 )
 
 // actionNames holds the name of each action, by bit.

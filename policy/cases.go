@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -65,8 +66,10 @@ func (e expectation) differences(d Decision) []string {
 	if e.policy != "" && !namesPolicy(d.Policies, e.policy) {
 		out = append(out, fmt.Sprintf("want policy %s, got %s", e.policy, strings.Join(d.Policies, ", ")))
 	}
-	if e.maxItems != 0 && e.maxItems != d.Obligations.MaxItems {
-		out = append(out, fmt.Sprintf("want maxItems %d, got %d", e.maxItems, d.Obligations.MaxItems))
+	for i, got := range d.Obligations.words() {
+		if want := e.obligations.words()[i]; want.value != "" && want.value != got.value {
+			out = append(out, fmt.Sprintf("want %s %s, got %s", want.key, want.value, cmp.Or(got.value, "none")))
+		}
 	}
 	return out
 }

@@ -42,11 +42,11 @@ func chain(q Request, decide func(Request) Decision) Decision {
 	for _, actor := range q.Actors {
 		acting := leg
 		acting.Principal, acting.Person = actor, &q.Principal
-		acting.PartitionKeys = m.keys(&q)
+		m.confine(&acting)
 		m.add(&acting, decide(acting))
 	}
 	if q.Token != nil {
-		leg.PartitionKeys = m.keys(&q)
+		m.confine(&leg)
 		m.join(Leg{Kind: legScope}, q.Token.decide(&leg))
 	}
 	return m.merged()
@@ -100,12 +100,19 @@ func (m *merger) narrow(d *Decision) {
 	if d.Width < all.Width {
 		all.Role, all.Identity, all.Width = d.Role, d.Identity, d.Width
 	}
+	stale := all.Obligations.Staleness.fresher(d.Obligations.Staleness)
 	all.Obligations = all.Obligations.strictest(d.Obligations)
+	all.Obligations.Staleness = stale
 	all.Policies = append(all.Policies, d.Policies...)
 }
 
-// keys are the partition keys that the next leg is asked about.
-func (m *merger) keys(q *Request) [][]string { return q.PartitionKeys }
+// confine gives the request of the next leg the partition key that an earlier
+// one sets.
+func (m *merger) confine(q *Request) {
+	if key := m.all.Obligations.PartitionKey; key != nil {
+		q.PartitionKeys, q.Injectable = [][]string{key}, false
+	}
+}
 
 func (m *merger) merged() Decision {
 	d := m.all

@@ -40,6 +40,7 @@ func (c *checker) check() {
 	c.callers()
 	c.attributes()
 	c.expiry()
+	c.redactions()
 	c.testCallers()
 }
 
@@ -230,6 +231,17 @@ func (c *checker) attributes() {
 	for _, n := range c.docs.attributes {
 		if !slices.Contains(known, n.name) && !strings.HasPrefix(n.name, "urn:") {
 			c.warn(n.pos, "${user.%s}: the directory fills no such attribute by itself (%s)", n.name, suggest(n.name, known))
+		}
+	}
+}
+
+// redactions warns about rules that lose actions because their role redacts.
+func (c *checker) redactions() {
+	for _, r := range c.docs.roles {
+		for _, rule := range r.rules {
+			if lost := rule.actions &^ r.offers(rule); lost != 0 && rule.actions != AllActions {
+				c.warn(rule.pos, "role %q redacts, so that it does not allow %s, which would show what it redacts or write over it", r.name, lost)
+			}
 		}
 	}
 }

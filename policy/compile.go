@@ -112,13 +112,22 @@ func grantTo(subjects []subject, rule *rule, like statement) []*statement {
 			one := like
 			one.scope, one.subject, one.actions = s, to.reference, ReadMetadata
 			if s.container != "" {
-				one.actions |= rule.actions
+				one.actions |= like.role.offers(rule)
 			}
 			one.key, one.when = rule.key, rule.when
 			all = append(all, &one)
 		}
 	}
 	return all
+}
+
+// offers returns what a rule allows under the obligations of its role: where
+// properties are redacted, nothing that would show them or write over them.
+func (r *role) offers(rule *rule) Actions {
+	if len(r.obligations.Redact) > 0 {
+		return rule.actions &^ unredactable
+	}
+	return rule.actions
 }
 
 // spread returns the scopes and what levels adds to them, each once.

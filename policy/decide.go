@@ -218,11 +218,11 @@ func (j *judgement) weigh(found []filed, action Actions) {
 }
 
 // fits checks a partition key, where the action needs one.
-func (j *judgement) fits(key *keyGrant, action Actions) (keyOutcome, string) {
-	if key == nil || action == ReadMetadata || j.request.NoData {
+func (q *Request) fits(key *keyGrant, action Actions) (keyOutcome, string) {
+	if key == nil || action == ReadMetadata || q.NoData {
 		return keyFits, ""
 	}
-	outcome, missing := key.check(j.request)
+	outcome, missing := key.check(q)
 	return outcome, key.explain(outcome, missing)
 }
 
@@ -245,61 +245,4 @@ func (j *judgement) denied() Decision {
 func sortedOnce(s []string) []string {
 	slices.Sort(s)
 	return slices.Compact(s)
-}
-
-// oblige allows the request under the role, with what guardrails add.
-func (j *judgement) oblige(chosen *tally, obliging []filed) Decision {
-	d := Decision{
-		Allow: true, Role: chosen.role.name, Identity: chosen.role.identity, Width: chosen.role.width,
-		Obligations: chosen.role.obligations, Reason: ReasonAllowed,
-	}
-	for _, s := range j.granting {
-		if s.role == chosen.role {
-			d.Policies = append(d.Policies, s.origin)
-		}
-	}
-	first := obstacle{outcome: keyAttributeMissing + 1}
-	var against Actions
-	for rest := j.guarded; rest != 0 && len(obliging) > 0; rest &= rest - 1 {
-		action := rest & -rest
-		_, diagnostic := j.ask(obliging, action)
-		for _, reason := range diagnostic.Reasons {
-			s := j.set.statements[reason.PolicyID]
-			d.Obligations = d.Obligations.strictest(s.guardrail.obligations)
-			d.Policies = append(d.Policies, s.origin)
-			outcome, detail := j.fits(s.key, action)
-			if outcome == keyFits {
-				continue
-			}
-			against |= action
-			if o := (obstacle{outcome: outcome, detail: "guardrail " + s.guardrail.name + " " + detail}); o.compare(first) < 0 {
-				first = o
-			}
-		}
-	}
-	d.Policies = sortedOnce(d.Policies)
-	switch {
-	case j.failure != "":
-		return j.denied()
-	case against != 0:
-		return Decision{Policies: d.Policies, Reason: first.reason(), Missing: against, Detail: first.detail}
-	default:
-		return d
-	}
-}
-
-// strictest merges two sets of obligations.
-func (o Obligations) strictest(p Obligations) Obligations {
-	if o.MaxItems == 0 || (p.MaxItems != 0 && p.MaxItems < o.MaxItems) {
-		o.MaxItems = p.MaxItems
-	}
-	return o
-}
-
-// count returns how many obligations there are.
-func (o Obligations) count() int {
-	if o.MaxItems != 0 {
-		return 1
-	}
-	return 0
 }

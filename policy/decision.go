@@ -33,13 +33,16 @@ const (
 	// ReasonScope: the token was narrowed to less, by its scopes or
 	// authorization details.
 	ReasonScope
+	// ReasonRedaction: properties are redacted there, and the actions would
+	// show them or write over them.
+	ReasonRedaction
 
 	reasonCount Reason = iota
 )
 
 // reasonNames holds the names that `because:` in a PolicyTest uses, by Reason.
 var reasonNames = [reasonCount]string{
-	"noPolicy", "allowed", "noRole", "partitionKey", "missingAttribute", "guardrail", "evaluation", "malformed", "agent", "scope",
+	"noPolicy", "allowed", "noRole", "partitionKey", "missingAttribute", "guardrail", "evaluation", "malformed", "agent", "scope", "redaction",
 }
 
 // String returns the reason as `because:` in a PolicyTest writes it.
@@ -48,13 +51,6 @@ func (r Reason) String() string {
 		return "unknown"
 	}
 	return reasonNames[r]
-}
-
-// Obligations are what must be done to an allowed request.
-type Obligations struct {
-	// MaxItems is the most documents that one page may hold; the proxy forces
-	// x-ms-max-item-count down to it. 0 means no limit.
-	MaxItems int
 }
 
 // Decision is the answer to a [Request]. The zero value denies. It is shared

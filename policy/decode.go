@@ -2,7 +2,6 @@ package policy
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -107,8 +106,9 @@ func validName(s string) bool {
 }
 
 func (r *reader) role(n *yaml.Node) {
-	m, _ := r.mapping(n, kindRole, "kind", keyName, keyIdentity, "rules", keyObligations)
+	m, _ := r.mapping(n, kindRole, "kind", keyName, keyIdentity, "rules", keyObligations, keyStaleness)
 	out := &role{header: m.header(kindRole), obligations: m.obligations()}
+	out.obligations.Staleness = m.staleness()
 	if n, ok := m.need(keyIdentity, kindRole); ok {
 		out.identity, _ = r.scalar(n, keyIdentity)
 		out.identityPos = r.at(n)
@@ -200,12 +200,13 @@ func (m mapping) partitionKey() *keyGrant {
 	if !ok {
 		return nil
 	}
+	grant := &keyGrant{}
 	switch mode := k.text("mode"); mode {
 	case "", "require":
 	case "inject":
-		m.fault(k.fields["mode"], "partitionKey mode inject is not supported yet (use require)")
+		grant.inject = true
 	default:
-		m.fault(k.fields["mode"], "unknown partitionKey mode %q (use require)", mode)
+		m.fault(k.fields["mode"], "unknown partitionKey mode %q (use require or inject)", mode)
 	}
 	list, _ := k.need("equals", what)
 	items := k.items("equals")
@@ -213,7 +214,6 @@ func (m mapping) partitionKey() *keyGrant {
 		m.fault(list, "a partition key has at most %d parts", maxKeyParts)
 		return nil
 	}
-	grant := &keyGrant{}
 	texts := make([]string, 0, len(items))
 	for _, item := range items {
 		part, ok := m.keyPart(item)
@@ -283,22 +283,4 @@ func canonicalNumber(text string) (string, bool) {
 	}
 	canonical, err := json.Marshal(number)
 	return string(canonical), err == nil
-}
-
-// futureObligations are part of the policy language, but nothing enforces them
-// yet: to accept them would be to ignore them.
-var futureObligations = []string{"redact", "inject", "maxRUPerSecond", "priority", "throughputBucket", "maxBodyBytes"}
-
-func (m mapping) obligations() Obligations {
-	n, ok := m.fields[keyObligations]
-	if !ok {
-		return Obligations{}
-	}
-	o, _ := m.mapping(n, keyObligations, append([]string{keyMaxItems}, futureObligations...)...)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if key := n.Content[i]; slices.Contains(futureObligations, key.Value) {
-			m.fault(key, "obligation %q is not supported yet (remove it; the role would not be limited by it)", key.Value)
-		}
-	}
-	return Obligations{MaxItems: o.wholeNumber(keyMaxItems)}
 }

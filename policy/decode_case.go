@@ -24,7 +24,8 @@ func (r *reader) testCase(n *yaml.Node) *testCase {
 	m, ok := r.mapping(n, what,
 		keyUser, keyApplication, keyAgent, keyAgents, keyScopes, keyDetails, "action", "actions", "resource", keyPartitionKey, "partitionKeys", "ranged", "noData",
 		"asRole", "from", "at", "isAgent", "onBehalfOf", "authenticationStrength",
-		"expect", keyRole, keyIdentity, "because", "policy", keyMaxItems)
+		"expect", keyRole, keyIdentity, "because", "policy", fieldInjected, keyStaleness,
+		keyRedact, keyMaxItems, keyMaxRU, keyMaxBody, keyPriority, keyBucket)
 	if !ok && n.Kind != yaml.MappingNode {
 		return out
 	}
@@ -44,6 +45,7 @@ func (r *reader) testCase(n *yaml.Node) *testCase {
 			AuthenticationStrength: m.text("authenticationStrength"),
 		},
 	}
+	out.request.Injectable = out.request.SetsNoKey()
 	out.request.Actors, out.request.Token = m.actors(), m.token()
 	out.expect = m.expectation()
 	return out
@@ -182,15 +184,19 @@ func (m mapping) caseKeys() [][]string {
 	if one != nil {
 		several = []*yaml.Node{one}
 	}
+	return m.keysIn(several)
+}
+
+func (r *reader) keysIn(items []*yaml.Node) [][]string {
 	var keys [][]string
-	for _, item := range several {
+	for _, item := range items {
 		if item.Kind != yaml.SequenceNode || len(item.Content) == 0 || len(item.Content) > maxKeyParts {
-			m.fault(item, "a partition key must be a list of 1 to %d parts, not %s", maxKeyParts, shape(item))
+			r.fault(item, "a partition key must be a list of 1 to %d parts, not %s", maxKeyParts, shape(item))
 			continue
 		}
 		var key []string
 		for _, part := range item.Content {
-			component, _ := m.component(part)
+			component, _ := r.component(part)
 			key = append(key, component)
 		}
 		keys = append(keys, key)
@@ -213,10 +219,16 @@ func (m mapping) sourceIP() netip.Addr {
 // expectation reads what a case says about the decision.
 func (m mapping) expectation() expectation {
 	e := expectation{
-		role:     m.text(keyRole),
-		identity: m.text(keyIdentity),
-		policy:   m.text("policy"),
-		maxItems: m.wholeNumber(keyMaxItems),
+		role:        m.text(keyRole),
+		identity:    m.text(keyIdentity),
+		policy:      m.text("policy"),
+		obligations: m.readObligations(),
+	}
+	e.obligations.Staleness = m.staleness()
+	if n := m.fields[fieldInjected]; n != nil {
+		if keys := m.keysIn([]*yaml.Node{n}); len(keys) == 1 {
+			e.obligations.PartitionKey = keys[0]
+		}
 	}
 	if e.role != "" {
 		m.docs.expected = append(m.docs.expected, placedName{e.role, m.at(m.fields[keyRole])})
@@ -231,7 +243,7 @@ func (m mapping) expectation() expectation {
 		m.pointless("allowed", "because")
 	case effectDeny:
 		e.because = m.because()
-		m.pointless("denied", keyRole, keyIdentity, keyMaxItems)
+		m.pointless("denied", append(obligationKeys(), keyRole, keyIdentity, fieldInjected, keyStaleness)...)
 	case "":
 	default:
 		m.fault(n, "expect must be allow or deny, not %q", expect)

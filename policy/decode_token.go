@@ -6,6 +6,8 @@ const (
 	keyAgents  = "agents"
 	keyScopes  = "scopes"
 	keyDetails = "authorizationDetails"
+	// fieldInjected is the key that a test expects to be set.
+	fieldInjected = "injected"
 )
 
 // token reads what the token of a case was narrowed to; nil if a case says

@@ -139,5 +139,7 @@ type expectation struct {
 	identity string
 	policy   string
 	because  Reason
-	maxItems int
+
+	// obligations that are not zero must be those of the decision.
+	obligations Obligations
 }

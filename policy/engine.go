@@ -96,6 +96,7 @@ type question struct {
 	kind       Kind
 	ranged     bool
 	noData     bool
+	injectable bool
 	isAgent    bool
 	keyParts   int // 0: no key; else one more than its parts
 	actions    Actions
@@ -125,7 +126,7 @@ func (s *Set) question(q *Request) (question, bool) {
 	key := question{
 		id: p.ID, kind: p.Kind, generation: q.owner().Generation,
 		actions: q.Actions, resource: q.Resource, role: q.Role,
-		ranged: q.Ranged, noData: q.NoData,
+		ranged: q.Ranged, noData: q.NoData, injectable: q.Injectable,
 		isAgent: q.Context.IsAgent, onBehalfOf: q.Context.OnBehalfOf, strength: q.Context.AuthenticationStrength,
 	}
 	if s.readsNetwork {

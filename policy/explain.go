@@ -90,15 +90,24 @@ func (x *explainer) leg(q Request, name string) {
 	}
 }
 
+// role returns the role of that name; nil if there is none.
+func (s *Set) role(name string) *role {
+	i := slices.IndexFunc(s.docs.roles, func(r *role) bool { return r.name == name })
+	if i < 0 {
+		return nil
+	}
+	return s.docs.roles[i]
+}
+
 func (x *explainer) binding(b *binding) {
 	failed := x.subjects(b.subjects)
-	x.rules(b.origin(), b.role, append(failed, x.period(b.starts, b.expires)...))
+	x.rules(b.origin(), x.set.role(b.role), append(failed, x.period(b.starts, b.expires)...))
 }
 
 func (x *explainer) grant(g *agentGrant) {
 	failed := x.subjects(g.subjects)
 	failed = append(failed, x.people(g.people)...)
-	x.rules(g.origin(), g.role, append(failed, x.period(g.starts, g.expires)...))
+	x.rules(g.origin(), g.as, append(failed, x.period(g.starts, g.expires)...))
 }
 
 // people says why an agent may not act for whom it does.
@@ -124,21 +133,20 @@ func (x *explainer) people(list []subject) []string {
 
 // rules goes through the rules of a role that is bound or granted, after what
 // failed about that already.
-func (x *explainer) rules(policy, name string, before []string) {
-	var role *role
-	for _, r := range x.set.docs.roles {
-		if r.name == name {
-			role = r
-		}
-	}
+func (x *explainer) rules(policy string, role *role, before []string) {
 	required, _ := x.request.Actions.contained()
 	for _, rule := range role.rules {
 		failed := slices.Clone(before)
-		failed = append(failed, x.actions(required, rule.actions|ReadMetadata)...)
+		offered := role.offers(rule)
+		if lost := required & (rule.actions &^ offered); lost != 0 {
+			failed = append(failed, "the role redacts, so that it does not allow "+lost.String())
+		} else {
+			failed = append(failed, x.actions(required, offered|ReadMetadata)...)
+		}
 		failed = append(failed, x.resource(rule.scopes, scope.reaches)...)
 		failed = append(failed, x.condition(rule.when)...)
-		failed = append(failed, x.key(rule.key, rule.actions)...)
-		x.add(policy, name, rule.pos, failed)
+		failed = append(failed, x.key(rule.key, offered)...)
+		x.add(policy, role.name, rule.pos, failed)
 	}
 }
 
@@ -234,7 +242,7 @@ func (x *explainer) key(k *keyGrant, actions Actions) []string {
 	if k == nil || x.request.NoData || x.request.Actions&(actions&^ReadMetadata) == 0 {
 		return nil
 	}
-	if outcome, missing := k.check(x.request); outcome != keyFits {
+	if outcome, missing := k.check(x.request); outcome != keyFits && outcome != keyInjected {
 		return []string{k.explain(outcome, missing)}
 	}
 	return nil

@@ -132,9 +132,14 @@ func canonicalOrder(under string) []string {
 	switch under {
 	case "":
 		return []string{
-			"kind", keyName, keyIdentity, keyRole, keyMatch, keyVirtualKeys, "effect", keySubjects, "onBehalfOf", keyDataActions, keyResources,
+			"kind", keyName, keyIdentity, keyRole, keyStaleness, keyMatch, keyJWKS, keyVirtualKeys, "effect", keySubjects, "onBehalfOf",
+			keyDataActions, keyResources,
 			keyPartitionKey, keyWhen, "rules", keyObligations, "starts", "expires", "attributes", keyReason, "cases",
 		}
+	case keyObligations:
+		return obligationKeys()
+	case keyDetails:
+		return []string{"actions", "resources", "partitionKeys"}
 	case "rules":
 		return []string{keyDataActions, keyResources, keyPartitionKey, keyWhen}
 	case keyPartitionKey:
@@ -145,9 +150,10 @@ func canonicalOrder(under string) []string {
 		return []string{"issuer", "claims"}
 	case "cases":
 		return []string{
-			keyUser, keyApplication, keyAgent, "isAgent", "onBehalfOf", "authenticationStrength", "from", "at", "asRole",
+			keyUser, keyApplication, keyAgent, keyAgents, keyScopes, keyDetails, "isAgent", "onBehalfOf", "authenticationStrength", "from", "at", "asRole",
 			"action", "actions", "resource", keyPartitionKey, "partitionKeys", "ranged", "noData",
-			"expect", "because", keyRole, keyIdentity, keyMaxItems, "policy",
+			"expect", "because", keyRole, keyIdentity, fieldInjected, keyRedact, keyMaxItems, keyMaxRU, keyMaxBody,
+			keyPriority, keyBucket, keyStaleness, "policy",
 		}
 	default:
 		return nil

@@ -83,6 +83,8 @@ func (s schema) word(words map[string]any, word string, argument, value any, at 
 		return fault(isText && !regexp.MustCompile(argument.(string)).MatchString(text))
 	case "minLength":
 		return fault(isText && float64(utf8.RuneCountInString(text)) < argument.(float64))
+	case "maximum":
+		return fault(isNumber && number > argument.(float64))
 	case "minimum":
 		return fault(isNumber && number < argument.(float64))
 	case "minItems":

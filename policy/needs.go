@@ -92,7 +92,7 @@ func (s *Set) need(found map[Need]Actions, st *statement, account string) {
 func (r *role) writes() bool {
 	var all Actions
 	for _, rule := range r.rules {
-		all |= rule.actions
+		all |= r.offers(rule)
 	}
 	return all.Has(writeActions)
 }

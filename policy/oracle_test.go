@@ -29,6 +29,7 @@ type modelRule struct {
 	Actions   []string
 	Resources []string
 	Key       []string // YAML scalars; nil: none
+	Inject    bool
 	When      string
 }
 
@@ -92,7 +93,11 @@ func (r modelRule) yaml() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "dataActions: [%s]\nresources: [%s]\n", quoted(r.Actions), quoted(r.Resources))
 	if r.Key != nil {
-		fmt.Fprintf(&b, "partitionKey: {equals: [%s]}\n", strings.Join(r.Key, ", "))
+		mode := ""
+		if r.Inject {
+			mode = ", mode: inject"
+		}
+		fmt.Fprintf(&b, "partitionKey: {equals: [%s]%s}\n", strings.Join(r.Key, ", "), mode)
 	}
 	if r.When != "" {
 		fmt.Fprintf(&b, "when: '%s'\n", r.When)

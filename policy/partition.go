@@ -17,6 +17,8 @@ const maxKeyParts = 3
 // key of the request must begin with.
 type keyGrant struct {
 	parts []keyPart
+	// inject says that the key is set on queries and feeds that carry none.
+	inject bool
 	// text is the list as written, for explanations.
 	text string
 }
@@ -38,6 +40,10 @@ type keyOutcome uint8
 
 const (
 	keyFits keyOutcome = iota
+	// keyInjected: the request carries none and the gate can set it.
+	keyInjected
+	// keyAmbiguous: the gate could set one of several.
+	keyAmbiguous
 	keyAbsent
 	keyDiffers
 	keyRanged
@@ -62,6 +68,9 @@ func (k *keyGrant) check(q *Request) (keyOutcome, string) {
 		return keyRanged, ""
 	}
 	if len(q.PartitionKeys) == 0 {
+		if k.inject && q.Injectable {
+			return keyInjected, ""
+		}
 		return keyAbsent, ""
 	}
 	for _, key := range q.PartitionKeys {
@@ -123,6 +132,8 @@ func attribute(who *Principal, name string) string {
 func (k *keyGrant) explain(outcome keyOutcome, missing string) string {
 	const needs = "needs partition key "
 	switch outcome {
+	case keyAmbiguous:
+		return "could set more than one partition key, the request must name one"
 	case keyAbsent:
 		return needs + k.text + ", the request carries none"
 	case keyDiffers:

@@ -116,6 +116,9 @@ type Request struct {
 	// Ranged says that the request also carries a partition key range id or an
 	// EPK range. A role with a partition key refuses it.
 	Ranged bool
+	// Injectable says that the request is a query or a feed that names neither a
+	// partition key nor a range, so that the proxy can set a key.
+	Injectable bool
 	// NoData says that the answer holds no documents (query plans, partition
 	// key ranges, metadata), so that no partition key is needed.
 	NoData bool
@@ -128,6 +131,12 @@ type Request struct {
 	// decided; nil means: for itself. Decide sets it from Actors and ignores
 	// what it was.
 	Person *Principal
+}
+
+// SetsNoKey reports whether a request that is described by actions and keys alone
+// would be a query or a feed that names no partition key.
+func (q *Request) SetsNoKey() bool {
+	return q.Actions != 0 && q.Actions&^(ExecuteQuery|ReadChangeFeed) == 0 && len(q.PartitionKeys) == 0 && !q.Ranged && !q.NoData
 }
 
 // owner is whose attributes `${user.…}` stands for: the person's, also while an

@@ -135,7 +135,7 @@ cases:
 	want := []string{
 		"want deny, got allowed by role reader",
 		`want allow, got denied because partitionKey: role reader needs partition key [${user.department}], the request carries another`,
-		"want identity other, got mi-ro; want policy nobody, got RoleBinding/readers; want maxItems 7, got 0",
+		"want identity other, got mi-ro; want policy nobody, got RoleBinding/readers; want maxItems 7, got none",
 		`want because noRole, got partitionKey: role reader needs partition key [${user.department}], the request carries none`,
 		"",
 	}

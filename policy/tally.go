@@ -11,6 +11,19 @@ type tally struct {
 	role    *role
 	granted Actions
 	blocked []blocked
+	// offers are what would be granted if the gate set a partition key, and
+	// injected is the key that it sets.
+	offers   []offer
+	injected []string
+}
+
+// offer is an action that a role allows under a partition key that the gate can
+// set.
+type offer struct {
+	*statement
+
+	action Actions
+	key    []string
 }
 
 // blocked is an action that a role allows under another partition key only.
@@ -28,13 +41,61 @@ func (j *judgement) book(s *statement, action Actions) {
 		j.tallies = append(j.tallies, tally{role: s.role})
 	}
 	t := &j.tallies[i]
-	if outcome, detail := j.fits(s.key, action); outcome != keyFits {
+	switch outcome, detail := j.request.fits(s.key, action); outcome {
+	case keyFits:
+		t.granted |= action
+		j.granting = append(j.granting, s)
+	case keyInjected:
+		key, _ := s.key.resolve(j.request.owner())
+		t.offers = append(t.offers, offer{s, action, key})
+	default:
 		t.blocked = append(t.blocked, blocked{action, outcome, detail})
+	}
+}
+
+// settle sets a partition key if that, and only one, makes the role allow all
+// that is required.
+func (t *tally) settle(required Actions) {
+	lacking := required &^ t.granted
+	if lacking == 0 || len(t.offers) == 0 {
 		return
 	}
-	t.granted |= action
-	j.granting = append(j.granting, s)
+	several := false
+	for i := range t.offers {
+		key := t.offers[i].key
+		switch {
+		case lacking&^t.offered(key) != 0 || sameKey(key, t.injected):
+		case t.injected != nil:
+			several = true
+		default:
+			t.injected = key
+		}
+	}
+	outcome := keyAbsent
+	if several {
+		outcome, t.injected = keyAmbiguous, nil
+	}
+	if t.injected != nil {
+		t.granted |= lacking
+		return
+	}
+	for _, o := range t.offers {
+		t.blocked = append(t.blocked, blocked{o.action, outcome, o.statement.key.explain(outcome, "")})
+	}
 }
+
+// offered returns what the role would allow under a key.
+func (t *tally) offered(key []string) Actions {
+	var actions Actions
+	for _, o := range t.offers {
+		if sameKey(o.key, key) {
+			actions |= o.action
+		}
+	}
+	return actions
+}
+
+func sameKey(a, b []string) bool { return len(a) == len(b) && hasPrefix(a, b) }
 
 // choose returns the effective role: the one asked for if it allows everything,
 // else the first by rank that does. Nil if none does.
@@ -42,6 +103,7 @@ func (j *judgement) choose() *tally {
 	var best *tally
 	for i := range j.tallies {
 		t := &j.tallies[i]
+		t.settle(j.required)
 		if t.granted != j.required {
 			continue
 		}

@@ -36,6 +36,9 @@ func (p *Proxy) admit(c *call) error {
 	if err := p.authorize(c); err != nil {
 		return err
 	}
+	if err := p.oblige(c); err != nil {
+		return err
+	}
 	if err := p.collect(c); err != nil {
 		return err
 	}

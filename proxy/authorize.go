@@ -60,6 +60,8 @@ func (c *call) question() policy.Request {
 		Ranged:    c.op.Scope == cosmos.ScopeRange,
 		NoData:    c.op.NoData,
 
+		Injectable: c.op.TakesKey(),
+
 		PartitionKeys: c.keys,
 
 		Context: policy.Context{SourceIP: c.source, Time: c.start, AuthenticationStrength: c.principal.ACR},
@@ -148,6 +150,8 @@ func (c *call) hint(reason policy.Reason) string {
 			"your role is confined to partitions, and cross-partition requests are refused." + ask + c.decisionID + "."
 	case policy.ReasonMissingAttribute:
 		return "Your directory record lacks an attribute that your role depends on." + ask + c.decisionID + "."
+	case policy.ReasonRedaction:
+		return redactionHint + ask + c.decisionID + "."
 	case policy.ReasonScope:
 		return "The token was issued for less than this: ask for one with the scopes and details that the request needs."
 	case policy.ReasonAgent:

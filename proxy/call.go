@@ -66,6 +66,8 @@ type call struct {
 	tokens     TokenSource
 	token      Token
 
+	lease       *lease // of the caller's budget
+	redactions  int    // values taken out of the response
 	reservation Reservation
 	verdict     audit.Decision
 	outcome     audit.Outcome

@@ -47,8 +47,15 @@ func (p *Proxy) deliver(c *call, from *answer) {
 	}
 	c.dropNaming(from.Header)
 	switch {
+	case from.StatusCode >= http.StatusBadRequest && c.withholds(from.StatusCode):
+		discard(from.Response)
+		c.outcome = audit.Complete
+		c.detail = "the text of an error is withheld under a role that redacts"
+		p.refuse(c, rewrapped(from))
 	case from.StatusCode >= http.StatusBadRequest:
 		p.deliverError(c, from)
+	case c.redacts():
+		p.deliverRedacted(c, from)
 	case filtered(c.op) && from.StatusCode == http.StatusOK:
 		p.deliverFeed(c, from)
 	default:

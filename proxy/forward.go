@@ -101,14 +101,24 @@ func (p *Proxy) upstreamHeader(c *call) http.Header {
 		ActivityID:       c.activityID,
 		ReturnMinimal:    c.minimal,
 		DedicatedGateway: c.account.dedicated,
+		PriorityLevel:    c.decision.Obligations.Priority.String(),
+		ThroughputBucket: bucketOf(c.decision.Obligations.ThroughputBucket),
 	})
 	if limit := c.decision.Obligations.MaxItems; limit > 0 {
 		boundItems(header, limit)
 	}
-	if filtered(c.op) {
+	if filtered(c.op) || c.redacts() {
 		header["Accept-Encoding"] = []string{"identity"}
 	}
 	return header
+}
+
+// bucketOf writes a throughput bucket; 0 is none.
+func bucketOf(bucket int) string {
+	if bucket == 0 {
+		return ""
+	}
+	return strconv.Itoa(bucket)
 }
 
 // second is a second of time, written as x-ms-date.

@@ -14,6 +14,9 @@ import (
 func (p *Proxy) record(c *call) {
 	p.inFlight.Add(-1)
 	p.buffered.Add(-c.body.budgeted)
+	if c.lease != nil {
+		p.budgets.settle(c.lease, c.charge, c.upstream != 0, p.now())
+	}
 	if c.outcome == "" {
 		c.outcome = audit.Internal
 		c.verdict = audit.Error
@@ -35,7 +38,7 @@ func (p *Proxy) record(c *call) {
 		UserAgent: c.r.UserAgent(), Method: c.r.Method,
 		Decision: c.verdict, Reason: c.reason, Detail: c.detail,
 		PolicyHash: cmp.Or(c.policyHash, p.policyHash()), Status: status, Substatus: c.substatus,
-		UpstreamStatus: c.upstream, RequestCharge: c.charge,
+		UpstreamStatus: c.upstream, RequestCharge: c.charge, Redactions: c.redactions,
 		BytesIn: c.body.read(), BytesOut: c.w.bytes, Outcome: c.outcome,
 		Duration: total, GateDuration: gate, UpstreamDuration: c.upstreamTime,
 	}
