@@ -33,34 +33,48 @@ func (b *batch) apply(d Delta) error {
 	return nil
 }
 
+// pack returns the record that a delta puts.
+func (s *state) pack(d Delta) (userRecord, error) {
+	key, ok := ID(d.Subject).key()
+	if !ok {
+		return nil, fmt.Errorf("%w: user without a valid id", ErrCorrupt)
+	}
+	return s.packUser(d, key, s.settle(d.Connection))
+}
+
 func (b *batch) putUser(d Delta) error {
-	given, err := decodeUser(d)
+	next, err := b.state.pack(d)
 	if err != nil {
 		return err
 	}
-	key, ok := given.ID.key()
-	if !ok {
-		return fmt.Errorf("%w: user without a valid id", ErrCorrupt)
+	document, err := d.document()
+	if err != nil {
+		return err
 	}
-	ordinal, p := b.place(key), b.state.settle(given.Connection)
+	ordinal, err := b.putPacked(next, d)
+	if err == nil {
+		b.setDocument(ordinal, document)
+	}
+	return err
+}
+
+// putPacked stores a packed user, who stays in the groups that it is in.
+func (b *batch) putPacked(next userRecord, d Delta) (uint32, error) {
+	ordinal := b.place(next.key())
 	if b.group(ordinal) != nil {
-		return fmt.Errorf("%w: %s is a group", ErrCorrupt, given.ID)
+		return 0, fmt.Errorf("%w: %s is a group", ErrCorrupt, d.Subject)
 	}
-	given.Emails = foldAll(given.Emails)
 	old := b.user(ordinal)
-	var direct edges
-	if old != nil {
-		direct = old.direct()
+	if old != nil && old.direct().len() > 0 {
+		next = next.with(old.direct(), d.Version)
 	}
-	next := packUser(&given, key, p, b.state.attributes.pack(given.Attributes)).with(direct, d.Version)
-	for _, sp := range []space{spaceUserName, spaceUserLink} {
-		if !b.loading {
+	if !b.loading {
+		for _, sp := range []space{spaceUserName, spaceUserLink} {
 			b.rebind(sp, ordinal, b.userName(sp, old), b.userName(sp, next))
 		}
 	}
 	b.setUser(ordinal, next)
-	b.setDocument(ordinal, given.Document)
-	return nil
+	return ordinal, nil
 }
 
 // userName returns a user's name in a space.

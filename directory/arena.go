@@ -126,7 +126,7 @@ func (a *arena) drop(r ref) {
 
 // tidy moves what is left of a chunk if that is less than half of it.
 func (a *arena) tidy(place uint32) {
-	if a.lazy || place == a.current || 2*a.fill[place].live > a.fill[place].used {
+	if place == a.current || a.lazy && a.fill[place].live > 0 || 2*a.fill[place].live > a.fill[place].used {
 		return
 	}
 	owners := a.fill[place].owners

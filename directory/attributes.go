@@ -3,19 +3,26 @@ package directory
 import (
 	"encoding/binary"
 	"hash/maphash"
-	"maps"
-	"slices"
 	"sync/atomic"
 )
 
-// attributeNames packs attributes: the names of attributes are few and become
-// numbers. One writer packs, any number of readers unpack.
+// attributeNames packs attributes: their names are few and become numbers, and
+// so do values of which an attribute has few. One writer packs, any number of
+// readers unpack.
 type attributeNames struct {
-	names growing[string]
+	names growing[*attributeName]
 	// recent are maps for the packed forms that were unpacked last: people of
 	// one department and title share one.
 	recent [recentAttributes]atomic.Pointer[attributeSet]
 	seed   maphash.Seed
+
+	numbers map[string]uint64 // writer only
+}
+
+// attributeName is an attribute that somebody has.
+type attributeName struct {
+	name   string
+	values growing[string]
 
 	numbers map[string]uint64 // writer only
 }
@@ -26,27 +33,40 @@ type attributeSet struct {
 	values map[string]string
 }
 
-const recentAttributes = 1 << 10
+const (
+	recentAttributes = 1 << 10
+	// numberedValues is how many values of one attribute get a number; those
+	// that come later are packed as they are.
+	numberedValues = 1 << 10
+)
 
-// pack returns a packed form; equal attributes have equal ones.
-func (a *attributeNames) pack(attributes map[string]string) []byte {
-	var b []byte
-	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		number, known := a.numbers[name]
-		if !known {
-			number = uint64(len(a.numbers))
-			if a.numbers == nil {
-				a.numbers = map[string]uint64{}
-			}
-			a.numbers[name] = number
-			a.names.add(name)
+// pack appends an attribute. Equal attributes that are packed in one order have
+// one form.
+func (a *attributeNames) pack(b, name, value []byte) []byte {
+	number, known := a.numbers[string(name)]
+	if !known {
+		if number = uint64(len(a.numbers)); number == 0 {
+			a.numbers = map[string]uint64{}
 		}
-		b = appendText(binary.AppendUvarint(b, number), attributes[name])
+		a.numbers[string(name)] = number
+		a.names.add(&attributeName{name: string(name), numbers: map[string]uint64{}})
 	}
-	return b
+	n := a.names.load()[number]
+	b = binary.AppendUvarint(b, number)
+	number, known = n.numbers[string(value)]
+	if !known {
+		if len(n.numbers) == numberedValues {
+			b = binary.AppendUvarint(b, uint64(len(value))<<1)
+			return append(b, value...)
+		}
+		number = uint64(len(n.numbers))
+		n.numbers[string(value)] = number
+		n.values.add(string(value))
+	}
+	return binary.AppendUvarint(b, number<<1|1)
 }
 
-// unpack reverses pack, nil for none.
+// unpack reverses pack for all attributes of somebody, nil for none.
 func (a *attributeNames) unpack(packed []byte) map[string]string {
 	if len(packed) == 0 {
 		return nil
@@ -54,8 +74,12 @@ func (a *attributeNames) unpack(packed []byte) map[string]string {
 	names := a.names.load()
 	values := map[string]string{}
 	for r := (reader{rest: packed}); len(r.rest) > 0; {
-		name := names[r.uvarint()]
-		values[name] = r.text()
+		n := names[r.uvarint()]
+		if v := r.uvarint(); v&1 != 0 {
+			values[n.name] = n.values.load()[v>>1]
+		} else {
+			values[n.name] = string(r.take(v >> 1))
+		}
 	}
 	return values
 }

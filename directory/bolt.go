@@ -53,7 +53,7 @@ const (
 const (
 	prefixUser   = 'u' // + id
 	prefixGroup  = 'g' // + id
-	prefixMember = 'm' // + group id + member id
+	prefixMember = 'm' // + group id + first member of a chunk
 	prefixTouch  = 'r' // + group id: revision and time of the last member change
 	prefixLock   = 'l' // + subject
 	prefixToken  = 't' // + token id
@@ -64,10 +64,9 @@ const (
 	fileMode    = 0o600
 	lockTimeout = 2 * time.Second
 	idSize      = len(uuid.UUID{})
-	// memberChunk is how many memberships one delta of a replay holds.
-	memberChunk = 4096
-	// journalFill packs journal pages: their keys only ascend.
-	journalFill = 0.95
+	// journalFill packs journal pages: their keys only ascend. Most records too
+	// are folded in the order of their creation, which is that of their keys.
+	journalFill, stateFill = 0.95, 0.8
 )
 
 // OpenBolt opens or makes the file, and one beside it that keeps other
@@ -318,37 +317,6 @@ func (r stateReplay) records(prefix byte) error {
 		}
 	}
 	return nil
-}
-
-// members gathers the memberships of each group into few deltas. Revision zero
-// leaves the group's own counter alone.
-func (r stateReplay) members() error {
-	cursor := r.state.Cursor()
-	start := []byte{prefixMember}
-	d := Delta{Kind: KindAddMembers, Version: r.version}
-	var group []byte
-	flush := func() error {
-		if len(d.Payload) == 0 {
-			return nil
-		}
-		err := r.each(d)
-		d.Payload = d.Payload[:0]
-		return err
-	}
-	for k, v := cursor.Seek(start); bytes.HasPrefix(k, start); k, v = cursor.Next() {
-		if len(k) != 1+2*idSize || len(v) != 4 || binary.BigEndian.Uint32(v) != checksum(k, nil) {
-			return fmt.Errorf("%w: checksum of key %x", ErrCorrupt, k)
-		}
-		if !bytes.Equal(group, k[1:1+idSize]) || len(d.Payload) >= memberChunk*idSize {
-			if err := flush(); err != nil {
-				return err
-			}
-			group = bytes.Clone(k[1 : 1+idSize])
-			d.Subject = uuid.UUID(group).String()
-		}
-		d.Payload = append(d.Payload, k[1+idSize:]...)
-	}
-	return flush()
 }
 
 func versionKey(version uint64) []byte { return binary.BigEndian.AppendUint64(nil, version) }

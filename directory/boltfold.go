@@ -20,6 +20,7 @@ func (l *BoltLog) Fold(limit int) (int, error) {
 	var folded []foldedRecord
 	err := l.db.Update(func(tx *bolt.Tx) error {
 		journal, state := tx.Bucket([]byte(bucketJournal)), tx.Bucket([]byte(bucketState))
+		state.FillPercent = stateFill
 		var last []byte
 		var done [][]byte
 		cursor := journal.Cursor()
@@ -115,25 +116,6 @@ func foldDelta(state *bolt.Bucket, d Delta) error {
 	default:
 		return fmt.Errorf("%w: unknown kind %d", ErrCorrupt, d.Kind)
 	}
-}
-
-func foldMembers(state *bolt.Bucket, group []byte, d Delta) error {
-	for member := range slices.Chunk(d.Payload, idSize) {
-		key := append(stateKey(prefixMember, group), member...)
-		var err error
-		if d.Kind == KindAddMembers {
-			err = state.Put(key, binary.BigEndian.AppendUint32(nil, checksum(key, nil)))
-		} else {
-			err = state.Delete(key)
-		}
-		if err != nil {
-			return wrapPut(err)
-		}
-	}
-	touch := Delta{
-		Kind: KindTouchGroup, Time: d.Time, Connection: d.Connection, Subject: d.Subject, Revision: d.Revision,
-	}
-	return put(state, stateKey(prefixTouch, group), touch)
 }
 
 func foldDeletedGroup(state *bolt.Bucket, group []byte) error {

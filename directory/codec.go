@@ -70,26 +70,6 @@ func encodeUser(u User) []byte {
 	return append(b, u.Document...)
 }
 
-func decodeUser(d Delta) (User, error) {
-	r := reader{rest: d.Payload}
-	u := User{ID: ID(d.Subject), Connection: d.Connection, Revision: d.Revision, Modified: d.Time}
-	u.ExternalID, u.UserName = r.text(), r.text()
-	u.Active = r.byte()&userFlagActive != 0
-	u.Created = r.milliseconds()
-	for range r.count() {
-		u.Emails = append(u.Emails, r.text())
-	}
-	if n := r.count(); n > 0 {
-		u.Attributes = make(map[string]string, n)
-		for range n {
-			k := r.text()
-			u.Attributes[k] = r.text()
-		}
-	}
-	u.Document = r.rest
-	return u, r.err(d)
-}
-
 func encodeGroup(g GroupRecord) []byte {
 	b := make([]byte, 0, 64+len(g.Document))
 	b = appendText(b, g.ExternalID)
@@ -107,14 +87,25 @@ func decodeGroup(d Delta) (GroupRecord, error) {
 	return g, r.err(d)
 }
 
-// document returns a copy-free view of the document in a put's payload.
+// document returns the document in a put's payload, which is a part of it.
 func (d Delta) document() ([]byte, error) {
-	if d.Kind == KindPutUser {
-		u, err := decodeUser(d)
-		return u.Document, err
+	if d.Kind != KindPutUser {
+		g, err := decodeGroup(d)
+		return g.Document, err
 	}
-	g, err := decodeGroup(d)
-	return g.Document, err
+	r := reader{rest: d.Payload}
+	r.bytes()
+	r.bytes()
+	r.byte()
+	r.milliseconds()
+	for range r.count() {
+		r.bytes()
+	}
+	for range r.count() {
+		r.bytes()
+		r.bytes()
+	}
+	return r.rest, r.err(d)
 }
 
 // encodeMembers writes ids as sixteen bytes each.
@@ -161,6 +152,10 @@ func decodeSubject(d Delta) (Subject, error) {
 		return Subject{}, fmt.Errorf("%w: lock without subject", ErrCorrupt)
 	}
 	return Subject{Kind: SubjectKind(d.Subject[0]), Name: d.Subject[1:]}, nil
+}
+
+func appendBytes(b, s []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 func appendText(b []byte, s string) []byte {
@@ -218,7 +213,9 @@ func (r *reader) count() uint64 {
 	return n
 }
 
-func (r *reader) text() string { return string(r.take(r.uvarint())) }
+func (r *reader) text() string { return string(r.bytes()) }
+
+func (r *reader) bytes() []byte { return r.take(r.uvarint()) }
 
 func (r *reader) milliseconds() time.Time {
 	b := r.take(8)

@@ -146,7 +146,9 @@ func (b *builder) take(d Delta) error {
 	// The file keeps what it is given until the transaction ends, longer than the
 	// payload is valid.
 	d.Payload = append([]byte(nil), d.Payload...)
-	if err := foldDelta(b.tx.Bucket([]byte(bucketState)), d); err != nil {
+	state := b.tx.Bucket([]byte(bucketState))
+	state.FillPercent = stateFill
+	if err := foldDelta(state, d); err != nil {
 		return err
 	}
 	if b.keys += d.keys(); b.keys < buildChunk {

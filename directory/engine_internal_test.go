@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -215,7 +216,13 @@ func TestAPackedUserUnpacksToItself(t *testing.T) {
 			s := newState()
 			want.ID, want.Connection = id, "corp"
 			key, _ := want.ID.key()
-			r := packUser(&want, key, s.settle("corp"), s.attributes.pack(want.Attributes)).with(packEdges([]uint32{3, 9}), 5)
+			delta := userDelta(want)
+			delta.Time = want.Modified
+			r, err := s.pack(delta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r = r.with(packEdges([]uint32{3, 9}), 5)
 			if diff := cmp.Diff(want, s.exportUser(r)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -244,4 +251,57 @@ func FuzzID(f *testing.F) {
 			t.Errorf("%q: key %x, %v; want %v", text, key, ok, want)
 		}
 	})
+}
+
+// TestChunksOfMembersEqualASet folds random additions and removals into a
+// file, single ones and many at once, and compares what a replay yields.
+func TestChunksOfMembersEqualASet(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(9, 10))
+	l, err := OpenBolt(filepath.Join(t.TempDir(), "log.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	group := func(g int) string { return fmt.Sprintf("019aa000-0000-7000-8000-00000000000%d", g) }
+	model := map[string]bool{}
+	for turn := range uint64(80) {
+		g := random.IntN(3)
+		d := Delta{Version: turn + 1, Time: time.Unix(1, 0), Kind: KindAddMembers, Subject: group(g), Revision: turn}
+		if random.IntN(5) < 2 {
+			d.Kind = KindRemoveMembers
+		}
+		for range 1 + random.IntN(1+random.IntN(600)) {
+			member := make([]byte, idSize)
+			binary.BigEndian.PutUint64(member, random.Uint64N(900))
+			d.Payload = append(d.Payload, member...)
+			model[group(g)+string(member)] = d.Kind == KindAddMembers
+		}
+		if err := l.Append(t.Context(), []Delta{d}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Fold(10_000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := map[string]bool{}
+	last := ""
+	if _, _, err := l.replay(0, func(d Delta, _ int) error {
+		if d.Kind == KindAddMembers {
+			for member := range slices.Chunk(d.Payload, idSize) {
+				if key := d.Subject + string(member); key <= last {
+					t.Errorf("%x after %x", key, last)
+				} else {
+					last, got[key] = key, true
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	maps.DeleteFunc(model, func(_ string, in bool) bool { return !in })
+	if !maps.Equal(model, got) {
+		t.Errorf("%d members, want %d", len(got), len(model))
+	}
 }

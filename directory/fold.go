@@ -30,6 +30,16 @@ func Fold(s string) string {
 	return norm.NFC.String(strings.Map(foldRune, norm.NFC.String(s)))
 }
 
+// foldBytes is [Fold] for bytes, which it returns if they are folded.
+func foldBytes(b []byte) []byte {
+	for _, c := range b {
+		if c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return []byte(Fold(string(b)))
+		}
+	}
+	return b
+}
+
 // foldRune maps a rune to one representative of its simple-folding orbit: the
 // lower-case letter for ASCII, otherwise the smallest of the orbit that isn't
 // an ASCII capital.

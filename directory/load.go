@@ -2,16 +2,25 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 )
 
-// loader reads a log into a state that nobody reads yet. Memberships are most
-// of a log, and each is a jump through memory; so those that come in a row are
-// gathered and sorted into the users' lists in one pass.
+// loader reads a log into a state that nobody reads yet. One goroutine reads
+// and packs, another builds. Memberships are most of a log, and each is a jump
+// through memory; so those that come in a row are gathered and sorted into the
+// users' lists in one pass.
 type loader struct {
 	*batch
+
+	// read are deltas on their way to what builds; built says why that ended.
+	read    chan []readDelta
+	built   chan error
+	reading []readDelta
+	size    int // of the payloads in reading
 
 	// ordinals finds a record by its id without touching it.
 	ordinals map[recordKey]uint32
@@ -22,6 +31,20 @@ type loader struct {
 	linked bool
 }
 
+// readDelta is a delta with a payload of its own, or of a user the record.
+type readDelta struct {
+	Delta
+
+	record userRecord
+}
+
+const (
+	// readDeltas and readBytes are how many deltas, and bytes of them, are handed
+	// over at once.
+	readDeltas = 256
+	readBytes  = 1 << 18
+)
+
 // memberRun is a part of a loader's members that belongs to one group.
 type memberRun struct {
 	group    uint32
@@ -31,10 +54,18 @@ type memberRun struct {
 // load replays a log. Ancestors are computed once, at the end.
 func load(s *state, log Log, now time.Time) error {
 	s.log, s.arena.lazy, s.entries.table.private = log, true, true
-	l := loader{batch: newBatch(s, now), ordinals: map[recordKey]uint32{}}
+	l := loader{
+		batch: newBatch(s, now), ordinals: map[recordKey]uint32{},
+		read: make(chan []readDelta, 1), built: make(chan error, 1),
+	}
 	l.loading = true
-	last, err := log.Tail(context.Background(), 0, l.take)
-	if err != nil {
+	go func() { l.built <- l.build() }()
+	last, err := log.Tail(context.Background(), 0, l.pack)
+	if err == nil {
+		l.handOver()
+	}
+	close(l.read)
+	if err := errors.Join(err, <-l.built); err != nil {
 		return fmt.Errorf("opening the directory: %w", err)
 	}
 	if !l.linked {
@@ -47,35 +78,86 @@ func load(s *state, log Log, now time.Time) error {
 	s.publish(l.batch)
 	s.closure.Add(1)
 	s.version = last
+	if s.nextOrdinal > largeDirectory {
+		debug.FreeOSMemory() // what reading needed is more than what stays
+	}
 	return nil
 }
 
-// take applies one delta or keeps it for link.
-func (l *loader) take(d Delta) error {
-	l.undo = l.undo[:0]
-	if l.linked {
-		return l.apply(d)
+// pack makes a delta last and hands it over with others.
+func (l *loader) pack(d Delta) error {
+	r := readDelta{Delta: d}
+	l.size += len(d.Payload)
+	if d.Kind == KindPutUser {
+		var err error
+		if r.record, err = l.state.pack(d); err != nil {
+			return err
+		}
+		r.Payload = nil
+	} else {
+		if d.Connection != "" {
+			l.state.settle(d.Connection) // here, since only one goroutine may
+		}
+		r.Payload = slices.Clone(d.Payload)
 	}
+	if l.reading = append(l.reading, r); len(l.reading) >= readDeltas || l.size >= readBytes {
+		l.handOver()
+	}
+	return nil
+}
+
+func (l *loader) handOver() {
+	l.read <- l.reading
+	l.reading, l.size = make([]readDelta, 0, readDeltas), 0
+}
+
+// build takes all that was read. After an error it takes nothing in any more.
+func (l *loader) build() (err error) {
+	for deltas := range l.read {
+		for _, d := range deltas {
+			if err == nil {
+				err = l.take(d)
+			}
+		}
+	}
+	return err
+}
+
+// largeDirectory is the number of records from which on the memory that a start
+// needed is given back at once.
+const largeDirectory = 1 << 16
+
+// take applies one delta or keeps it for link.
+func (l *loader) take(d readDelta) error {
+	l.undo = l.undo[:0]
 	switch d.Kind {
-	case KindAddMembers:
-		l.gather(d)
-		l.touchGroup(d)
-		return nil
-	case KindPutUser, KindPutGroup:
-		if err := l.apply(d); err != nil {
+	case KindPutUser:
+		ordinal, err := l.putPacked(d.record, d.Delta)
+		if !l.linked {
+			l.ordinals[d.record.key()] = ordinal
+		}
+		return err
+	case KindPutGroup:
+		if err := l.apply(d.Delta); err != nil || l.linked {
 			return err
 		}
 		key, _ := ID(d.Subject).key()
-		ordinal, _ := l.find(key)
-		l.ordinals[key] = ordinal
+		l.ordinals[key], _ = l.find(key)
 		return nil
-	case KindTouchGroup, KindPutLock, KindDeleteLock, KindPutToken, KindDeleteToken, KindPutEntry, KindDeleteEntry:
-		return l.apply(d)
+	case KindAddMembers:
+		if l.linked {
+			return l.apply(d.Delta)
+		}
+		l.gather(d.Delta)
+		l.touchGroup(d.Delta)
+		return nil
 	case KindDeleteUser, KindDeleteGroup, KindRemoveMembers:
-		l.link() // what comes before has to be there to be taken away
-		return l.apply(d)
+		if !l.linked {
+			l.link() // what comes before has to be there to be taken away
+		}
+		return l.apply(d.Delta)
 	default:
-		return l.apply(d)
+		return l.apply(d.Delta)
 	}
 }
 
@@ -164,7 +246,6 @@ func merged(list, more []uint32) []uint32 {
 func (l *loader) fillMembers(run memberRun) {
 	place := l.state.groupPlace(run.group)
 	members := slices.Clone(l.members[run.from:run.to])
-	members = slices.DeleteFunc(members, func(o uint32) bool { _, live := l.state.key(o); return !live })
 	if place.members.size() > 0 {
 		members = append(members, place.members.sorted()...)
 	}

@@ -4,7 +4,11 @@ import "sync/atomic"
 
 // places are what belongs to each ordinal, in pages, so that they grow without
 // being copied. There is one writer and any number of readers.
-type places struct{ pages growing[*page] }
+type places struct {
+	pages growing[*page]
+	// remembered counts the views, hand is the page whose views go next.
+	remembered, hand atomic.Int64
+}
 
 // page holds some ordinals' cells, each a [ref] or the place of a group, and
 // the views remembered of those users who were looked up.
@@ -13,7 +17,12 @@ type page struct {
 	views [pageSize]atomic.Pointer[UserView]
 }
 
-const pageSize = 1 << 10
+const (
+	pageSize = 1 << 10
+	// maxRemembered bounds the views: of those who were looked up before the last
+	// hundred thousand others, some are made anew.
+	maxRemembered = 1 << 17
+)
 
 // cell returns an ordinal's cell, nil for one that was never given.
 func (p *places) cell(ordinal uint32) *atomic.Uint64 {
@@ -23,10 +32,32 @@ func (p *places) cell(ordinal uint32) *atomic.Uint64 {
 	return nil
 }
 
-// view returns where an ordinal's view is remembered. The ordinal must have a
-// cell.
-func (p *places) view(ordinal uint32) *atomic.Pointer[UserView] {
-	return &p.pages.load()[ordinal/pageSize].views[ordinal%pageSize]
+// view returns the view remembered for an ordinal, or nil. The ordinal must
+// have a cell.
+func (p *places) view(ordinal uint32) *UserView {
+	return p.pages.load()[ordinal/pageSize].views[ordinal%pageSize].Load()
+}
+
+// remember keeps a view, nil for none, and forgets a page of others if there
+// are too many. Anybody may call it.
+func (p *places) remember(ordinal uint32, view *UserView) {
+	pages := p.pages.load()
+	count := func(was, is *UserView) {
+		switch {
+		case was == nil && is != nil:
+			p.remembered.Add(1)
+		case was != nil && is == nil:
+			p.remembered.Add(-1)
+		}
+	}
+	count(pages[ordinal/pageSize].views[ordinal%pageSize].Swap(view), view)
+	if p.remembered.Load() <= maxRemembered {
+		return
+	}
+	next := int(p.hand.Add(1)) % len(pages)
+	for i := range pages[next].views {
+		count(pages[next].views[i].Swap(nil), nil)
+	}
 }
 
 // ensure makes an ordinal's cell. Only the writer may call it.

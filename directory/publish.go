@@ -61,7 +61,7 @@ func (s *state) publishUser(ordinal uint32, next userRecord) {
 	stored := next
 	if next == nil {
 		stored = old.tombstone()
-		s.places.view(ordinal).Store(nil)
+		s.places.remember(ordinal, nil)
 	}
 	cell.Store(uint64(s.arena.put(ordinal, stored)))
 	s.reindexUser(ordinal, old, next)
@@ -72,20 +72,29 @@ func (s *state) publishUser(ordinal uint32, next userRecord) {
 
 // reindexUser moves a user's names, and counts.
 func (s *state) reindexUser(ordinal uint32, old, next userRecord) {
-	var was, is userFields
-	var p *population
-	if old != nil {
-		p, was = s.numbered(old.connection()), old.fields()
+	p := s.numbered(next.or(old).connection())
+	for _, sp := range []space{spaceUserName, spaceUserLink} {
+		from, had := s.userHash(sp, p, old)
+		to, has := s.userHash(sp, p, next)
+		if had == has && from == to {
+			continue
+		}
+		if has { // first, so that somebody who keeps existing is always found
+			s.names[sp].put(to, ordinal)
+		}
+		if had {
+			s.names[sp].remove(from, ordinal)
+		}
 	}
-	if next != nil {
-		p, is = s.numbered(next.connection()), next.fields()
+	for e := range next.others {
+		s.email.put(p.salt(maphash.Bytes(s.seed, e)), ordinal)
 	}
-	s.reindex(s.names[spaceUserName], ordinal, nameKey{p, Fold(was.userName)}, nameKey{p, Fold(is.userName)})
-	s.reindex(s.names[spaceUserLink], ordinal, nameKey{p, was.externalID}, nameKey{p, is.externalID})
-	s.reindexEmails(ordinal, p, otherEmails(old, was), otherEmails(next, is))
+	for e := range old.others {
+		s.email.remove(p.salt(maphash.Bytes(s.seed, e)), ordinal)
+	}
 	p.userCount.Add(count(next != nil) - count(old != nil))
 	p.activeCount.Add(count(next != nil && next.active()) - count(old != nil && old.active()))
-	p.linkedUser.Add(count(is.externalID != "") - count(was.externalID != ""))
+	p.linkedUser.Add(count(next.hasLink()) - count(old.hasLink()))
 	switch {
 	case old == nil:
 		s.appear(ordinal, next.key())
@@ -96,24 +105,16 @@ func (s *state) reindexUser(ordinal uint32, old, next userRecord) {
 	}
 }
 
-// otherEmails returns the addresses that the user name doesn't stand for.
-func otherEmails(r userRecord, f userFields) []string {
-	if r == nil || r.nameIsEmail() {
-		return nil
+// userHash returns the hash of a user's name in a space, false without one.
+func (s *state) userHash(sp space, p *population, r userRecord) (uint64, bool) {
+	if r == nil {
+		return 0, false
 	}
-	return f.emails
-}
-
-func (s *state) reindexEmails(ordinal uint32, p *population, was, is []string) {
-	if slices.Equal(was, is) {
-		return
+	name := r.externalID()
+	if sp == spaceUserName {
+		name = r.folded()
 	}
-	for _, e := range is {
-		s.email.put(s.hash(nameKey{p, e}), ordinal)
-	}
-	for _, e := range was {
-		s.email.remove(s.hash(nameKey{p, e}), ordinal)
-	}
+	return p.salt(maphash.Bytes(s.seed, name)), len(name) > 0
 }
 
 func (s *state) publishGroup(ordinal uint32, next *group) {

@@ -329,8 +329,7 @@ func (s *state) look(ordinal uint32, p *population, externalID string) (UserView
 		if !r.linked(p.number, externalID) {
 			return UserView{}, false
 		}
-		memory := s.places.view(ordinal)
-		if v := memory.Load(); v != nil && v.Generation == [2]uint64{r.generation(), closure} {
+		if v := s.places.view(ordinal); v != nil && v.Generation == [2]uint64{r.generation(), closure} {
 			return *v, true
 		}
 		f := r.fields()
@@ -342,7 +341,7 @@ func (s *state) look(ordinal uint32, p *population, externalID string) (UserView
 			v.Groups = s.views(s.above(direct.ordinals()))
 		}
 		if s.closure.Load() == closure {
-			memory.Store(v)
+			s.places.remember(ordinal, v)
 			return *v, true
 		}
 	}

@@ -3,6 +3,7 @@ package directory
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,9 +27,9 @@ const (
 	headerSize   = 47
 )
 
-// Flags of a record.
+// Flags of a record. The first is that of a payload.
 const (
-	flagActive = 1 << iota
+	flagActive = userFlagActive << iota
 	// flagDeleted marks what is left of a deleted user: the header.
 	flagDeleted
 	// flagNameIsEmail means that the one e-mail address is the folded user name.
@@ -64,6 +65,41 @@ func (r userRecord) externalID() []byte {
 	return rest[n+m:][:size]
 }
 
+// folded returns the folded user name.
+func (r userRecord) folded() []byte {
+	p := reader{rest: r[headerSize:]}
+	p.uvarint()
+	p.bytes()
+	return foldBytes(p.bytes())
+}
+
+// others yields the e-mail addresses, except one that is the folded user name.
+func (r userRecord) others(yield func([]byte) bool) {
+	if r == nil {
+		return
+	}
+	p := reader{rest: r[headerSize:]}
+	p.uvarint()
+	p.bytes()
+	p.bytes()
+	for range p.count() {
+		if !yield(p.bytes()) {
+			return
+		}
+	}
+}
+
+// or returns the record, or another for none.
+func (r userRecord) or(other userRecord) userRecord {
+	if r == nil {
+		return other
+	}
+	return r
+}
+
+// hasLink reports whether the user has an external id.
+func (r userRecord) hasLink() bool { return r != nil && len(r.externalID()) > 0 }
+
 // linked reports whether this is the user of a link key.
 func (r userRecord) linked(connection uint16, externalID string) bool {
 	return r != nil && r.connection() == connection && string(r.externalID()) == externalID
@@ -91,32 +127,40 @@ func (r userRecord) fields() userFields {
 	return f
 }
 
-// packUser returns the record of a user. Emails must be folded already.
-func packUser(u *User, key recordKey, p *population, attributes []byte) userRecord {
-	flags := byte(0)
-	if u.Active {
-		flags |= flagActive
-	}
-	emails := u.Emails
-	if len(emails) == 1 && emails[0] == Fold(u.UserName) {
-		flags |= flagNameIsEmail
-		emails = nil
-	}
-	r := make(userRecord, headerSize, headerSize+16+len(u.ExternalID)+len(u.UserName)+len(attributes))
-	r[atFlags] = flags
-	binary.LittleEndian.PutUint16(r[atConnection:], p.number)
+// packUser returns the record that a delta puts, in no groups.
+func (s *state) packUser(d Delta, key recordKey, p *population) (userRecord, error) {
+	in := reader{rest: d.Payload}
+	externalID, userName := in.bytes(), in.bytes()
+	flags := in.byte() & flagActive
+	created := in.milliseconds()
+	r := make(userRecord, headerSize, headerSize+32+len(externalID)+len(userName)+edgeSize)
 	copy(r[atID:], key[:])
-	packTime(r[atCreated:], u.Created)
-	packTime(r[atModified:], u.Modified)
-	r = binary.AppendUvarint(r, u.Revision)
-	r = appendText(appendText(r, u.ExternalID), u.UserName)
+	binary.LittleEndian.PutUint16(r[atConnection:], p.number)
+	binary.LittleEndian.PutUint64(r[atGeneration:], d.Version)
+	packTime(r[atCreated:], created)
+	packTime(r[atModified:], d.Time)
+	r = binary.AppendUvarint(r, d.Revision)
+	r = appendBytes(appendBytes(r, externalID), userName)
+	emails := make([][]byte, 0, 1)
+	for range in.count() {
+		address := foldBytes(in.bytes())
+		if !slices.ContainsFunc(emails, func(e []byte) bool { return bytes.Equal(e, address) }) {
+			emails = append(emails, address)
+		}
+	}
+	if len(emails) == 1 && bytes.Equal(emails[0], foldBytes(userName)) {
+		flags, emails = flags|flagNameIsEmail, nil
+	}
+	r[atFlags] = flags
 	r = binary.AppendUvarint(r, uint64(len(emails)))
 	for _, e := range emails {
-		r = appendText(r, e)
+		r = appendBytes(r, e)
 	}
-	r = append(r, attributes...)
+	for range in.count() {
+		r = s.attributes.pack(r, in.bytes(), in.bytes())
+	}
 	binary.LittleEndian.PutUint32(r[atEdges:], uint32(len(r))) //nolint:gosec // a body is a few MiB
-	return r
+	return r, in.err(d)
 }
 
 // tombstone returns what stays of a deleted user, so that its place among the
