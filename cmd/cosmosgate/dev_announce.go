@@ -82,6 +82,10 @@ func announce(w io.Writer, r *ready) error {
 		people = append(people, []string{a.Name, a.May})
 	}
 	out.table(people)
+	out.line("\nIn another terminal, sign in as one of them and query (two commands to a result):\n")
+	for _, command := range firstCommands(r) {
+		out.line("  %s", command)
+	}
 	out.line("\nA token for one of them:  %s NAME", strings.Join(r.TokenCommand, " "))
 	for _, s := range all {
 		out.line("\n--- %s %s", s.language, strings.Repeat("-", 100-len(s.language)))
@@ -89,6 +93,15 @@ func announce(w io.Writer, r *ready) error {
 	}
 	out.line("\nThe same programs are files in %s. Stop with Ctrl-C.", snippetFolder(r))
 	return out.done()
+}
+
+// firstCommands are what a newcomer pastes: signing in opens the page on which to pick a person.
+func firstCommands(r *ready) []string {
+	binary := r.TokenCommand[0]
+	return []string{
+		binary + " login --gate " + r.Gate.Endpoint + " --ca " + r.CA,
+		binary + ` query shop/orders "SELECT c.id, c.customer, c.total FROM c" --pk emea`,
+	}
 }
 
 func snippetFolder(r *ready) string { return filepath.Join(filepath.Dir(r.Config), "snippets") }

@@ -29,3 +29,14 @@ func authority(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 }
+
+// stopwatch NAME COMMAND… runs a command that must succeed and notes how long it took.
+func stopwatch(ts *testscript.TestScript, neg bool, args []string) {
+	const least = 2
+	if neg || len(args) < least {
+		ts.Fatalf("usage: stopwatch NAME COMMAND…")
+	}
+	began := time.Now()
+	ts.Check(ts.Exec(args[1], args[2:]...))
+	ts.Logf("%s: %s", args[0], time.Since(began).Round(time.Millisecond))
+}

@@ -57,6 +57,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) exitCode 
 		f = &failure{code: exitUsage, err: err, hint: "run cosmosgate --help for the commands and their flags"}
 	}
 	_, _ = fmt.Fprintln(stderr, "cosmosgate:", indentFollowing(f.err.Error())) // nothing is left to tell a broken stderr
+	if f.note != "" {
+		_, _ = fmt.Fprint(stderr, f.note)
+	}
 	if f.hint != "" {
 		_, _ = fmt.Fprintln(stderr, "hint:", f.hint)
 	}
@@ -67,6 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) exitCode 
 type failure struct {
 	code exitCode
 	err  error
+	note string // lines between the error and the hint
 	hint string
 }
 
@@ -105,7 +109,7 @@ was wrong; 3 the configuration or the policy was wrong; 4 nobody is signed in, o
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newLogin(), newLogout(), newWhoAmI(), newToken())
+	root.AddCommand(newLogin(), newLogout(), newWhoAmI(), newToken(), newQuery(), newLs())
 	root.AddCommand(newServe(), newCheck(), newPolicy(), newDev(), newDemo(), newHealthcheck(), newVersion(),
 		newLock(), newUnlock(), newLocks(), newKey(), newSCIM(), newDirectory())
 	return root

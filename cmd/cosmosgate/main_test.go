@@ -34,6 +34,7 @@ func TestCommandLine(t *testing.T) {
 			"await":     await,
 			"jsonenv":   jsonEnv,
 			"exits":     exits,
+			"stopwatch": stopwatch,
 		},
 	})
 }
