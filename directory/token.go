@@ -139,18 +139,24 @@ func (d *Directory) Tokens(connection string) []Token {
 // VerifyToken reports whether secret is a live token of the connection. It
 // compares hashes in constant time.
 func (d *Directory) VerifyToken(connection, secret string) bool {
+	_, ok := d.FindToken(connection, secret)
+	return ok
+}
+
+// FindToken returns the live token of the connection that secret belongs to.
+func (d *Directory) FindToken(connection, secret string) (Token, bool) {
 	if !strings.HasPrefix(secret, "scim_") {
-		return false
+		return Token{}, false
 	}
 	hash := sha256.Sum256([]byte(secret))
 	now := d.config.Clock()
 	for _, t := range *d.state.tokens.Load() {
 		if subtle.ConstantTimeCompare(t.hash[:], hash[:]) == 1 {
 			t.used.Store(now.UnixMilli())
-			return t.Connection == connection && now.Before(t.Expires)
+			return t.Token, t.Connection == connection && now.Before(t.Expires)
 		}
 	}
-	return false
+	return Token{}, false
 }
 
 func (b *batch) token(id string) *tokenRecord {

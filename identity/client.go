@@ -52,22 +52,7 @@ func (a *Authenticator) Client(ctx context.Context, token string, audiences []st
 
 // asserted checks an assertion that an agent signed itself.
 func (a *Authenticator) asserted(t *token, agent *Agent, audiences []string) (Client, error) {
-	c := t.claims
-
-	switch audience := c.list("aud"); {
-	case !slices.ContainsFunc(agent.Keys, t.signedBy):
-		return Client{}, refuse(SubstatusSignature, "assertion is signed by no key of "+agent.Name)
-	case t.typ != "" && t.typ != "jwt" && t.typ != "client-authentication+jwt":
-		return Client{}, refuse(SubstatusScope, "not a client assertion")
-	case c.text("sub") != agent.Name:
-		return Client{}, refuse(SubstatusScope, "assertion is about somebody else")
-	case len(audience) != 1 || !slices.Contains(audiences, audience[0]):
-		return Client{}, refuse(SubstatusAudience, "assertion is not meant for this service alone")
-	case c.text("jti") == "":
-		return Client{}, refuse(SubstatusScope, "assertion has no jti")
-	}
-
-	expiry, err := checkAssertionTimes(c, a.clock())
+	expiry, err := t.assertedBy(agent.Name, agent.Keys, audiences, a.clock())
 	if err != nil {
 		return Client{}, err
 	}
@@ -77,10 +62,31 @@ func (a *Authenticator) asserted(t *token, agent *Agent, audiences []string) (Cl
 		return Client{}, err
 	}
 
-	client.Issuer, client.Subject, client.TokenID = agent.Name, agent.Name, c.text("jti")
+	client.Issuer, client.Subject, client.TokenID = agent.Name, agent.Name, t.claims.text("jti")
 	client.Single, client.Expiry = true, expiry
 
 	return client, nil
+}
+
+// assertedBy checks an assertion (RFC 7523) that a client made with one of its keys for one of audiences, and returns when it expires. It
+// has an id, which must be spent by whoever accepts it.
+func (t *token) assertedBy(name string, keys []jose.JSONWebKey, audiences []string, now time.Time) (time.Time, error) {
+	c := t.claims
+
+	switch audience := c.list("aud"); {
+	case !slices.ContainsFunc(keys, t.signedBy):
+		return time.Time{}, refuse(SubstatusSignature, "assertion is signed by no key of "+name)
+	case t.typ != "" && t.typ != "jwt" && t.typ != "client-authentication+jwt":
+		return time.Time{}, refuse(SubstatusScope, "not a client assertion")
+	case c.text("sub") != name:
+		return time.Time{}, refuse(SubstatusScope, "assertion is about somebody else")
+	case len(audience) != 1 || !slices.Contains(audiences, audience[0]):
+		return time.Time{}, refuse(SubstatusAudience, "assertion is not meant for this service alone")
+	case c.text("jti") == "":
+		return time.Time{}, refuse(SubstatusScope, "assertion has no jti")
+	}
+
+	return checkAssertionTimes(c, now)
 }
 
 // signedBy reports whether the signature is by a key of this id.

@@ -95,3 +95,6 @@ func refuseForNow(substatus int, reason string) *Error {
 func unavailable(err error) *Error {
 	return &Error{Unavailable: true, Reason: "issuer's keys are not available", Err: err, passing: true}
 }
+
+// CouldNotDecide reports whether the refusal is the gate's own trouble: nothing was found wrong.
+func (e *Error) CouldNotDecide() bool { return e.Unavailable }

@@ -8,6 +8,8 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
@@ -67,6 +69,28 @@ func parseKeys(document []byte) (keysByID, error) {
 		}
 
 		keys[key.KeyID] = append(keys[key.KeyID], key)
+	}
+
+	return keys, nil
+}
+
+var errNoUsableKey = errors.New("document has no public key with a kid that can verify signatures: RSA of 2048 bits or more, P-256, Ed25519")
+
+// ParsePublicKeys reads the public keys of a client from a JWK set (RFC 7517 section 5). Unlike a published key set, which may hold keys
+// for others, one without a usable key is an error.
+func ParsePublicKeys(document []byte) ([]jose.JSONWebKey, error) {
+	byID, err := parseKeys(document)
+	if err != nil {
+		return nil, err
+	}
+
+	var keys []jose.JSONWebKey
+	for _, kid := range slices.Sorted(maps.Keys(byID)) {
+		keys = append(keys, byID[kid]...)
+	}
+
+	if len(keys) == 0 {
+		return nil, errNoUsableKey
 	}
 
 	return keys, nil

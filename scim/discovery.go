@@ -56,11 +56,18 @@ func (c *connection) providerConfig() map[string]any {
 			"cursor": true, "index": true, "defaultPaginationMethod": "index",
 			"defaultPageSize": defaultCount, "maxPageSize": maxCount,
 		},
-		"authenticationSchemes": []any{map[string]any{
-			"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
-			"description": "A token of this connection in the Authorization header.",
-			"specUri":     "https://www.rfc-editor.org/info/rfc6750",
-		}},
+		"authenticationSchemes": []any{
+			map[string]any{
+				"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
+				"description": "A token of this connection in the Authorization header.",
+				"specUri":     "https://www.rfc-editor.org/info/rfc6750",
+			},
+			map[string]any{
+				"type": "oauth2", "name": "OAuth 2.0 client credentials",
+				"description": "A token for an hour, from " + OAuthPath + ", for a client secret or an assertion (RFC 7523).",
+				"specUri":     "https://www.rfc-editor.org/info/rfc6749",
+			},
+		},
 		"meta": map[string]any{
 			"resourceType": "ServiceProviderConfig", "location": c.base + "/ServiceProviderConfig",
 		},

@@ -44,9 +44,11 @@ type gate struct {
 	proxy     *proxy.Proxy
 	scim      *scim.Server
 	tokens    *connectionTokens
-	health    *server.Health
-	metrics   *prometheus.Registry
-	rereads   *prometheus.CounterVec // of the configuration file, while the gate runs
+
+	provisioners *identity.Provisioners // identity providers at the SCIM token endpoint
+	health       *server.Health
+	metrics      *prometheus.Registry
+	rereads      *prometheus.CounterVec // of the configuration file, while the gate runs
 
 	data, push, admin, control *server.Server
 	socket                     net.Listener // of control
@@ -240,6 +242,7 @@ func (g *gate) register() error {
 	if g.scim != nil {
 		all = append(all, g.scim.Collectors()...)
 		all = append(all, g.tokens)
+		all = append(all, g.tokens.oauth.Collectors()...)
 	}
 	for _, s := range []*server.Server{g.data, g.push, g.admin, g.control} {
 		all = append(all, s.Collectors()...)

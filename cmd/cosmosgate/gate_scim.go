@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
+	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/scim"
 )
@@ -34,7 +37,78 @@ func (g *gate) newSCIMServer() (http.Handler, error) {
 	if g.scim, err = scim.New(c); err != nil {
 		return nil, fmt.Errorf("preparing SCIM: %w", err)
 	}
-	return g.scim, nil
+	if g.tokens.oauth, err = g.newSCIMOAuth(public); err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == scim.OAuthPath || r.URL.Path == scim.MetadataPath {
+			g.tokens.oauth.ServeHTTP(w, r)
+			return
+		}
+		g.scim.ServeHTTP(w, r)
+	}), nil
+}
+
+// newSCIMOAuth prepares the token endpoint of connections. It shares nothing with the gate's token service: what it issues opens
+// one connection, and nothing else accepts it.
+func (g *gate) newSCIMOAuth(public *url.URL) (*scim.OAuth, error) {
+	bundle, err := g.bundle("issuers", g.cfg.Trust.Issuers)
+	if err != nil {
+		return nil, err
+	}
+	once, err := identity.NewOnce(g.directory, time.Now)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the SCIM token endpoint: %w", err)
+	}
+	const patience = 10 * time.Second
+	p := identity.ProvisionersConfig{
+		Authenticator: g.identity, Once: once, HTTPClient: &http.Client{Transport: bundle.Transport(), Timeout: patience},
+		Clock: time.Now, Logger: g.log,
+	}
+	c := scim.OAuthConfig{
+		Directory: g.directory, PublicURL: public, Secrets: g.tokens, Clock: time.Now, Random: rand.Reader, Logger: g.log,
+	}
+	for i := range g.cfg.Issuers {
+		p.InsecureLoopback = p.InsecureLoopback || g.cfg.Issuers[i].InsecureLoopback
+	}
+	for i := range g.cfg.Connections {
+		x := &g.cfg.Connections[i]
+		c.Connections = append(c.Connections, x.Name)
+		one, err := provisioner(x)
+		if err != nil {
+			return nil, fmt.Errorf("connections[%d].oauth.keys: %w", i, err)
+		}
+		p.Provisioners = append(p.Provisioners, one)
+	}
+	if g.provisioners, err = identity.NewProvisioners(p); err != nil {
+		return nil, fmt.Errorf("preparing the SCIM token endpoint: %w", err)
+	}
+	c.Assertions = g.provisioners
+	o, err := scim.NewOAuth(c)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the SCIM token endpoint: %w", err)
+	}
+	return o, nil
+}
+
+// provisioner is what the configuration says about a provider's assertions.
+func provisioner(x *config.Connection) (identity.Provisioner, error) {
+	p := identity.Provisioner{Name: x.Name}
+	if f := x.OAuth.Federated; f != nil {
+		p.Federated = &identity.Federated{Issuer: f.Issuer, Subject: f.Subject, Audience: f.Audience}
+	}
+	if x.OAuth.Keys == "" {
+		return p, nil
+	}
+	document, err := os.ReadFile(x.OAuth.Keys)
+	if err != nil {
+		return p, fmt.Errorf("reading keys: %w", err)
+	}
+	p.Keys, err = identity.ParsePublicKeys(document)
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", x.OAuth.Keys, err)
+	}
+	return p, nil
 }
 
 // ownSchemas are the attributes of people that the configuration adds to the RFC's.
@@ -58,5 +132,7 @@ func (g *gate) watchSCIM(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return g.scim.Run(ctx) //nolint:wrapcheck // it only ends with ctx
+	stage, stop := start(ctx, func() {}, g.scim.Run, g.provisioners.Run)
+	<-ctx.Done()
+	return end(stage, stop)
 }

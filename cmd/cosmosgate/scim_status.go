@@ -39,7 +39,9 @@ func (g *gate) scimActs(m *control.Mux) {
 					one.Claim = g.cfg.Issuers[n].Claim
 				}
 			}
-			one.Warnings = append(one.Warnings, tokenWarnings(one.Tokens, time.Now())...)
+			if o := &g.cfg.Connections[i].OAuth; o.Keys == "" && o.Federated == nil {
+				one.Warnings = append(one.Warnings, tokenWarnings(one.Tokens, time.Now())...)
+			}
 			all = append(all, one)
 		}
 		return all, nil
@@ -51,7 +53,7 @@ func tokenWarnings(tokens []tokenEntry, now time.Time) []scim.Warning {
 	const soon = 14 * 24 * time.Hour
 	var last time.Time
 	for i := range tokens {
-		if tokens[i].Live && tokens[i].Expires.After(last) {
+		if tokens[i].Live && tokens[i].Kind != kindAccess && tokens[i].Expires.After(last) {
 			last = tokens[i].Expires
 		}
 	}

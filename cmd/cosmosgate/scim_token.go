@@ -25,6 +25,7 @@ const (
 const (
 	kindBearer = "bearer"        // presented with every request
 	kindSecret = "client_secret" // exchanged for access tokens at /scim/oauth/token
+	kindAccess = "access_token"  // issued there, for an hour
 )
 
 // oauthOwner is what the directory files a connection's client secrets under: no connection's name has a dot, so neither kind
@@ -110,7 +111,13 @@ func (g *gate) revokeToken(ctx context.Context, c *control.Call, id string) (tok
 				continue
 			}
 			c.Target("connection %s, token %s", e.Connection, id)
-			if err := g.directory.RevokeToken(ctx, id); err != nil {
+			var err error
+			if e.Kind == kindAccess {
+				_, err = g.tokens.oauth.Revoke(ctx, id)
+			} else {
+				err = g.directory.RevokeToken(ctx, id)
+			}
+			if err != nil {
 				return tokenEntry{}, directoryFault(err)
 			}
 			e.Live = false

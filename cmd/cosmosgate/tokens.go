@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 type connectionTokens struct {
 	configured map[string][]*configuredToken
 	kept       keptTokens
+	oauth      *scim.OAuth // nil until there is a token endpoint
 	clock      func() time.Time
 	ends       *prometheus.Desc
 }
@@ -25,6 +27,7 @@ type connectionTokens struct {
 // keptTokens are those that the directory keeps.
 type keptTokens interface {
 	scim.TokenVerifier
+	FindToken(owner, secret string) (directory.Token, bool)
 	Tokens(owner string) []directory.Token
 }
 
@@ -64,7 +67,20 @@ func (t *connectionTokens) VerifyToken(connection, secret string) bool {
 			c.used.Store(now.UnixMilli())
 		}
 	}
-	return open == 1 || t.kept.VerifyToken(connection, secret)
+	return open == 1 || t.kept.VerifyToken(connection, secret) || t.oauth != nil && t.oauth.VerifyToken(connection, secret)
+}
+
+// FindSecret implements [scim.SecretFinder].
+func (t *connectionTokens) FindSecret(connection, secret string) (string, bool) {
+	found, ok := t.kept.FindToken(oauthOwner(connection), secret)
+	return found.ID, ok
+}
+
+// SecretLives implements [scim.SecretFinder].
+func (t *connectionTokens) SecretLives(connection, id string) bool {
+	return slices.ContainsFunc(t.kept.Tokens(oauthOwner(connection)), func(kept directory.Token) bool {
+		return kept.ID == id && t.clock().Before(kept.Expires)
+	})
 }
 
 // list describes all tokens of a connection, ended ones too.
@@ -75,6 +91,14 @@ func (t *connectionTokens) list(connection string) []tokenEntry {
 	}
 	for _, kept := range t.kept.Tokens(oauthOwner(connection)) {
 		entries = append(entries, t.entry(connection, kindSecret, kept))
+	}
+	if t.oauth == nil {
+		return entries
+	}
+	for _, a := range t.oauth.Tokens(connection) {
+		entries = append(entries, tokenEntry{
+			Connection: connection, Kind: kindAccess, ID: a.ID, Source: "token endpoint", Created: a.Issued, Expires: a.Expires, Live: true,
+		})
 	}
 	return entries
 }
@@ -94,7 +118,7 @@ func (t *connectionTokens) Collect(out chan<- prometheus.Metric) {
 	for connection := range t.configured {
 		last := map[string]float64{kindBearer: 0}
 		for _, e := range t.list(connection) {
-			if ends := float64(e.Expires.Unix()); e.Live && ends > last[e.Kind] {
+			if ends := float64(e.Expires.Unix()); e.Live && e.Kind != kindAccess && ends > last[e.Kind] {
 				last[e.Kind] = ends
 			}
 		}

@@ -187,6 +187,8 @@ type Connection struct {
 	Issuer string `yaml:"issuer"`
 	// Tokens are the bearer tokens it may present: at most two, so that one can replace the other without a gap.
 	Tokens []Token `yaml:"tokens"`
+	// OAuth says how else than by a client secret it proves itself at /scim/oauth/token. Secrets are made by cosmosgate scim token create --client-secret.
+	OAuth OAuth `yaml:"oauth"`
 	// Dialect is a hint for warnings: entra, okta, onelogin, jumpcloud, ping, google, sailpoint.
 	Dialect string `yaml:"dialect"`
 	// Strict refuses what the interoperability profiles forbid and large providers still send.
@@ -195,6 +197,24 @@ type Connection struct {
 	Rate Rate `yaml:"rate"`
 	// SilentAfter is how long it may be silent before that is a warning. Default: 80m for entra, 24h for google, 48h for others.
 	SilentAfter time.Duration `yaml:"silent_after"`
+}
+
+// OAuth is how a connection's identity provider proves itself by assertions (RFC 7523) instead of a secret. Its client_id is the connection's name.
+type OAuth struct {
+	// Keys is the path of a JWK set with the provider's own public keys, which it signs assertions with.
+	Keys string `yaml:"keys"`
+	// Federated is its identity at its platform, as Entra ID's provisioning service has in your tenant.
+	Federated *Federated `yaml:"federated"`
+}
+
+// Federated is a platform's token that proves the identity provider. Entra ID shows the three values where provisioning is connected.
+type Federated struct {
+	// Issuer is the exact iss: https://login.microsoftonline.com/<tenant>/v2.0 for Entra ID, whose tid must then be that tenant.
+	Issuer string `yaml:"issuer"`
+	// Subject is the exact sub: the object id of the provisioning service.
+	Subject string `yaml:"subject"`
+	// Audience is the exact and only aud: api://<application id>.
+	Audience string `yaml:"audience"`
 }
 
 // SCIM is how identity providers reach the gate.

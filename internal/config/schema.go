@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 )
@@ -60,5 +61,33 @@ func (x *Schema) checkAttributes(ps *problems, path string, policy map[string]st
 			ps.add(at+".policy", "%q is already %s", a.Policy, holder)
 		}
 		policy[a.Policy] = at
+	}
+}
+
+// entraSharedAudience is in tokens that any tenant's provisioning can send to any server: it proves nothing.
+const entraSharedAudience = "8adf8e6e-67b2-4cf2-a259-e3dc5476c621"
+
+// check checks how a provider proves itself: a claim left open would let others of its platform in.
+func (o *OAuth) check(ps *problems, path string) {
+	f := o.Federated
+	if f == nil {
+		return
+	}
+	path += ".federated"
+	u, err := url.Parse(f.Issuer)
+	switch {
+	case err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+		ps.add(path+".issuer", "%q is not an https URL without query", f.Issuer)
+	case strings.HasSuffix(f.Issuer, "/common/v2.0") || strings.HasSuffix(f.Issuer, "/organizations/v2.0"):
+		ps.add(path+".issuer", "accepts every Entra tenant: put your tenant id in place of common or organizations")
+	}
+	ps.require(path+".subject", f.Subject, "give the sub of the provider's tokens; without it anybody of the issuer is the provider")
+	switch {
+	case f.Audience == "":
+		ps.require(path+".audience", f.Audience, "give the aud of the provider's tokens, api://<application id> for Entra ID")
+	case cosmosAudience(f.Audience):
+		ps.add(path+".audience", "%q is Cosmos DB's own: register an application for provisioning", f.Audience)
+	case strings.Contains(f.Audience, entraSharedAudience):
+		ps.add(path+".audience", "is shared by all tenants of Entra ID, so it proves nothing: choose workload identity federation for the connection, with an application of your own")
 	}
 }

@@ -295,6 +295,7 @@ func (c *Config) checkConnections(ps *problems) {
 				ps.add(fmt.Sprintf("%s.tokens[%d].expires", path, t), "is required: a token without an end outlives its reason")
 			}
 		}
+		x.OAuth.check(ps, path+".oauth")
 		oneOf(ps, path+".dialect", x.Dialect, "entra", "okta", "onelogin", "jumpcloud", "ping", "google", "sailpoint", "")
 		if x.SilentAfter < 0 {
 			ps.add(path+".silent_after", "is %s: use 0s or more", x.SilentAfter)
