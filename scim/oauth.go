@@ -23,9 +23,10 @@ import (
 )
 
 const (
-	// OAuthPath is where the token endpoint is, MetadataPath where its metadata
-	// is (RFC 8414 §3.1: the well-known part goes before the issuer's path).
-	OAuthPath    = "/scim/oauth/token"
+	// OAuthPath is where the token endpoint is.
+	OAuthPath = "/scim/oauth/token"
+	// MetadataPath is where its metadata is (RFC 8414 §3.1: the well-known part
+	// goes before the issuer's path).
 	MetadataPath = "/.well-known/oauth-authorization-server/scim/oauth"
 
 	oauthIssuer = "/scim/oauth"
@@ -87,7 +88,7 @@ type OAuth struct {
 // access is what the directory keeps of an access token, beside its hash.
 type access struct {
 	Connection string    `json:"connection"`
-	Secret     string    `json:"secret,omitempty"` // id of the client secret, empty for an assertion
+	ProofID    string    `json:"proof_id,omitempty"` // id of the client secret, empty for an assertion
 	Issued     time.Time `json:"issued"`
 }
 
@@ -217,7 +218,7 @@ func (o *OAuth) issue(ctx context.Context, client provenClient) (string, error) 
 		return "", fmt.Errorf("drawing an access token: %w", err)
 	}
 	token := accessPrefix + client.name + "_" + base64.RawURLEncoding.EncodeToString(random)
-	value, err := json.Marshal(access{Connection: client.name, Secret: client.secret, Issued: now})
+	value, err := json.Marshal(access{Connection: client.name, ProofID: client.secret, Issued: now})
 	if err != nil {
 		return "", fmt.Errorf("encoding an access token: %w", err)
 	}
@@ -247,7 +248,7 @@ func (o *OAuth) VerifyToken(connection, token string) bool {
 	if json.Unmarshal(entry.Value, &a) != nil || a.Connection != connection {
 		return false
 	}
-	return a.Secret == "" || o.config.Secrets.SecretLives(connection, a.Secret)
+	return a.ProofID == "" || o.config.Secrets.SecretLives(connection, a.ProofID)
 }
 
 // Tokens lists the live access tokens of a connection.

@@ -187,7 +187,7 @@ type Connection struct {
 	Issuer string `yaml:"issuer"`
 	// Tokens are the bearer tokens it may present: at most two, so that one can replace the other without a gap.
 	Tokens []Token `yaml:"tokens"`
-	// OAuth says how else than by a client secret it proves itself at /scim/oauth/token. Secrets are made by cosmosgate scim token create --client-secret.
+	// OAuth says how else than by a client secret it proves itself at /scim/oauth/token. Secrets are made by cosmosgate scim token create.
 	OAuth OAuth `yaml:"oauth"`
 	// Dialect is a hint for warnings: entra, okta, onelogin, jumpcloud, ping, google, sailpoint.
 	Dialect string `yaml:"dialect"`
