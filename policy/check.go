@@ -197,6 +197,13 @@ func (c *checker) callers() {
 	for _, a := range c.docs.agents {
 		all = append(all, caller{fmt.Sprintf("agent %q", a.name), a.pos, a.Issuer, a.Claims})
 	}
+	for _, a := range c.docs.agents {
+		for _, b := range c.docs.applications {
+			if a.name != "" && a.name == b.name {
+				c.fault(a.pos, "agent %q has the name of an application, defined at %s (name it apart)", a.name, b.pos)
+			}
+		}
+	}
 	for i, a := range all {
 		for j, b := range all {
 			if i == j || a.issuer != b.issuer || len(a.claims) == 0 || !includes(b.claims, a.claims) {

@@ -59,6 +59,7 @@ type call struct {
 	decision  policy.Decision
 	// policyHash names the policy that decided, which may not be the one in force when the call ends.
 	policyHash string
+	recognised string     // the policy by which the caller was recognised
 	minimal    bool       // the written item is taken out of the response
 	keys       [][]string // partition keys of op
 	answer     answer

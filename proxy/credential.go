@@ -14,6 +14,7 @@ const (
 
 // authenticate proves who is calling; the directory is read on every request.
 func (p *Proxy) authenticate(c *call) error {
+	c.recognised = p.policyHash()
 	authorization, err := cosmos.ParseAuthorization(c.r.Header)
 	if err != nil {
 		return err

@@ -131,6 +131,7 @@ func (g *gate) newAuthenticator() (*identity.Authenticator, error) {
 	const patience = 10 * time.Second
 	c := identityConfig(&g.cfg, &http.Client{Transport: bundle.Transport(), Timeout: patience}, g.log)
 	c.Directory, c.Applications, c.Revocations, c.Keys = g.directory, g.policy.declaredApplications, g.revoked, g.keys
+	c.Agents = g.policy.declaredAgents
 	if c.Proofs, err = newProofs(&g.cfg); err != nil {
 		return nil, err
 	}

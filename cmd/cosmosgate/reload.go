@@ -16,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/policy"
 )
@@ -29,10 +28,10 @@ type policyFolder struct {
 	engine  *policy.Engine
 	log     *slog.Logger
 
-	applications atomic.Pointer[[]identity.Application]
-	lastFault    atomic.Pointer[error]
-	seen         [sha256.Size]byte
-	asked        chan struct{}
+	declared  atomic.Pointer[declarations]
+	lastFault atomic.Pointer[error]
+	seen      [sha256.Size]byte
+	asked     chan struct{}
 
 	reloads *prometheus.CounterVec
 	loaded  prometheus.Gauge
@@ -92,7 +91,8 @@ func (p *policyFolder) read() (*policy.Set, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // each line begins with its file
 	}
-	if err := errors.Join(p.knownIssuers(set), runPolicyTests(set)); err != nil {
+	_, err = declarationsOf(set)
+	if err := errors.Join(err, p.knownIssuers(set), runPolicyTests(set)); err != nil {
 		return nil, err
 	}
 	for _, w := range set.Warnings() {
@@ -114,6 +114,11 @@ func (p *policyFolder) knownIssuers(set *policy.Set) error {
 			faults = append(faults, fmt.Errorf("application %s %w: %q is not one of %v", a.Name, errUnknownIssuer, a.Issuer, p.issuers))
 		}
 	}
+	for _, a := range set.Agents() {
+		if a.Issuer != "" && !slices.Contains(p.issuers, a.Issuer) {
+			faults = append(faults, fmt.Errorf("agent %s %w: %q is not one of %v", a.Name, errUnknownIssuer, a.Issuer, p.issuers))
+		}
+	}
 	return errors.Join(faults...)
 }
 
@@ -128,19 +133,11 @@ func runPolicyTests(set *policy.Set) error {
 }
 
 func (p *policyFolder) swap(set *policy.Set) {
-	declared := set.Applications()
-	applications := make([]identity.Application, 0, len(declared))
-	for _, a := range declared {
-		applications = append(applications, identity.Application{
-			Name: a.Name, Issuer: a.Issuer, Claims: a.Claims, VirtualKeys: a.VirtualKeys, Attributes: a.Attributes,
-		})
-	}
-	p.applications.Store(&applications)
 	p.engine.Swap(set)
 	p.lastFault.Store(nil)
 	p.reloads.WithLabelValues("success").Inc()
 	p.loaded.SetToCurrentTime()
-	p.log.Info("policy loaded", "path", p.path, "hash", set.Hash(), "roles", len(set.Roles()), "applications", len(applications))
+	p.log.Info("policy loaded", "path", p.path, "hash", set.Hash(), "roles", len(set.Roles()), "applications", len(set.Applications()), "agents", len(set.Agents()))
 }
 
 // reload reads the policy again; a bad one leaves the old one in force, and says so.
@@ -191,8 +188,6 @@ func (p *policyFolder) ask() {
 	default: // somebody asked already
 	}
 }
-
-func (p *policyFolder) declaredApplications() []identity.Application { return *p.applications.Load() }
 
 func (p *policyFolder) collectors() []prometheus.Collector {
 	return []prometheus.Collector{p.reloads, p.loaded}
