@@ -10,6 +10,8 @@ GO ?= go
 ARGS ?=
 PKG ?= ./...
 FUZZTIME ?= 10s
+# For the targets whose oracle reads what is forwarded.
+ORACLETIME ?= 30s
 COUNT ?= 1
 
 # The development tools are built from the versions that tools/go.mod pins, into a cache outside the clone, one folder per pin.
@@ -35,8 +37,8 @@ race: ## Run all tests with the race detector
 	$(GO) test -race $(ARGS) $(PKG)
 
 .PHONY: fuzz
-fuzz: ## Fuzz every target for FUZZTIME (10s)
-	./tools/fuzz.sh $(FUZZTIME)
+fuzz: ## Fuzz every target for FUZZTIME (10s), those with an oracle for ORACLETIME (30s)
+	./tools/fuzz.sh $(FUZZTIME) $(ORACLETIME)
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/staticcheck ## Run all linters

@@ -264,7 +264,8 @@ func FuzzPartitionKey(f *testing.F) {
 	})
 }
 
-// FuzzAccountDocument checks that no document names the upstream or a second location.
+// FuzzAccountDocument checks that no document names the upstream or a second location, and that a reader finds in it the settings that encoding/json
+// finds in upstream's, or none.
 func FuzzAccountDocument(f *testing.F) {
 	f.Add(upstreamAccount)
 	f.Add(`{"userConsistencyPolicy":{"defaultConsistencyLevel":"Session"},"queryEngineConfiguration":"{\"a\":\"https://acc.documents.azure.com\"}"}`)
@@ -297,7 +298,34 @@ func FuzzAccountDocument(f *testing.F) {
 			got.Readable[0] != got.Writable[0] || got.Thin != nil {
 			t.Fatalf("another location: %s", document)
 		}
+
+		checkSettings(t, upstream, document)
 	})
+}
+
+// checkSettings compares what SDKs act on, read by encoding/json from both documents.
+func checkSettings(t *testing.T, upstream string, document []byte) {
+	t.Helper()
+
+	type settings struct {
+		Policy struct {
+			Level string `json:"defaultConsistencyLevel"`
+		} `json:"userConsistencyPolicy"`
+		Engine string `json:"queryEngineConfiguration"`
+	}
+
+	var theirs, ours settings
+	if err := json.Unmarshal(document, &ours); err != nil {
+		t.Fatal(err)
+	}
+
+	if json.Unmarshal([]byte(upstream), &theirs) != nil {
+		return // a type that SDKs would stumble over: nothing of it may be in ours, which the locations have shown
+	}
+
+	if ours.Policy.Level != "" && ours.Policy.Level != theirs.Policy.Level || ours.Engine != "{}" && ours.Engine != theirs.Engine {
+		t.Fatalf("%+v became %+v", theirs, ours)
+	}
 }
 
 // FuzzRID checks that the canonical text is the same RID, and that parents contain their children.

@@ -201,8 +201,9 @@ func (b *batchReader) row(encoded []byte) *Error {
 		return err
 	}
 
+	// Whether upstream heeds "Prefer: return=minimal" for these is not known, so the gate does not count on taking the content away.
+	b.patches = false
 	if operation.verb == verbPatch && !minimal {
-		// Whether upstream heeds "Prefer: return=minimal" for these is not known, so the gate cannot take the content away.
 		b.actions |= ReadItem
 	}
 

@@ -76,6 +76,7 @@ func rules() map[string]rule {
 		"internal/emulator":           {ours: []string{"cosmos/sql", "internal/emulator/document", "internal/emulator/hybridrow", "internal/emulator/query"}, others: []string{jose, uuid}},
 		"internal/emulator/document":  {},
 		"internal/emulator/hybridrow": {},
+		"internal/sighting":           {ours: []string{"internal/emulator/hybridrow"}},
 		"internal/emulator/query":     {ours: []string{"cosmos/sql", "internal/emulator/document"}},
 
 		"cmd/cosmosgate": {any: true},

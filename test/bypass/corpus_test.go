@@ -18,6 +18,7 @@ import (
 
 	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/internal/emulator/hybridrow"
+	"github.com/cosmosgate/cosmosgate/internal/sighting"
 )
 
 // class is a file of the corpus: attempts of one kind.
@@ -174,7 +175,7 @@ func (w *world) play(t *testing.T, x *exchange) {
 	records := w.recorded(len(want))
 	seen := w.upstream.take(len(x.Upstream))
 	compare(t, "records", want, records, summary)
-	compare(t, "arrived upstream", x.Upstream, seen, func(s *sighting) string { return s.String() })
+	compare(t, "arrived upstream", x.Upstream, seen, func(s *sighting.Sighting) string { return s.String() })
 	for _, complaint := range w.disagreements(records, seen) {
 		t.Error(complaint)
 	}
@@ -208,10 +209,10 @@ func summary(r *audit.Record) string {
 
 // disagreements is the differential oracle: whatever was sent or not, the records and
 // what upstream understood must tell the same story.
-func (w *world) disagreements(records []audit.Record, seen []sighting) []string {
+func (w *world) disagreements(records []audit.Record, seen []sighting.Sighting) []string {
 	var faults []string
 	// A body that the caller never finished leaves upstream with a request it cannot carry out.
-	seen = slices.DeleteFunc(slices.Clone(seen), func(s sighting) bool { return slices.Contains(s.Notes, "body broke off") })
+	seen = slices.DeleteFunc(slices.Clone(seen), func(s sighting.Sighting) bool { return slices.Contains(s.Notes, "body broke off") })
 	sent := 0
 	for i := range records {
 		r := &records[i]
@@ -236,7 +237,7 @@ func (w *world) disagreements(records []audit.Record, seen []sighting) []string 
 }
 
 // differences between what the gate decided on and what upstream took it for.
-func differences(r *audit.Record, s *sighting) []string {
+func differences(r *audit.Record, s *sighting.Sighting) []string {
 	var faults []string
 	differ := func(what, decided, understood string) {
 		if decided != understood {
@@ -343,7 +344,7 @@ func encodeRows(t testing.TB, batch []byte) []byte {
 			text := strings.Trim(string(value), `"`)
 			switch name {
 			case "operationType":
-				for code, verb := range dotnetVerbs() {
+				for code, verb := range sighting.DotNetVerbs() {
 					if verb == text {
 						row[name] = code
 					}

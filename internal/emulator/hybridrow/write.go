@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 )
+
+const crcBytes = 4
 
 // AppendStream appends a record stream of rows, all of one layout: one segment, and a record for each row.
 // A value of another Go type than its column's is an error.
@@ -108,4 +111,21 @@ func (c Column) appendValue(dst []byte, value any) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("column %s cannot hold a %T", c.Path, value)
+}
+
+// Mend returns a stream in which every record has the checksum that its row has, as far as the stream can be read. It is for fuzzers, which would
+// not guess one.
+func Mend(stream []byte) []byte {
+	head, size := segment().size(), record().size()
+	mended := slices.Clone(stream)
+	for at := head; at+size <= len(mended); {
+		length := int(binary.LittleEndian.Uint32(mended[at+headerBytes:]))
+		if length > len(mended)-at-size {
+			break
+		}
+		row := mended[at+size : at+size+length]
+		binary.LittleEndian.PutUint32(mended[at+size-crcBytes:], crc32.ChecksumIEEE(row))
+		at += size + length
+	}
+	return mended
 }
