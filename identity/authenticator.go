@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,8 @@ type Config struct {
 	Own *OwnIssuer
 	// Proofs check who presents a token that is bound to a key. Nil means that such tokens are refused.
 	Proofs *ProofVerifier
+	// Transmitters may sign what [Authenticator.Message] checks.
+	Transmitters []Transmitter
 	// Keys are the account keys that the gate accepts. Nil means none.
 	Keys *Keys
 	// CacheSize is the number of verified tokens kept; zero means 10,000.
@@ -72,6 +75,8 @@ type Authenticator struct {
 	cache        *cache
 	metrics      *metrics
 	issuers      []*issuer
+	transmitters map[string]*issuer // by iss
+	messengers   []*issuer          // transmitters with keys of their own
 	byURL        map[string]*issuer
 }
 
@@ -96,6 +101,7 @@ func New(cfg Config) (*Authenticator, error) {
 		clock:        cfg.Clock,
 		cache:        remembered,
 		metrics:      newMetrics(),
+		transmitters: make(map[string]*issuer, len(cfg.Transmitters)),
 		byURL:        make(map[string]*issuer, len(cfg.Issuers)),
 	}
 
@@ -116,7 +122,9 @@ func New(cfg Config) (*Authenticator, error) {
 	for _, declared := range cfg.Issuers {
 		is := declared.complete()
 		is.peers = a.byURL
-		source := newFetcher(is.URL, fetchConfig{client: is.HTTPClient, loopback: cfg.InsecureLoopbackIssuers, clock: cfg.Clock})
+		source := newFetcher(is.URL, fetchConfig{
+			client: is.HTTPClient, loopback: cfg.InsecureLoopbackIssuers, clock: cfg.Clock, keysURL: is.KeysURL, keysFile: is.KeysFile,
+		})
 
 		is.keys, err = newKeySet(source, cfg.Logger.With(slog.String("issuer", is.Name)), a.metrics.issuer(is.Name))
 		if err != nil {
@@ -125,6 +133,10 @@ func New(cfg Config) (*Authenticator, error) {
 
 		a.issuers = append(a.issuers, is)
 		a.byURL[is.URL] = is
+	}
+
+	if err := a.addTransmitters(cfg); err != nil {
+		return nil, err
 	}
 
 	return a, nil
@@ -154,6 +166,12 @@ func (cfg Config) validate() error {
 		}
 	}
 
+	for _, t := range cfg.Transmitters {
+		if err := t.validate(cfg.InsecureLoopbackIssuers); err != nil {
+			faults = append(faults, fmt.Errorf("identity: transmitter %q: %w", t.Name, err))
+		}
+	}
+
 	for i, is := range cfg.Issuers {
 		if err := is.validate(cfg.InsecureLoopbackIssuers); err != nil {
 			faults = append(faults, fmt.Errorf("identity: issuer %q: %w", is.Name, err))
@@ -173,7 +191,7 @@ func (cfg Config) validate() error {
 func (a *Authenticator) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 
-	for _, is := range a.issuers {
+	for _, is := range slices.Concat(a.issuers, a.messengers) {
 		loops.Go(func() { is.keys.run(ctx) })
 	}
 
@@ -397,5 +415,5 @@ func (a *Authenticator) Ready() error {
 
 // Collectors returns the metrics to register.
 func (a *Authenticator) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{a.metrics.lookups, a.metrics.refreshes, newKeyCollector(a.issuers)}
+	return []prometheus.Collector{a.metrics.lookups, a.metrics.refreshes, newKeyCollector(slices.Concat(a.issuers, a.messengers))}
 }

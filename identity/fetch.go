@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ type fetcher struct {
 	loopback   bool
 	clock      func() time.Time
 	keysURL    string
+	fixed      bool   // keysURL is configured, not discovered
+	keysFile   string // in place of everything else
 	discovered time.Time
 }
 
@@ -37,7 +40,10 @@ func newFetcher(issuer string, cfg fetchConfig) *fetcher {
 	client.Transport = boundedTransport{base: cfg.client.Transport}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-	return &fetcher{issuer: issuer, client: &client, loopback: cfg.loopback, clock: cfg.clock}
+	return &fetcher{
+		issuer: issuer, client: &client, loopback: cfg.loopback, clock: cfg.clock,
+		keysURL: cfg.keysURL, fixed: cfg.keysURL != "", keysFile: cfg.keysFile,
+	}
 }
 
 // fetchConfig is what a fetcher takes from Config and Issuer.
@@ -45,6 +51,8 @@ type fetchConfig struct {
 	client   *http.Client
 	loopback bool
 	clock    func() time.Time
+	keysURL  string // instead of discovery
+	keysFile string // instead of HTTP
 }
 
 // fetch returns the keys and how long they may be kept according to the issuer (zero: it did not say).
@@ -52,7 +60,13 @@ func (f *fetcher) fetch(ctx context.Context) (keysByID, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 
-	if f.keysURL == "" || f.clock().Sub(f.discovered) >= rediscoverAfter {
+	if f.keysFile != "" {
+		keys, err := readKeyFile(f.keysFile)
+
+		return keys, minRefresh, err
+	}
+
+	if !f.fixed && (f.keysURL == "" || f.clock().Sub(f.discovered) >= rediscoverAfter) {
 		if err := f.discover(ctx); err != nil {
 			return nil, 0, err
 		}
@@ -60,7 +74,9 @@ func (f *fetcher) fetch(ctx context.Context) (keysByID, time.Duration, error) {
 
 	document, maxAge, err := f.get(ctx, f.keysURL)
 	if err != nil {
-		f.keysURL = "" // perhaps it has moved
+		if !f.fixed {
+			f.keysURL = "" // perhaps it has moved
+		}
 
 		return nil, 0, fmt.Errorf("fetching keys: %w", err)
 	}
@@ -71,6 +87,26 @@ func (f *fetcher) fetch(ctx context.Context) (keysByID, time.Duration, error) {
 	}
 
 	return keys, maxAge, nil
+}
+
+// readKeyFile reads a key document from a file of at most maxKeyDocumentBytes.
+func readKeyFile(path string) (keysByID, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading keys: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // It was only read.
+
+	document, err := io.ReadAll(io.LimitReader(file, maxKeyDocumentBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading keys: %w", err)
+	}
+
+	if len(document) > maxKeyDocumentBytes {
+		return nil, fmt.Errorf("reading keys: %w", errKeyFile)
+	}
+
+	return parseKeys(document)
 }
 
 // discover learns jwks_uri. The library compares the document's issuer with the configured one, byte by byte.
@@ -97,7 +133,10 @@ func (f *fetcher) discover(ctx context.Context) error {
 	return nil
 }
 
-var errStatus = errors.New("unexpected status")
+var (
+	errStatus  = errors.New("unexpected status")
+	errKeyFile = errors.New("file is larger than 1 MB")
+)
 
 func (f *fetcher) get(ctx context.Context, address string) ([]byte, time.Duration, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)

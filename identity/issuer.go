@@ -62,6 +62,9 @@ type Issuer struct {
 	Scopes map[string][]string
 	// Exchange says what else of this issuer the token service takes.
 	Exchange Exchange
+	// KeysURL and KeysFile say where the keys are, in place of discovery: for clusters whose discovery is not reachable, and for SPIFFE
+	// trust domains. At most one. A file is read again every few minutes.
+	KeysURL, KeysFile string
 	// HTTPClient fetches discovery and keys; it and its Transport are required. Redirects are not followed, bodies are bounded.
 	HTTPClient *http.Client
 }
@@ -85,6 +88,7 @@ var (
 	errEmpty        = errors.New("is empty")
 	errTokenType    = errors.New("is not one of at+jwt, entra, okta, keycloak, workload")
 	errAlgorithm    = errors.New("is not one of RS256, ES256, PS256, EdDSA")
+	errKeysTwice    = errors.New("keys url and keys file: give one")
 	errLifetime     = errors.New("max lifetime: must not be negative")
 	errClient       = errors.New("http client: one with a transport is required")
 	errLink         = errors.New("connection and claim go together")
@@ -107,6 +111,8 @@ func (i Issuer) validate(loopback bool) error {
 	if err := checkURL(i.URL, loopback); err != nil {
 		faults = append(faults, fmt.Errorf("url %q: %w", i.URL, err))
 	}
+
+	faults = append(faults, i.validateKeys(loopback))
 
 	if strings.Contains(i.URL, "?") {
 		faults = append(faults, errQuery)
@@ -137,6 +143,19 @@ func (i Issuer) validate(loopback bool) error {
 	}
 
 	return errors.Join(faults...)
+}
+
+func (i Issuer) validateKeys(loopback bool) error {
+	switch {
+	case i.KeysURL != "" && i.KeysFile != "":
+		return errKeysTwice
+	case i.KeysURL != "":
+		if err := checkURL(i.KeysURL, loopback); err != nil {
+			return fmt.Errorf("keys url %q: %w", i.KeysURL, err)
+		}
+	}
+
+	return nil
 }
 
 func (i Issuer) validateAudiences() error {
