@@ -53,6 +53,9 @@ type Event string
 // Admin is an act of administration through the control socket: the principal is an operator, the operation names the act.
 const Admin Event = "admin"
 
+// Revocation is a message of a revocation feed: the principal is the feed, the target what it withdrew.
+const Revocation Event = "revocation"
+
 // Record is what is written down about one request. The names and meanings of the JSON members are a contract (docs/audit.md).
 // Empty strings, empty lists and zero numbers are left out, except for the members that the document calls "always there".
 // Text longer than 1 KiB and lists longer than 32 entries are cut, and "truncated" says so.

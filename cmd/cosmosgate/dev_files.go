@@ -56,6 +56,7 @@ policy:    {path: "{{.State}}/policy"}
 audit:     {path: "{{.State}}/audit.jsonl"}
 secrets:   {keys: {file: "{{.State}}/sealing-keys"}}
 keys:      {enabled: true}
+feeds:     [{name: dev-logout, kind: backchannel_logout, issuers: [` + devIssuerName + `], audiences: [` + devCLI + `]}]
 engineers: {certificate_authority: "{{.CA}}"}
 limits:    {drain: 3s, account_refresh: 5s}
 log:       {level: info, format: text}

@@ -19,6 +19,7 @@ import (
 	"github.com/cosmosgate/cosmosgate/certs"
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/identity"
+	"github.com/cosmosgate/cosmosgate/identity/feeds"
 	"github.com/cosmosgate/cosmosgate/identity/seal"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/internal/server"
@@ -43,6 +44,7 @@ type gate struct {
 	audit     *audit.Log
 	proxy     *proxy.Proxy
 	scim      *scim.Server
+	feeds     *feeds.Intake // nil if no provider may revoke
 	tokens    *connectionTokens
 
 	provisioners *identity.Provisioners // identity providers at the SCIM token endpoint
@@ -129,7 +131,12 @@ func (g *gate) newAuthenticator() (*identity.Authenticator, error) {
 		return nil, fmt.Errorf("preparing revocations: %w", err)
 	}
 	const patience = 10 * time.Second
-	c := identityConfig(&g.cfg, &http.Client{Transport: bundle.Transport(), Timeout: patience}, g.log)
+	client := &http.Client{Transport: bundle.Transport(), Timeout: patience}
+	c := identityConfig(&g.cfg, client, g.log)
+	c.Transmitters = transmitters(&g.cfg, client)
+	if err := g.ownAuthorities(c.Issuers, patience); err != nil {
+		return nil, err
+	}
 	c.Directory, c.Applications, c.Revocations, c.Keys = g.directory, g.policy.declaredApplications, g.revoked, g.keys
 	c.Agents = g.policy.declaredAgents
 	if c.Proofs, err = newProofs(&g.cfg); err != nil {
@@ -151,10 +158,26 @@ func identityConfig(cfg *config.Config, client *http.Client, log *slog.Logger) i
 		c.Issuers = append(c.Issuers, identity.Issuer{
 			Name: x.Name, URL: x.URL, Audiences: x.Audiences, TokenType: identity.TokenType(x.TokenType),
 			Connection: x.Connection, Claim: x.Claim, FrontEndClients: x.FrontEndClients,
-			Algorithms: x.Algorithms, MaxLifetime: x.MaxLifetime, HTTPClient: client,
+			Algorithms: x.Algorithms, MaxLifetime: x.MaxLifetime, KeysURL: x.KeysURL, KeysFile: x.KeysFile, HTTPClient: client,
 		})
 	}
 	return c
+}
+
+// ownAuthorities gives each issuer that has a bundle of its own a client that trusts that bundle alone.
+func (g *gate) ownAuthorities(issuers []identity.Issuer, patience time.Duration) error {
+	for i := range issuers {
+		file := g.cfg.Issuers[i].CertificateAuthority
+		if file == "" {
+			continue
+		}
+		bundle, err := g.bundle("issuers."+issuers[i].Name, file)
+		if err != nil {
+			return err
+		}
+		issuers[i].HTTPClient = &http.Client{Transport: bundle.Transport(), Timeout: patience}
+	}
+	return nil
 }
 
 func (g *gate) bundle(name, file string) (*certs.Bundle, error) {
@@ -236,6 +259,9 @@ func (g *gate) register() error {
 	all = append(all, g.revoked.Collectors()...)
 	if g.keys != nil {
 		all = append(all, g.keys.Collectors()...)
+	}
+	if g.feeds != nil {
+		all = append(all, g.feeds.Collectors()...)
 	}
 	all = append(all, g.identity.Collectors()...)
 	all = append(all, g.audit.Collectors()...)

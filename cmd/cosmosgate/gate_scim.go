@@ -20,7 +20,7 @@ func (g *gate) newSCIMServer() (http.Handler, error) {
 		return nil, err
 	}
 	if len(g.cfg.Connections) == 0 {
-		return http.NotFoundHandler(), nil
+		return g.withFeeds(http.NotFoundHandler())
 	}
 	public, err := url.Parse(g.cfg.SCIM.PublicURL)
 	if err != nil {
@@ -40,13 +40,13 @@ func (g *gate) newSCIMServer() (http.Handler, error) {
 	if g.tokens.oauth, err = g.newSCIMOAuth(public); err != nil {
 		return nil, err
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return g.withFeeds(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == scim.OAuthPath || r.URL.Path == scim.MetadataPath {
 			g.tokens.oauth.ServeHTTP(w, r)
 			return
 		}
 		g.scim.ServeHTTP(w, r)
-	}), nil
+	}))
 }
 
 // newSCIMOAuth prepares the token endpoint of connections. It shares nothing with the gate's token service: what it issues opens

@@ -58,6 +58,7 @@ func rules() map[string]rule {
 		"directory/logtest": {ours: []string{"directory"}},
 		"credential":        {others: []string{azcore, "golang.org/x/oauth2", "github.com/coreos/go-oidc/v3", jose, keyring, windows}},
 		"identity":          {ours: []string{"directory"}, others: []string{"github.com/coreos/go-oidc/v3", jose, lru, uuid, prometheus}},
+		"identity/feeds":    {ours: []string{"directory", "identity"}, others: []string{prometheus}},
 		"identity/seal":     {others: []string{azcore, azkeys}},
 		"identity/sts":      {ours: []string{"directory", "identity", "identity/seal"}, others: []string{jose, lru, rate, prometheus}},
 		"scim":              {ours: []string{"directory"}, others: []string{prometheus, rate, uuid}},

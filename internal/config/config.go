@@ -32,6 +32,8 @@ type Config struct {
 	Log Log `yaml:"log"`
 	// Limits bound what one gate takes on.
 	Limits Limits `yaml:"limits"`
+	// Feeds are identity providers that may withdraw what people hold before it ends.
+	Feeds []Feed `yaml:"feeds"`
 	// Keys are account keys of the gate's own, for clients that speak nothing else.
 	Keys Keys `yaml:"keys"`
 	// Secrets says how the gate keeps the secrets that it makes itself.
@@ -173,6 +175,12 @@ type Issuer struct {
 	// TokenType is how the provider marks access tokens: at+jwt (RFC 9068, the default), entra, okta, keycloak, or workload
 	// for issuers of nothing but workload tokens (GitHub Actions, Kubernetes).
 	TokenType string `yaml:"token_type"`
+	// KeysURL is where the provider's keys are, for one whose discovery cannot be reached or does not exist (Kubernetes, SPIFFE).
+	KeysURL string `yaml:"keys_url"`
+	// KeysFile is a JWK set in a file, instead; it is read again every few minutes.
+	KeysFile string `yaml:"keys_file"`
+	// CertificateAuthority is the PEM bundle for this provider alone, such as a cluster's own. Default: trust.issuers.
+	CertificateAuthority string `yaml:"certificate_authority"`
 	// MaxLifetime is the longest exp−iat accepted. Default 25h.
 	MaxLifetime time.Duration `yaml:"max_lifetime"`
 	// InsecureLoopback allows a provider on 127.0.0.1, ::1 or localhost, as development ones are.

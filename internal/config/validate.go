@@ -71,6 +71,7 @@ func (c *Config) problems() problems {
 	oneOf(&ps, "log.format", c.Log.Format, "json", "text")
 	c.Limits.check(&ps)
 	c.checkKeys(&ps)
+	c.checkFeeds(&ps)
 	c.checkEngineers(&ps)
 	return ps
 }
@@ -232,6 +233,10 @@ func (i *Issuer) check(ps *problems, path string) {
 	}
 	for n, alg := range i.Algorithms {
 		oneOf(ps, fmt.Sprintf("%s.algorithms[%d]", path, n), alg, "RS256", "ES256", "PS256", "EdDSA")
+	}
+	httpsURL(ps, path+".keys_url", i.KeysURL)
+	if i.KeysURL != "" && i.KeysFile != "" {
+		ps.add(path+".keys_file", "stands beside keys_url: give one")
 	}
 	oneOf(ps, path+".token_type", i.TokenType, "at+jwt", "entra", "okta", "keycloak", "workload", "")
 	const longest = 25 * time.Hour
