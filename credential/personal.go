@@ -149,6 +149,22 @@ func clean(err error) error {
 	return fmt.Errorf("%w: the issuer answered %s: %s", ErrSignInFailed, refusal.ErrorCode, refusal.ErrorDescription)
 }
 
+// SignedIn returns nil while the store holds the session, and [ErrSignInRequired] once somebody has signed out, whatever lives on in
+// this process' memory.
+func (c *Credential) SignedIn(ctx context.Context) error {
+	if !c.options.Flow.personal() {
+		return nil
+	}
+	s, err := c.place(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := c.store.Load(ctx, c.sessionID(s)); errors.Is(err, ErrNoSession) {
+		return ErrSignInRequired
+	}
+	return nil
+}
+
 // SignOut revokes the refresh token at the issuer (RFC 7009) and deletes the session. The session is deleted also if the issuer
 // cannot be told; the error says so then.
 func (c *Credential) SignOut(ctx context.Context) error {

@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"cosmosgate": main})
+	testscript.Main(m, map[string]func(){"cosmosgate": main, "sdk-client": sdkClient, "key-client": keyClient})
 }
 
 // TestCommandLine runs the scripts in testdata/script: each is what an operator would type, and what they see.

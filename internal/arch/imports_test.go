@@ -68,7 +68,7 @@ func rules() map[string]rule {
 		"internal/arch":     {},
 		"internal/profile":  {others: []string{yaml}},
 		"internal/terminal": {others: []string{"golang.org/x/text/width"}},
-		"internal/connect":  {},
+		"internal/connect":  {ours: []string{"cosmos"}},
 		"internal/config":   {others: []string{yaml}},
 		"internal/control":  {},
 		"internal/server":   {others: []string{prometheus, "golang.org/x/net/http2/hpack"}},
