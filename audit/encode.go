@@ -35,6 +35,7 @@ func (e *Encoder) Append(dst []byte, r *Record) []byte {
 	l.what(r)
 	e.keys(&l, r)
 	l.text("target", r.Target)
+	l.token(&r.Token)
 	l.decision(r)
 	l.exchange(r)
 	if l.cut {
@@ -109,6 +110,24 @@ func (l *line) what(r *Record) {
 	l.text("account", r.Account)
 	l.text("database", r.Database)
 	l.text("container", r.Container)
+}
+
+func (l *line) token(t *Token) {
+	if *t == (Token{}) {
+		return
+	}
+	l.begin("token", '{')
+	l.text("grant", t.Grant)
+	l.text("client_method", t.ClientMethod)
+	l.text("id", t.TokenID)
+	l.text("key_id", t.KeyID)
+	l.text("audience", t.Audience)
+	l.text("scope", t.Scope)
+	l.text("bound", t.Bound)
+	if !t.Expires.IsZero() {
+		l.time("expires", t.Expires)
+	}
+	l.buf = append(l.buf, '}')
 }
 
 func (l *line) decision(r *Record) {

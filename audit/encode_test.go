@@ -29,6 +29,10 @@ func full() audit.Record {
 		Client:     "cosmosgate-cli", Source: "192.0.2.7", UserAgent: "azsdk-go-azcosmos/1.5.0",
 		Method: "GET", Operation: "ReadItem", Actions: []string{"items/read"},
 		Account: "dev", Database: "shop", Container: "orders", PartitionKeys: [][]string{{`"emea"`, `12`}}, Item: "order-1", Target: "user 0199",
+		Token: audit.Token{
+			Grant: "client_credentials", ClientMethod: "workload", TokenID: "t-1", KeyID: "k-1", Audience: "https://gate", Scope: "cosmos.read",
+			Bound: "tp", Expires: time.Date(2026, 11, 24, 12, 20, 37, 0, time.UTC),
+		},
 		Decision: audit.Allow, Reason: "granted", Detail: "by group", Role: "orders-reader", Identity: "mi-reader",
 		PolicyHash: "p-1", Policies: []string{"orders.yaml:3"},
 		Status: 200, Substatus: 1002, UpstreamStatus: 200, RequestCharge: 2.83, BytesIn: 10, BytesOut: 900, Outcome: audit.Complete,
@@ -50,6 +54,8 @@ func TestRecordsHaveTheDocumentedForm(t *testing.T) {
 			`"user_agent":"azsdk-go-azcosmos/1.5.0","method":"GET","operation":"ReadItem","actions":["items/read"],` +
 			`"account":"dev","database":"shop","container":"orders",` +
 			`"partition_keys":["sha256:ff8a49088f74004d749b1db542b89af7"],"item":"sha256:0bafe22156d2698c143b86040446d366","target":"user 0199",` +
+			`"token":{"grant":"client_credentials","client_method":"workload","id":"t-1","key_id":"k-1","audience":"https://gate",` +
+			`"scope":"cosmos.read","bound":"tp","expires":"2026-11-24T12:20:37.000000Z"},` +
 			`"decision":"allow","reason":"granted","detail":"by group","role":"orders-reader","identity":"mi-reader",` +
 			`"policy_hash":"p-1","policies":["orders.yaml:3"],"status":200,"substatus":1002,"upstream_status":200,` +
 			`"request_charge":2.83,"bytes_in":10,"bytes_out":900,"outcome":"complete",` +

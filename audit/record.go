@@ -56,6 +56,9 @@ const Admin Event = "admin"
 // Revocation is a message of a revocation feed: the principal is the feed, the target what it withdrew.
 const Revocation Event = "revocation"
 
+// Tokens is an act of the token service: a token issued, revoked or inspected, or refused.
+const Tokens Event = "token"
+
 // Record is what is written down about one request. The names and meanings of the JSON members are a contract (docs/audit.md).
 // Empty strings, empty lists and zero numbers are left out, except for the members that the document calls "always there".
 // Text longer than 1 KiB and lists longer than 32 entries are cut, and "truncated" says so.
@@ -81,6 +84,7 @@ type Record struct {
 	PartitionKeys [][]string // canonical JSON text of each component of each key; written only as a hash
 	Item          string     // id of the item; written only as a hash
 	Target        string     // what an administrative act was done on
+	Token         Token      // what the token service issued, revoked or inspected
 
 	Decision   Decision
 	Reason     string // machine-readable reason, one of a fixed set per package that refuses
@@ -120,6 +124,18 @@ type Actor struct {
 	Issuer  string
 	Subject string
 	Name    string // declared name of an agent
+}
+
+// Token describes a token of the gate's own service. It never holds anything that could be used.
+type Token struct {
+	Grant        string // grant type that was asked for
+	ClientMethod string // how the client proved itself
+	TokenID      string // jti
+	KeyID        string // kid
+	Audience     string
+	Scope        string
+	Bound        string // thumbprint of the key or certificate that it is bound to
+	Expires      time.Time
 }
 
 // Leg is what was decided about one party to a delegation.

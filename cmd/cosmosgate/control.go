@@ -27,6 +27,7 @@ func (g *gate) newControl() error {
 	g.lockActs(mux)
 	g.scimActs(mux)
 	g.keyActs(mux)
+	g.stsActs(mux)
 	g.tokenActs(mux)
 	g.directoryActs(mux)
 

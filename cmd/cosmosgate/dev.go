@@ -167,7 +167,7 @@ func newDevWorld(o devOptions, stderr io.Writer) (_ *devWorld, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(sealingKeyFile(filepath.Join(o.state, "sealing-keys")), writePolicy(filepath.Join(o.state, "policy"))); err != nil {
+	if err := errors.Join(sealingKeyFile(filepath.Join(o.state, "sealing-keys")), writePolicy(filepath.Join(o.state, "policy"), agentKeyFile(o.state))); err != nil {
 		return nil, err
 	}
 	w.describe(authority, checkoutSecret, scimToken)
@@ -293,6 +293,8 @@ func (w *devWorld) describe(authority *certs.Authority, checkoutSecret, scimToke
 		CA:   authority.CAFile, Account: devAccount,
 		SCIM:   readySCIM{URL: w.url("https", portSCIM) + "/scim/v2/" + devConnection, Token: scimToken},
 		Issuer: w.provider.Issuer(), Audience: devAudience, ClientID: devCLI,
+		Agent:        &readyAgent{Name: devAgent, KeyFile: agentKeyFile(w.options.state), May: devAgentMay},
+		TokenService: w.url("https", portSCIM),
 		Applications: []readyClient{{Name: devApplication, ClientID: devApplication, Secret: checkoutSecret, May: devApplicationMay}},
 		Emulator:     readyEmulator{Endpoint: w.url("https", portCosmos) + "/", Key: emulator.WellKnownKey},
 		Config:       filepath.Join(w.options.state, "cosmosgate.yaml"),

@@ -67,6 +67,7 @@ func announce(w io.Writer, r *ready) error {
 		{"gate", r.Gate.Endpoint, "point a Cosmos SDK here"},
 		{"certificate", r.CA, "the authority to trust"},
 		{"sign-in", r.Issuer, "development identity provider"},
+		{"token service", r.TokenService, "delegated tokens for agents"},
 		{"SCIM", r.SCIM.URL, "token: " + filepath.Join(filepath.Dir(r.Config), "scim-token")},
 		{"stand-in", r.Emulator.Endpoint, "what the gate forwards to; account key: the emulators' well-known one"},
 		{"health, metrics", r.Gate.Admin, "readyz, metrics"},
@@ -81,12 +82,18 @@ func announce(w io.Writer, r *ready) error {
 	for _, a := range r.Applications {
 		people = append(people, []string{a.Name, a.May})
 	}
+	if r.Agent != nil {
+		people = append(people, []string{r.Agent.Name, r.Agent.May})
+	}
 	out.table(people)
 	out.line("\nIn another terminal, sign in as one of them and query (two commands to a result):\n")
 	for _, command := range firstCommands(r) {
 		out.line("  %s", command)
 	}
 	out.line("\nA token for one of them:  %s NAME", strings.Join(r.TokenCommand, " "))
+	if r.Agent != nil {
+		out.line("One by which %s acts for ann:  %s ann --agent %s", r.Agent.Name, strings.Join(r.TokenCommand, " "), r.Agent.Name)
+	}
 	for _, s := range all {
 		out.line("\n--- %s %s", s.language, strings.Repeat("-", 100-len(s.language)))
 		out.line("%s", strings.TrimRight(s.text, "\n"))

@@ -57,6 +57,7 @@ audit:     {path: "{{.State}}/audit.jsonl"}
 secrets:   {keys: {file: "{{.State}}/sealing-keys"}}
 keys:      {enabled: true}
 feeds:     [{name: dev-logout, kind: backchannel_logout, issuers: [` + devIssuerName + `], audiences: [` + devCLI + `]}]
+token_service: {issuer: {{.SCIMURL}}}
 engineers: {certificate_authority: "{{.CA}}"}
 limits:    {drain: 3s, account_refresh: 5s}
 log:       {level: info, format: text}

@@ -20,6 +20,9 @@ type ready struct {
 	People       []readyPerson `json:"people"`
 	Applications []readyClient `json:"applications"`
 	Groups       []readyGroup  `json:"groups"`
+	// Agent acts for people with tokens of TokenService; nil without a gate.
+	Agent        *readyAgent   `json:"agent,omitempty"`
+	TokenService string        `json:"token_service,omitempty"`
 	Emulator     readyEmulator `json:"emulator"`
 	// HostIdentity is how a process on a host with managed identities gets their tokens; only without a gate.
 	HostIdentity *readyHost `json:"host_identity,omitempty"`

@@ -14,13 +14,15 @@ import (
 )
 
 func newDevToken() *cobra.Command {
-	var state string
+	var state, agent, scope string
 	cmd := &cobra.Command{
 		Use:   "token NAME",
 		Short: "Sign in as one of the seeded people or applications and print the access token",
 		Long: `Runs the flow that a real client would: authorization code with PKCE for a person, client credentials for an
-application. The token goes to standard output, alone.`,
-		Example: "  cosmosgate dev token ann\n  curl -H \"Authorization: Bearer $(cosmosgate dev token checkout)\" …",
+application. The token goes to standard output, alone.
+
+With --agent, the agent exchanges the person's token for one by which it acts for that person.`,
+		Example: "  cosmosgate dev token ann\n  cosmosgate dev token ann --agent order-helper --scope cosmos.read\n  curl -H \"Authorization: Bearer $(cosmosgate dev token checkout)\" …",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := readyFile(state)
@@ -36,6 +38,9 @@ application. The token goes to standard output, alone.`,
 				return failed(err, "start it with cosmosgate dev")
 			}
 			token, err := devToken(cmd.Context(), client, r, args[0])
+			if err == nil && agent != "" {
+				token, err = actingFor(cmd.Context(), client, r, agent, token.AccessToken, scope)
+			}
 			if err != nil {
 				return failed(err, "cosmosgate dev prints who there is, and must be running")
 			}
@@ -44,7 +49,17 @@ application. The token goes to standard output, alone.`,
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", "state folder of the development gate (default: the one started last)")
+	cmd.Flags().StringVar(&agent, "agent", "", "have this agent exchange the person's token for one of its own")
+	cmd.Flags().StringVar(&scope, "scope", "", "with --agent: narrow the token to these scopes")
 	return cmd
+}
+
+// actingFor has the agent exchange a person's token.
+func actingFor(ctx context.Context, client *http.Client, r *ready, agent, subject, scope string) (*oauth2.Token, error) {
+	if r.Agent == nil || r.Agent.Name != agent {
+		return nil, fmt.Errorf("%w: agent %q", errStranger, agent)
+	}
+	return delegate(ctx, client, r, subject, scope)
 }
 
 var (

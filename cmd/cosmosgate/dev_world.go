@@ -157,7 +157,7 @@ func seedDocuments(e *emulator.Emulator) error {
 }
 
 // writePolicy writes the starter policy for the user to edit, unless there is a policy already.
-func writePolicy(dir string) error {
+func writePolicy(dir, keyFile string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
@@ -175,6 +175,11 @@ func writePolicy(dir string) error {
 	if err != nil {
 		return fmt.Errorf("making the starter policy: %w", err)
 	}
+	agents, err := agentPolicy(keyFile)
+	if err != nil {
+		return err
+	}
+	files["agents.yaml"] = []byte(agents)
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			return fmt.Errorf("writing the starter policy: %w", err)

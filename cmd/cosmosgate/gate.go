@@ -21,6 +21,7 @@ import (
 	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/identity/feeds"
 	"github.com/cosmosgate/cosmosgate/identity/seal"
+	"github.com/cosmosgate/cosmosgate/identity/sts"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/internal/server"
 	"github.com/cosmosgate/cosmosgate/proxy"
@@ -40,6 +41,8 @@ type gate struct {
 	sealer    seal.Sealer // nil if the configuration has no key-encryption keys
 	revoked   *identity.Revocations
 	keys      *identity.Keys // nil if virtual keys are not accepted
+	signing   *sts.Keys      // nil if there is no token service
+	sts       *sts.Service   // nil if there is none
 	identity  *identity.Authenticator
 	audit     *audit.Log
 	proxy     *proxy.Proxy
@@ -87,7 +90,7 @@ func newGate(cfg config.Config, log *slog.Logger, level *slog.LevelVar, open ope
 	if err != nil {
 		return nil, fmt.Errorf("opening directory: %w", err)
 	}
-	if err := errors.Join(g.newSealer(), g.newKeys()); err != nil {
+	if err := errors.Join(g.newSealer(), g.newKeys(), g.newSigningKeys()); err != nil {
 		return nil, err
 	}
 	if g.identity, err = g.newAuthenticator(); err != nil {
@@ -138,7 +141,7 @@ func (g *gate) newAuthenticator() (*identity.Authenticator, error) {
 		return nil, err
 	}
 	c.Directory, c.Applications, c.Revocations, c.Keys = g.directory, g.policy.declaredApplications, g.revoked, g.keys
-	c.Agents = g.policy.declaredAgents
+	c.Agents, c.Own = g.policy.declaredAgents, g.ownIssuer()
 	if c.Proofs, err = newProofs(&g.cfg); err != nil {
 		return nil, err
 	}
@@ -159,6 +162,8 @@ func identityConfig(cfg *config.Config, client *http.Client, log *slog.Logger) i
 			Name: x.Name, URL: x.URL, Audiences: x.Audiences, TokenType: identity.TokenType(x.TokenType),
 			Connection: x.Connection, Claim: x.Claim, FrontEndClients: x.FrontEndClients,
 			Algorithms: x.Algorithms, MaxLifetime: x.MaxLifetime, KeysURL: x.KeysURL, KeysFile: x.KeysFile, HTTPClient: client,
+			Delegation: x.Delegation, Scopes: x.Scopes,
+			Exchange: identity.Exchange{IDTokenClients: x.Exchange.IDTokenClients, Grants: x.Exchange.Grants, Claim: x.Exchange.Claim},
 		})
 	}
 	return c
@@ -212,10 +217,10 @@ func (g *gate) newServers() error {
 		return err
 	}
 	push, err := g.newSCIMServer()
-	if err != nil {
+	if err := errors.Join(err, g.newTokenService()); err != nil {
 		return err
 	}
-	g.push, err = g.listen("scim", &g.cfg.Listen.SCIM, push, nil)
+	g.push, err = g.listen("scim", &g.cfg.Listen.SCIM, g.services(push), nil)
 	return err
 }
 
@@ -266,6 +271,9 @@ func (g *gate) register() error {
 	all = append(all, g.identity.Collectors()...)
 	all = append(all, g.audit.Collectors()...)
 	all = append(all, g.proxy.Collectors()...)
+	if g.sts != nil {
+		all = append(all, g.sts.Collectors()...)
+	}
 	if g.scim != nil {
 		all = append(all, g.scim.Collectors()...)
 		all = append(all, g.tokens)
@@ -304,7 +312,7 @@ func (g *gate) Run(ctx context.Context) error {
 
 	audit, stopAudit := start(detached, stop, g.audit.Run)
 	background, stopBackground := start(detached, stop,
-		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.watchSCIM, g.watchKeys, g.admin.Run, g.control.Run)
+		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.watchSCIM, g.watchKeys, g.watchSigning, g.admin.Run, g.control.Run)
 	listeners, stopListeners := start(detached, stop, g.data.Run, g.push.Run)
 	g.health.Started()
 	g.log.Info("gate started", "data", g.data.Addr().String(), "scim", g.push.Addr().String(), "admin", g.admin.Addr().String())

@@ -13,6 +13,11 @@ import (
 
 // newSealer opens the key-encryption keys, if the configuration names any.
 func (g *gate) newSealer() error {
+	if v := g.cfg.Secrets.Keys.Vault; v != nil {
+		var err error
+		g.sealer, err = newVaultSealer(v)
+		return err
+	}
 	if g.cfg.Secrets.Keys.File == "" {
 		return nil
 	}

@@ -38,6 +38,8 @@ type Config struct {
 	Keys Keys `yaml:"keys"`
 	// Secrets says how the gate keeps the secrets that it makes itself.
 	Secrets Secrets `yaml:"secrets"`
+	// TokenService issues delegated tokens to agents.
+	TokenService TokenService `yaml:"token_service"`
 	// Proofs is what callers show for tokens that are bound to a key.
 	Proofs Proofs `yaml:"proofs"`
 	// Engineers is what the gate tells people's tools about signing in, at /.well-known/cosmosgate of the data listener.
@@ -183,6 +185,14 @@ type Issuer struct {
 	CertificateAuthority string `yaml:"certificate_authority"`
 	// MaxLifetime is the longest exp−iat accepted. Default 25h.
 	MaxLifetime time.Duration `yaml:"max_lifetime"`
+	// Delegation accepts tokens that name who acts (act, RFC 8693), as Okta and Auth0 issue them: act.sub is a client of the issuer that
+	// policy declares as an Agent. A person's token that was issued to an agent's client is a delegation without it, as with Entra ID.
+	Delegation bool `yaml:"delegation"`
+	// Scopes says what the issuer's scopes mean here: cosmos.read, cosmos.write, cosmos.execute. Delegated tokens are narrowed to their
+	// scopes; what is not mapped grants them nothing.
+	Scopes map[string][]string `yaml:"scopes"`
+	// Exchange says what else of the issuer the token service takes.
+	Exchange Exchange `yaml:"exchange"`
 	// InsecureLoopback allows a provider on 127.0.0.1, ::1 or localhost, as development ones are.
 	InsecureLoopback bool `yaml:"insecure_loopback"`
 }

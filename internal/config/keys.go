@@ -27,6 +27,8 @@ type SealingKeys struct {
 	// File holds them: 32 random bytes in base64 on each line, the first seals, all open. Its mode must be 0600. Every gate of a
 	// directory needs the same ones.
 	File string `yaml:"file"`
+	// Vault is a key of Azure Key Vault, in place of a file.
+	Vault *KeyVault `yaml:"vault"`
 }
 
 // Proofs is what callers show for tokens that are bound to a key (DPoP, RFC 9449).
@@ -41,6 +43,7 @@ func (c *Config) checkKeys(ps *problems) {
 	if c.Keys.Enabled && !c.Secrets.Keys.Set() {
 		ps.add("keys.enabled", "needs secrets.keys, under which keys are sealed")
 	}
+	c.Secrets.Keys.check(ps)
 	if c.Keys.DateSkew < 0 || c.Keys.DateSkew > longestSkew {
 		ps.add("keys.date_skew", "is %s: use at most 15m, as the service does", c.Keys.DateSkew)
 	}
@@ -50,4 +53,4 @@ func (c *Config) checkKeys(ps *problems) {
 }
 
 // Set reports whether there are any.
-func (k *SealingKeys) Set() bool { return k.File != "" }
+func (k *SealingKeys) Set() bool { return k.File != "" || k.Vault != nil }

@@ -72,6 +72,7 @@ func (c *Config) problems() problems {
 	c.Limits.check(&ps)
 	c.checkKeys(&ps)
 	c.checkFeeds(&ps)
+	c.checkTokenService(&ps)
 	c.checkEngineers(&ps)
 	return ps
 }
@@ -231,6 +232,7 @@ func (i *Issuer) check(ps *problems, path string) {
 	if i.Connection != "" {
 		i.checkLink(ps, path)
 	}
+	i.checkDelegation(ps, path)
 	for n, alg := range i.Algorithms {
 		oneOf(ps, fmt.Sprintf("%s.algorithms[%d]", path, n), alg, "RS256", "ES256", "PS256", "EdDSA")
 	}
@@ -263,9 +265,17 @@ func (i *Issuer) checkLink(ps *problems, path string) {
 	if len(i.FrontEndClients) == 0 {
 		ps.add(path+".front_end_clients", "is empty: give the client ids that people sign in with")
 	}
-	switch i.Claim {
-	case "email", "upn", "preferred_username", "unique_name", "name":
+	if mutableClaim(i.Claim) {
 		ps.add(path+".claim", "%q can change or be reused: link on an immutable id such as oid or sub", i.Claim)
+	}
+}
+
+func mutableClaim(name string) bool {
+	switch name {
+	case "email", "upn", "preferred_username", "unique_name", "name":
+		return true
+	default:
+		return false
 	}
 }
 
