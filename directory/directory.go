@@ -42,6 +42,7 @@ type Directory struct {
 	ending, ended chan struct{}
 	failure       atomic.Pointer[error]
 	ids           idSource
+	folded        time.Time // the last time, for the writer only
 
 	// Of a shared log only: what others wrote, the last version obeyed, and when
 	// it was last proven that there was no later one.

@@ -20,12 +20,15 @@ const (
 	// maxBatch is the size of payloads, in bytes, beyond which a group commit
 	// takes in no more calls.
 	maxBatch = 1 << 20
-	// idleFold is how long the queue is quiet before the journal is folded,
-	// foldChunk how many keys are folded at once, maxBacklog the number of
-	// deltas at which folding starts to slow writers down instead.
-	idleFold   = 10 * time.Millisecond
-	foldChunk  = 256
-	maxBacklog = 1 << 16
+	// The journal is folded a little at a time, since a caller may have to wait
+	// for it: foldChunk keys every foldPause once the queue was quiet for foldRest,
+	// and every foldRest if it never is. At maxBacklog deltas, or KiB of them,
+	// folding slows the writers down instead.
+	foldChunk      = 16
+	foldPause      = time.Millisecond
+	foldRest       = 10 * time.Millisecond
+	maxBacklog     = 1 << 16
+	foldBehindhand = 256
 )
 
 // Apply makes all changes, in order, or none of them. When it returns without
@@ -107,20 +110,23 @@ func (d *Directory) Run(ctx context.Context) error {
 	if d.shared != nil {
 		go func() { lost <- d.follow(following) }()
 	}
-	idle := time.NewTimer(idleFold)
+	idle := time.NewTimer(foldRest)
 	defer idle.Stop()
 	for {
 		select {
 		case c := <-d.queue:
 			d.commit(ctx, c)
-			idle.Reset(idleFold)
+			if d.config.Clock().Sub(d.folded) >= foldRest {
+				d.fold(foldChunk)
+			}
+			idle.Reset(foldRest)
 		case f := <-d.foreign:
 			d.adopt(context.WithoutCancel(ctx), f.batch)
 			close(f.done)
-			idle.Reset(idleFold)
+			idle.Reset(foldRest)
 		case <-idle.C:
 			if d.fold(foldChunk) {
-				idle.Reset(idleFold)
+				idle.Reset(foldPause)
 			}
 		case err := <-lost:
 			close(d.ending)
@@ -170,7 +176,7 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 		close(c.done)
 	}
 	if f, ok := d.log.(Folder); ok && f.Backlog() > maxBacklog {
-		limit := foldChunk // more than came in, so that the backlog shrinks
+		limit := foldBehindhand // more than came in, so that the backlog shrinks
 		for _, delta := range b.deltas {
 			limit += delta.keys()
 		}
@@ -251,6 +257,7 @@ func (d *Directory) fold(limit int) bool {
 	if !ok || d.Healthy() != nil || f.Backlog() == 0 {
 		return false
 	}
+	d.folded = d.config.Clock()
 	left, err := f.Fold(limit)
 	if err != nil {
 		d.stop(err)
