@@ -3,9 +3,11 @@ package scim_test
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -13,16 +15,37 @@ import (
 	"time"
 )
 
+// patched returns a gate and people to patch: a hundred in a new directory, or
+// a hundred thousand of the world that directory.TestBuildWorld made, if
+// COSMOSGATE_WORLD names its file.
+func patched(b *testing.B) (*gate, []string) {
+	b.Helper()
+	path := os.Getenv("COSMOSGATE_WORLD")
+	if path == "" {
+		g := newGate(b)
+		ids := make([]string, 100)
+		for i := range ids {
+			ids[i] = g.user(b, fmt.Sprintf("u%d", i))
+		}
+		return g, ids
+	}
+	g := serverOver(b, runDirectory(b, path))
+	ids := make([]string, 0, 100_000)
+	for u := range g.directory.Users(corp, "") {
+		if ids = append(ids, string(u.ID)); len(ids) == cap(ids) {
+			break
+		}
+	}
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	return g, ids
+}
+
 // BenchmarkPatch measures a durable change of one attribute over loopback HTTP,
 // as 1 and as 25 clients see it.
 func BenchmarkPatch(b *testing.B) {
+	g, ids := patched(b)
 	for _, clients := range []int{1, 25} {
 		b.Run(fmt.Sprintf("%d clients", clients), func(b *testing.B) {
-			g := newGate(b)
-			ids := make([]string, 100)
-			for i := range ids {
-				ids[i] = g.user(b, fmt.Sprintf("u%d", i))
-			}
 			web := httptest.NewServer(g)
 			defer web.Close()
 			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
@@ -34,7 +57,7 @@ func BenchmarkPatch(b *testing.B) {
 				wait.Go(func() {
 					for i := c; i < b.N; i += clients {
 						start := time.Now()
-						patchOver(b, client, web.URL+"/scim/v2/corp/Users/"+ids[i%100],
+						patchOver(b, client, web.URL+"/scim/v2/corp/Users/"+ids[i%len(ids)],
 							patchBody(fmt.Sprintf(`{"op":"Replace","path":"title","value":"t%d"}`, i)))
 						d := time.Since(start)
 						mu.Lock()

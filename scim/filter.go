@@ -45,26 +45,27 @@ func comparison(word string) (operator, bool) {
 	if len(word) != 2 {
 		return 0, false
 	}
-	switch strings.ToLower(word) {
-	case "eq":
+	const lower = 'a' - 'A'
+	switch [2]byte{word[0] | lower, word[1] | lower} {
+	case [2]byte{'e', 'q'}:
 		return opEqual, true
-	case "ne":
+	case [2]byte{'n', 'e'}:
 		return opNotEqual, true
-	case "co":
+	case [2]byte{'c', 'o'}:
 		return opContains, true
-	case "sw":
+	case [2]byte{'s', 'w'}:
 		return opStartsWith, true
-	case "ew":
+	case [2]byte{'e', 'w'}:
 		return opEndsWith, true
-	case "pr":
+	case [2]byte{'p', 'r'}:
 		return opPresent, true
-	case "gt":
+	case [2]byte{'g', 't'}:
 		return opGreater, true
-	case "ge":
+	case [2]byte{'g', 'e'}:
 		return opGreaterEqual, true
-	case "lt":
+	case [2]byte{'l', 't'}:
 		return opLess, true
-	case "le":
+	case [2]byte{'l', 'e'}:
 		return opLessEqual, true
 	default:
 		return 0, false
@@ -76,7 +77,43 @@ type filter struct {
 	op          operator
 	left, right *filter // and, or; not and element use left
 	path        attrPath
-	value       any // string, bool, json.Number, time.Time or nil
+	value       literal
+}
+
+// literal is the value that a filter compares with. The zero literal is null.
+type literal struct {
+	kind literalKind
+	// text is as it was written, without quotes.
+	text    string
+	flag    bool
+	instant *time.Time
+}
+
+type literalKind uint8
+
+const (
+	literalNull literalKind = iota
+	literalText
+	literalNumber
+	literalFlag
+	literalInstant
+)
+
+// asText returns a text, false for any other literal.
+func (l literal) asText() (string, bool) { return l.text, l.kind == literalText }
+
+// json returns the literal as a value of a document.
+func (l literal) json() any {
+	switch l.kind {
+	case literalText, literalInstant:
+		return l.text
+	case literalNumber:
+		return json.Number(l.text)
+	case literalFlag:
+		return l.flag
+	case literalNull:
+	}
+	return nil
 }
 
 // filterParser is a recursive-descent parser of RFC 7644 §3.4.2.2 that
@@ -91,18 +128,18 @@ type filterParser struct {
 	nodes   int
 }
 
-// parseFilter reads a filter over resources of a kind.
-func parseFilter(kind *resourceType, text string) (*filter, error) {
-	p := &filterParser{kind: kind, text: text}
+// parseFilter reads a filter over resources of a kind. A single comparison,
+// which is what providers ask most, is read without allocating.
+func parseFilter(kind *resourceType, text string) (f filter, err error) {
+	p := filterParser{kind: kind, text: text}
 	if len(p.text) > maxFilterBytes {
-		return nil, refusal(KindInvalidFilter, "filter is longer than %d bytes", maxFilterBytes)
+		return f, refusal(KindInvalidFilter, "filter is longer than %d bytes", maxFilterBytes)
 	}
-	f, err := p.or(0)
-	if err != nil {
-		return nil, err
+	if err := p.or(0, &f); err != nil {
+		return f, err
 	}
 	if p.space(); p.at < len(p.text) {
-		return nil, p.fail("text after the expression")
+		return f, p.fail("text after the expression")
 	}
 	return f, nil
 }
@@ -111,11 +148,26 @@ func (p *filterParser) fail(what string) error {
 	return refusal(KindInvalidFilter, "filter at byte %d: %s", p.at, what)
 }
 
-func (p *filterParser) node(f filter) (*filter, error) {
+// count refuses an expression of too many parts.
+func (p *filterParser) count() error {
 	if p.nodes++; p.nodes > maxFilterNodes {
-		return nil, p.fail("too many terms")
+		return p.fail("too many terms")
 	}
-	return &f, nil
+	return nil
+}
+
+// join makes f one expression of itself and another.
+func (p *filterParser) join(f *filter, op operator, other filter) error {
+	left := *f
+	*f = filter{op: op, left: &left, right: &other}
+	return p.count()
+}
+
+// wrap makes f the operand of an operator.
+func (p *filterParser) wrap(f *filter, op operator, path attrPath) error {
+	inner := *f
+	*f = filter{op: op, path: path, left: &inner}
+	return p.count()
 }
 
 func (p *filterParser) space() {
@@ -147,108 +199,105 @@ func (p *filterParser) keyword(word string) bool {
 	return true
 }
 
-func (p *filterParser) or(depth int) (*filter, error) {
-	left, err := p.and(depth)
+func (p *filterParser) or(depth int, f *filter) error {
+	err := p.and(depth, f)
 	for err == nil && p.keyword("or") {
-		var right *filter
-		if right, err = p.and(depth); err == nil {
-			left, err = p.node(filter{op: opOr, left: left, right: right})
+		var right filter
+		if err = p.and(depth, &right); err == nil {
+			err = p.join(f, opOr, right)
 		}
 	}
-	return left, err
+	return err
 }
 
-func (p *filterParser) and(depth int) (*filter, error) {
-	left, err := p.unary(depth)
+func (p *filterParser) and(depth int, f *filter) error {
+	err := p.unary(depth, f)
 	for err == nil && p.keyword("and") {
-		var right *filter
-		if right, err = p.unary(depth); err == nil {
-			left, err = p.node(filter{op: opAnd, left: left, right: right})
+		var right filter
+		if err = p.unary(depth, &right); err == nil {
+			err = p.join(f, opAnd, right)
 		}
 	}
-	return left, err
+	return err
 }
 
-func (p *filterParser) unary(depth int) (*filter, error) {
+func (p *filterParser) unary(depth int, f *filter) error {
 	if depth >= maxFilterDepth {
-		return nil, p.fail("nested too deep")
+		return p.fail("nested too deep")
 	}
 	if p.accept('(') {
-		return p.group(depth)
+		return p.group(depth, f)
 	}
 	start := p.at
 	if p.keyword("not") {
 		if p.accept('(') {
-			f, err := p.group(depth)
-			if err != nil {
-				return nil, err
+			if err := p.group(depth, f); err != nil {
+				return err
 			}
-			return p.node(filter{op: opNot, left: f})
+			return p.wrap(f, opNot, attrPath{})
 		}
 		p.at = start
 	}
-	return p.term(depth)
+	return p.term(depth, f)
 }
 
 // group reads the rest of a parenthesised expression.
-func (p *filterParser) group(depth int) (*filter, error) {
-	f, err := p.or(depth + 1)
-	if err != nil {
-		return nil, err
+func (p *filterParser) group(depth int, f *filter) error {
+	if err := p.or(depth+1, f); err != nil {
+		return err
 	}
 	if !p.accept(')') {
-		return nil, p.fail("no closing parenthesis")
+		return p.fail("no closing parenthesis")
 	}
-	return f, nil
+	return nil
 }
 
 // term reads a comparison, a presence test or a value filter.
-func (p *filterParser) term(depth int) (*filter, error) {
+func (p *filterParser) term(depth int, f *filter) error {
 	path, err := p.path()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if p.at < len(p.text) && p.text[p.at] == '[' {
 		p.at++
-		return p.elementTerm(path, depth)
+		return p.elementTerm(path, depth, f)
 	}
-	return p.compare(path)
+	return p.compare(path, f)
 }
 
 // elementTerm reads the rest of attribute[filter], and the comparison of a
 // sub-attribute that may follow.
-func (p *filterParser) elementTerm(path attrPath, depth int) (*filter, error) {
+func (p *filterParser) elementTerm(path attrPath, depth int, f *filter) error {
 	if p.element != nil || path.sub != nil || path.attribute.Type != TypeComplex {
-		return nil, p.fail("a value filter needs a complex attribute")
+		return p.fail("a value filter needs a complex attribute")
 	}
 	p.element = path.attribute
 	defer func() { p.element = nil }()
-	inner, err := p.or(depth + 1)
-	if err != nil {
-		return nil, err
+	if err := p.or(depth+1, f); err != nil {
+		return err
 	}
 	if !p.accept(']') {
-		return nil, p.fail("no closing bracket")
+		return p.fail("no closing bracket")
 	}
 	if p.at < len(p.text) && p.text[p.at] == '.' {
 		p.at++
 		sub, err := p.path()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		compared, err := p.compare(sub)
-		if err != nil {
-			return nil, err
+		var compared filter
+		if err := p.compare(sub, &compared); err != nil {
+			return err
 		}
-		if inner, err = p.node(filter{op: opAnd, left: inner, right: compared}); err != nil {
-			return nil, err
+		if err := p.join(f, opAnd, compared); err != nil {
+			return err
 		}
 	}
-	return p.node(filter{op: opElement, path: path, left: inner})
+	return p.wrap(f, opElement, path)
 }
 
 // compare reads an operator and its value.
-func (p *filterParser) compare(path attrPath) (*filter, error) {
+func (p *filterParser) compare(path attrPath, f *filter) error {
 	p.space()
 	start := p.at
 	for p.at < len(p.text) && nameByte(p.text[p.at]) {
@@ -257,26 +306,26 @@ func (p *filterParser) compare(path attrPath) (*filter, error) {
 	op, ok := comparison(p.text[start:p.at])
 	if !ok {
 		p.at = start
-		return nil, p.fail("no operator")
+		return p.fail("no operator")
 	}
 	if path.attribute.Returned == returnedNever {
-		return nil, &Error{Status: statusForbidden, Kind: KindSensitive, Detail: path.attribute.Name + " can't be filtered"}
+		return &Error{Status: statusForbidden, Kind: KindSensitive, Detail: path.attribute.Name + " can't be filtered"}
 	}
+	f.op, f.path = op, path
 	if op == opPresent {
-		return p.node(filter{op: op, path: path})
+		return p.count()
 	}
-	value, err := p.literal()
-	if err != nil {
-		return nil, err
+	if err := p.literal(&f.value); err != nil {
+		return err
 	}
 	leaf := path.leaf()
 	if leaf == nil {
-		return nil, p.fail(path.attribute.Name + " can't be compared")
+		return p.fail(path.attribute.Name + " can't be compared")
 	}
-	if value, err = p.typed(leaf, op, value); err != nil {
-		return nil, err
+	if err := p.check(leaf, op, &f.value); err != nil {
+		return err
 	}
-	return p.node(filter{op: op, path: path, value: value})
+	return p.count()
 }
 
 // path reads and resolves an attribute path.
@@ -302,69 +351,85 @@ func (p *filterParser) path() (attrPath, error) {
 }
 
 // literal reads a JSON string, number or word.
-func (p *filterParser) literal() (any, error) {
+func (p *filterParser) literal(l *literal) error {
 	p.space()
 	if p.at >= len(p.text) {
-		return nil, p.fail("no value")
+		return p.fail("no value")
 	}
 	j := jsonParser{text: p.text, at: p.at}
-	var value any
 	var err error
-	switch p.text[p.at] {
-	case '{', '[':
-		return nil, p.fail("not a comparable value")
-	case 'T', 'F', 'N':
-		return nil, p.fail("an unquoted word is no value")
+	switch c := p.text[p.at]; {
+	case c == '{' || c == '[':
+		return p.fail("not a comparable value")
+	case c == 'T' || c == 'F' || c == 'N':
+		return p.fail("an unquoted word is no value")
+	case c == '"':
+		l.kind = literalText
+		l.text, err = j.string()
+	case c == 't':
+		l.kind, l.flag = literalFlag, true
+		err = j.word("true")
+	case c == 'f':
+		l.kind = literalFlag
+		err = j.word("false")
+	case c == 'n':
+		err = j.word("null")
 	default:
-		value, err = j.value(maxJSONDepth)
+		l.kind = literalNumber
+		var number json.Number
+		number, err = j.number()
+		l.text = number.String()
 	}
 	if err != nil {
-		return nil, p.fail("not a value; strings need quotes")
+		return p.fail("not a value; strings need quotes")
 	}
 	p.at = j.at
 	if p.at < len(p.text) && nameByte(p.text[p.at]) {
-		return nil, p.fail("text after a value")
+		return p.fail("text after a value")
 	}
-	return value, nil
+	return nil
 }
 
-// typed checks a value against the attribute's type and the operator.
-func (p *filterParser) typed(leaf *Attribute, op operator, value any) (any, error) {
+// check makes a value one of the attribute's type, if the operator can compare
+// such.
+func (p *filterParser) check(leaf *Attribute, op operator, l *literal) error {
 	exact, partial := op.exact(), op.partial()
 	valid := false
 	switch leaf.Type {
 	case TypeBoolean:
-		if value != nil {
-			value, valid = asBoolean(value)
-			valid = valid && exact
+		valid = l.kind == literalFlag
+		if l.kind == literalText {
+			l.flag, valid = asBoolean(l.text)
+			l.kind = literalFlag
 		}
+		valid = valid && exact
 	case TypeInteger, TypeDecimal:
-		_, valid = value.(json.Number)
-		valid = valid && !partial
+		valid = l.kind == literalNumber && !partial
 	case TypeDateTime:
-		if s, ok := value.(string); ok {
-			return p.instant(leaf, s, partial)
+		if l.kind == literalText {
+			return p.checkTime(leaf, l, partial)
 		}
 	case TypeString, TypeReference, TypeBinary:
-		_, valid = value.(string)
+		valid = l.kind == literalText
 	case TypeComplex: // has no value to compare with, except null
 	}
-	if !valid && (value != nil || !exact) {
-		return nil, p.fail(leaf.Name + " can't be compared like this")
+	if !valid && (l.kind != literalNull || !exact) {
+		return p.fail(leaf.Name + " can't be compared like this")
 	}
-	return value, nil
+	return nil
 }
 
-// instant reads a time; a part of one is compared as text.
-func (p *filterParser) instant(leaf *Attribute, text string, partial bool) (any, error) {
+// checkTime reads a time; a part of one is compared as text.
+func (p *filterParser) checkTime(leaf *Attribute, l *literal, partial bool) error {
 	if partial {
-		return text, nil
+		return nil
 	}
-	t, err := time.Parse(time.RFC3339Nano, text)
+	t, err := time.Parse(time.RFC3339Nano, l.text)
 	if err != nil {
-		return nil, p.fail(leaf.Name + " is no time")
+		return p.fail(leaf.Name + " is no time")
 	}
-	return t, nil
+	l.kind, l.instant = literalInstant, &t
+	return nil
 }
 
 // nameByte reports whether c may be part of an attribute path or a word.

@@ -19,3 +19,14 @@ func BenchmarkParseFilter(b *testing.B) {
 		})
 	}
 }
+
+func TestTheFilterThatProvidersAskMostIsReadWithoutAllocating(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the process
+	kind := newKinds(nil).user
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, err := parseFilter(kind, `userName eq "ann@corp.example"`); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -47,9 +47,14 @@ func dialect(name string) options {
 
 func newGate(tb testing.TB, change ...options) *gate {
 	tb.Helper()
+	return serverOver(tb, runDirectory(tb, filepath.Join(tb.TempDir(), "directory.db")), change...)
+}
+
+// runDirectory opens a file and runs the directory until the test ends.
+func runDirectory(tb testing.TB, path string) *directory.Directory {
+	tb.Helper()
 	d, err := directory.Open(directory.Config{
-		Path: filepath.Join(tb.TempDir(), "directory.db"), Clock: time.Now, Random: rand.Reader,
-		Logger: slog.New(slog.DiscardHandler),
+		Path: path, Clock: time.Now, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -63,7 +68,7 @@ func newGate(tb testing.TB, change ...options) *gate {
 			tb.Error(err)
 		}
 	})
-	return serverOver(tb, d, change...)
+	return d
 }
 
 // again is another server over the same directory, as after a restart.

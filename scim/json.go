@@ -85,7 +85,8 @@ func (p *jsonParser) value(depth int) (any, error) {
 	case c == '[':
 		return p.array(depth)
 	case c == '"':
-		return p.string()
+		s, err := p.string() // boxed once, by its own type
+		return s, err
 	case c == 't':
 		return true, p.word("true")
 	case c == 'f':
@@ -93,7 +94,8 @@ func (p *jsonParser) value(depth int) (any, error) {
 	case c == 'n':
 		return nil, p.word("null")
 	case c == '-' || '0' <= c && c <= '9':
-		return p.number()
+		n, err := p.number()
+		return n, err
 	default:
 		return nil, p.fail("no value")
 	}
@@ -107,7 +109,7 @@ func (p *jsonParser) word(word string) error {
 	return nil
 }
 
-func (p *jsonParser) number() (any, error) {
+func (p *jsonParser) number() (json.Number, error) {
 	start := p.at
 	for p.at < len(p.text) && strings.IndexByte("+-.eE0123456789", p.text[p.at]) >= 0 {
 		p.at++
@@ -115,7 +117,7 @@ func (p *jsonParser) number() (any, error) {
 	number := p.text[start:p.at]
 	if !json.Valid([]byte(number)) {
 		p.at = start
-		return nil, p.fail("not a number")
+		return "", p.fail("not a number")
 	}
 	return json.Number(number), nil
 }

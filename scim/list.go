@@ -128,11 +128,12 @@ func (c *connection) list(q query, of ...*resourceType) (answer, error) {
 	for _, kind := range of {
 		var f *filter
 		if strings.TrimSpace(q.filter) != "" {
-			var err error
-			if f, err = parseFilter(kind, q.filter); err != nil {
+			expression, err := parseFilter(kind, q.filter)
+			if err != nil {
 				refused = err
 				continue
 			}
+			f = &expression
 		}
 		parsed++
 		if err := c.collect(w, kind, f); err != nil {

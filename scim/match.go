@@ -59,7 +59,7 @@ func memberProbe(f *filter) (string, bool) {
 	} else if f.path.sub != nil && f.path.sub.Name != "value" {
 		return "", false
 	}
-	id, ok := inner.value.(string)
+	id, ok := inner.value.asText()
 	return id, ok && inner.op == opEqual
 }
 
@@ -90,7 +90,7 @@ func (f *filter) compareAll(value any, path attrPath) bool {
 		equal.op = opEqual
 		return !equal.compareAll(value, path)
 	case opEqual:
-		if f.value == nil {
+		if f.value.kind == literalNull {
 			return !anyElement(value, func(v any) bool { return present(leafOr(v, path)) })
 		}
 		return anyElement(value, test)
@@ -145,26 +145,27 @@ func anyElement(value any, test func(any) bool) bool {
 }
 
 // compareOne compares one stored value with the filter's.
-func compareOne(op operator, leaf *Attribute, stored, wanted any) bool {
+func compareOne(op operator, leaf *Attribute, stored any, wanted literal) bool {
 	if leaf == nil || stored == nil {
 		return false
 	}
-	switch w := wanted.(type) {
-	case bool:
+	switch wanted.kind {
+	case literalFlag:
 		b, ok := stored.(bool)
-		return ok && b == w
-	case json.Number:
+		return ok && b == wanted.flag
+	case literalNumber:
 		s, ok := stored.(json.Number)
-		return ok && ordered(op, compareNumbers(s, w))
-	case time.Time:
+		return ok && ordered(op, compareNumbers(s, json.Number(wanted.text)))
+	case literalInstant:
 		s, _ := stored.(string)
 		t, err := time.Parse(time.RFC3339Nano, s)
-		return err == nil && ordered(op, t.Compare(w))
-	case string:
+		return err == nil && ordered(op, t.Compare(*wanted.instant))
+	case literalText:
 		s, ok := stored.(string)
 		if !ok {
 			return false
 		}
+		w := wanted.text
 		if !leaf.CaseExact {
 			s, w = directory.Fold(s), directory.Fold(w)
 		}

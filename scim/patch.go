@@ -184,8 +184,8 @@ func parsePath(kind *resourceType, text string) (target, error) {
 		return target{}, refusal(KindInvalidPath, "%s has no elements to filter", path)
 	}
 	p := &filterParser{kind: kind, element: path.attribute, text: rest}
-	element, err := p.or(0)
-	if err != nil {
+	element := &filter{}
+	if err := p.or(0, element); err != nil {
 		return target{}, refusal(KindInvalidFilter, "in the path: %s", err.Error())
 	}
 	if !p.accept(']') {

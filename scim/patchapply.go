@@ -319,9 +319,9 @@ func seedElement(a *Attribute, f *filter) (map[string]any, bool) {
 		return left, true
 	case opEqual:
 		name := f.path.attribute.Name
-		value, isText := f.value.(string)
+		value, isText := f.value.asText()
 		if name == "primary" || name == "type" && isText && canonicalType(a, value) {
-			return map[string]any{name: f.value}, true
+			return map[string]any{name: f.value.json()}, true
 		}
 		return nil, false
 	default:

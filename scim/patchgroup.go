@@ -87,7 +87,7 @@ func valueAlternatives(f *filter) ([]directory.ID, bool) {
 		right, okRight := valueAlternatives(f.right)
 		return append(left, right...), okLeft && okRight
 	case opEqual:
-		id, ok := f.value.(string)
+		id, ok := f.value.asText()
 		return []directory.ID{directory.ID(id)}, ok && f.path.attribute.Name == "value"
 	default:
 		return nil, false

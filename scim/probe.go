@@ -69,14 +69,14 @@ func (c *connection) probe(kind *resourceType, term *filter) ([]*row, bool) {
 func equality(term *filter) (string, string, bool) {
 	if term.op == opElement {
 		for _, inner := range conjuncts(term.left, nil) {
-			value, ok := inner.value.(string)
+			value, ok := inner.value.asText()
 			if ok && inner.op == opEqual && inner.path.attribute.Name == "value" {
 				return term.path.attribute.Name, value, term.path.extension == nil
 			}
 		}
 		return "", "", false
 	}
-	value, ok := term.value.(string)
+	value, ok := term.value.asText()
 	if !ok || term.op != opEqual || term.path.extension != nil {
 		return "", "", false
 	}

@@ -98,7 +98,7 @@ type resourceType struct {
 // find returns the attribute with a name in any case, or nil.
 func find(attributes []*Attribute, name string) *Attribute {
 	for _, a := range attributes {
-		if strings.EqualFold(a.Name, name) {
+		if len(a.Name) == len(name) && strings.EqualFold(a.Name, name) {
 			return a
 		}
 	}
