@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -109,12 +110,12 @@ func ask[Out any](ctx context.Context, o *operator, act string, in any) (Out, er
 }
 
 // askStream has the running gate do an act that reads in, which may be nil, and writes to out.
-func askStream(ctx context.Context, o *operator, act string, in io.Reader, out io.Writer) error {
+func askStream(ctx context.Context, o *operator, act string, params url.Values, in io.Reader, out io.Writer) error {
 	client, err := o.client()
 	if err != nil {
 		return err
 	}
-	return refused(client.Stream(ctx, act, in, out))
+	return refused(client.Stream(ctx, act, params, in, out))
 }
 
 // refused gives an error of the gate the form in which commands show it.

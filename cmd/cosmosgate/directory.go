@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,13 +39,17 @@ func (g *gate) directoryActs(m *control.Mux) {
 }
 
 // importDirectory keeps what it is sent beside the directory until all of it has been checked: a faulty import changes nothing.
-func (g *gate) importDirectory(ctx context.Context, _ *control.Call, r io.Reader, w io.Writer) error {
+func (g *gate) importDirectory(ctx context.Context, c *control.Call, r io.Reader, w io.Writer) error {
+	owners, err := g.newOwners(c)
+	if err != nil {
+		return err
+	}
 	spool, err := os.CreateTemp(filepath.Dir(g.cfg.ControlSocket()), ".import-") // mode 0600
 	if err != nil {
 		return fmt.Errorf("keeping the import: %w", err)
 	}
 	defer func() { _ = errors.Join(spool.Close(), os.Remove(spool.Name())) }() // it has served
-	if _, err := io.Copy(spool, r); err != nil {
+	if _, err := directory.Adopt(spool, r, owners); err != nil {
 		return control.Invalid("reading the import: "+err.Error(), "nothing was changed; send it again")
 	}
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
@@ -73,6 +79,25 @@ func (g *gate) importDirectory(ctx context.Context, _ *control.Call, r io.Reader
 	return nil
 }
 
+// newOwners reads which connections' records are given to others: an act of its own, so that it is in the record.
+func (g *gate) newOwners(c *control.Call) (map[string]string, error) {
+	owners := map[string]string{}
+	for _, pair := range c.Params["adopt"] {
+		from, to, ok := strings.Cut(pair, "=")
+		if !ok || from == "" || from == to {
+			return nil, control.Invalid(fmt.Sprintf("--adopt %q is not OLD=NEW", pair), "")
+		}
+		if err := g.knownConnection(to); err != nil {
+			return nil, err
+		}
+		owners[from] = to
+	}
+	if len(owners) > 0 {
+		c.Target("adopting %s", strings.Join(c.Params["adopt"], ", "))
+	}
+	return owners, nil
+}
+
 func newDirectory() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "directory",
@@ -97,7 +122,7 @@ and "policy replay --people" read it.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := bufio.NewWriter(cmd.OutOrStdout())
-			if err := askStream(cmd.Context(), &o, actExport, nil, out); err != nil {
+			if err := askStream(cmd.Context(), &o, actExport, nil, nil, out); err != nil {
 				return err
 			}
 			return wrapOutput(out.Flush())
@@ -109,13 +134,17 @@ and "policy replay --people" read it.`,
 
 func newDirectoryImport() *cobra.Command {
 	var o operator
+	var adopt []string
 	cmd := &cobra.Command{
 		Use:   "import [FILE]",
 		Short: "Read an export into an empty directory",
 		Long: `Reads an export (or standard input) into the running gate, whose directory must hold no people and groups yet. All lines are
 checked first, and every fault is reported with its line; a faulty file changes nothing. Ids, versions and locks are kept, so that policies, tokens
-and the identity provider go on as before.`,
-		Example: "  cosmosgate directory import people.jsonl",
+and the identity provider go on as before.
+
+A record belongs to the connection that made it, and no other can change it. With --adopt OLD=NEW the people and groups of one connection are given
+to another: its issuer then names these people. Tokens stay behind. It is refused if two people or groups would have one name.`,
+		Example: "  cosmosgate directory import people.jsonl\n  cosmosgate directory import people.jsonl --adopt corp-okta=corp-entra",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := cmd.InOrStdin()
@@ -127,9 +156,10 @@ and the identity provider go on as before.`,
 				defer file.Close() //nolint:errcheck // it was only read
 				in = file
 			}
-			return askStream(cmd.Context(), &o, actImport, in, cmd.OutOrStdout())
+			return askStream(cmd.Context(), &o, actImport, url.Values{"adopt": adopt}, in, cmd.OutOrStdout())
 		},
 	}
 	o.flags(cmd)
+	cmd.Flags().StringArrayVar(&adopt, "adopt", nil, "OLD=NEW: give the records of connection OLD to NEW (repeatable)")
 	return cmd
 }

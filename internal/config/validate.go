@@ -215,6 +215,12 @@ func (c *Config) checkIssuers(ps *problems) {
 		if i.Connection != "" && !slices.ContainsFunc(c.Connections, func(x Connection) bool { return x.Name == i.Connection }) {
 			ps.add(path+".connection", "%q is not one of the connections", i.Connection)
 		}
+		for earlier := range n {
+			if other := &c.Issuers[earlier]; i.Connection != "" && other.Connection == i.Connection && (i.TokenType != "entra" || other.TokenType != "entra") {
+				ps.add(path+".connection", "%q is already that of issuers[%d]: each could name the other's people (only Entra's two issuers of a tenant may share one)",
+					i.Connection, earlier)
+			}
+		}
 	}
 }
 
@@ -265,14 +271,20 @@ func (i *Issuer) checkLink(ps *problems, path string) {
 	if len(i.FrontEndClients) == 0 {
 		ps.add(path+".front_end_clients", "is empty: give the client ids that people sign in with")
 	}
-	if mutableClaim(i.Claim) {
+	switch {
+	case i.Claim == "":
+	case mutableClaim(i.Claim):
 		ps.add(path+".claim", "%q can change or be reused: link on an immutable id such as oid or sub", i.Claim)
+	case i.TokenType == "entra" && i.Claim != "oid":
+		ps.add(path+".claim", "%q is not what Entra ID pushes: sub differs from application to application; use oid, and map objectId to externalId", i.Claim)
+	case i.TokenType == "okta" && i.Claim == "sub":
+		ps.add(path+".claim", "sub of a custom Okta authorization server is the login name, which can change: use uid")
 	}
 }
 
 func mutableClaim(name string) bool {
 	switch name {
-	case "email", "upn", "preferred_username", "unique_name", "name":
+	case "email", "upn", "preferred_username", "unique_name", "name", "username", "userName", "nickname", "phone_number":
 		return true
 	default:
 		return false

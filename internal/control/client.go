@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"syscall"
 )
@@ -50,7 +51,10 @@ func Do[Out any](ctx context.Context, c *Client, name string, in any) (Out, erro
 }
 
 // Stream asks for an act that reads in, which may be nil, and copies what it gives to out. An error may follow a part of the answer.
-func (c *Client) Stream(ctx context.Context, name string, in io.Reader, out io.Writer) error {
+func (c *Client) Stream(ctx context.Context, name string, params url.Values, in io.Reader, out io.Writer) error {
+	if len(params) > 0 {
+		name += "?" + params.Encode()
+	}
 	resp, err := c.post(ctx, name, in)
 	if err != nil {
 		return err

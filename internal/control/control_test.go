@@ -198,7 +198,7 @@ func TestAStreamMayFailAfterItBegan(t *testing.T) {
 	t.Parallel()
 	g := start(t, &gate{})
 	var out bytes.Buffer
-	err := control.NewClient(g.path).Stream(t.Context(), "copy", strings.NewReader(strings.Repeat("line\n", 10000)), &out)
+	err := control.NewClient(g.path).Stream(t.Context(), "copy", nil, strings.NewReader(strings.Repeat("line\n", 10000)), &out)
 	if want := "too late"; err == nil || err.Error() != want {
 		t.Errorf("Stream() = %v, want %s", err, want)
 	}

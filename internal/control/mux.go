@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -63,7 +64,9 @@ func NewMux(c Config) (*Mux, error) {
 // Call is one request in progress.
 type Call struct {
 	// Peer is who asks.
-	Peer   Peer
+	Peer Peer
+	// Params are what a stream is told beside its body.
+	Params url.Values
 	target string
 }
 
@@ -126,7 +129,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in, out := &countingReader{r: r.Body}, &countingWriter{ResponseWriter: w}
-	c := &Call{Peer: act.Peer}
+	c := &Call{Peer: act.Peer, Params: r.URL.Query()}
 	failed := asError(errUnfinished)
 	defer func() { // also when a handler panics
 		act.Err, act.Target, act.In, act.Out = failed, c.target, in.n, out.n
