@@ -3,7 +3,6 @@ package policy
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cedar-policy/cedar-go"
@@ -23,6 +22,10 @@ type Access struct {
 	// PartitionKey is what the keys of requests must begin with, as canonical
 	// JSON; none means that requests are not confined.
 	PartitionKey []string
+	// For is whom an agent may do this for, such as `group staff`, and never more
+	// than they may do themselves; none for people, applications and agents
+	// that act for themselves.
+	For []string
 	// When are conditions on the request that must hold too, as written: they
 	// depend on its time, network or sign-in.
 	When []string
@@ -95,7 +98,14 @@ func (v *Survey) Container(r Resource) func(principal int) []Access {
 		}
 		c := byClass[class]
 		p := &v.people[i]
-		if len(c.permits) == 0 || p.Kind == KindAgent {
+		if p.Kind == KindAgent {
+			declared := v.set.agents[p.ID]
+			if declared == nil {
+				return nil
+			}
+			p = &Principal{ID: p.ID, Kind: KindAgent, Attributes: declared.Attributes}
+		}
+		if len(c.permits) == 0 {
 			return nil
 		}
 		x := survey{Survey: v, candidates: c, who: p, resource: r}
@@ -134,8 +144,10 @@ type survey struct {
 	resource Resource
 
 	forbidden Actions
+	alone     Actions // what is denied to an agent that acts for itself
 	open      []openGuard
 	confining []confinement
+	redacting []openGuard // with no text if they hold whatever the request
 }
 
 // openGuard is a guardrail of which the request decides whether it holds.
@@ -167,7 +179,7 @@ func (x *survey) weighs(c *condition) truth {
 	switch {
 	case c == nil:
 		return holds
-	case strings.Contains(c.text, "context"):
+	case c.readsContext:
 		return depends
 	}
 	e := entities{
@@ -203,6 +215,13 @@ func (x *survey) guards() {
 		if how == errs {
 			x.forbidden |= s.actions
 		}
+		if len(s.guardrail.obligations.Redact) > 0 && (how == holds || how == depends) {
+			redacts := openGuard{actions: s.actions}
+			if how == depends {
+				redacts.text = s.origin + " redacts: " + s.when.text
+			}
+			x.redacting = append(x.redacting, redacts)
+		}
 		if s.key == nil || how == errs || how == fails {
 			continue
 		}
@@ -235,7 +254,19 @@ type permit struct {
 
 	key    []string
 	keyed  bool // false: the principal lacks an attribute of the key
+	people []string
 	though []string
+}
+
+// fail denies what a permit concerns whose condition cannot be evaluated. That
+// of a grant is evaluated only for whom the agent may act for.
+func (x *survey) fail(s *statement) {
+	switch {
+	case s.grant == nil:
+		x.forbidden |= s.actions
+	case len(s.grant.people) == 0:
+		x.alone |= s.actions
+	}
 }
 
 func (x *survey) ways() []Access {
@@ -247,19 +278,31 @@ func (x *survey) ways() []Access {
 		case fails:
 			continue
 		case errs:
-			x.forbidden |= s.actions
+			x.fail(s)
 			continue
 		case depends:
 			one.though = []string{s.when.text}
 		case holds:
 		}
-		if s.key != nil {
+		if s.grant != nil {
+			for _, person := range s.grant.people {
+				one.people = append(one.people, person.String())
+			}
+		}
+		switch {
+		case s.key == nil:
+		case len(one.people) > 0 && len(s.key.attributes()) > 0:
+			one.though = append(slices.Clone(one.though), "the partition key begins with "+s.key.text)
+		default:
 			one.key, one.keyed = s.key.resolve(x.who)
 		}
 		permits = append(permits, one)
 	}
 	if x.forbidden&scriptActions != 0 {
 		x.forbidden |= ExecuteStoredProcedure
+	}
+	if x.alone&scriptActions != 0 {
+		x.alone |= ExecuteStoredProcedure
 	}
 	var ways []Access
 	for i := range permits {
@@ -272,7 +315,11 @@ func (x *survey) ways() []Access {
 // confinement.
 func (x *survey) permitted(ways []Access, all []permit, p *permit) []Access {
 	first := len(ways)
-	for rest := p.actions & x.actions &^ x.forbidden; rest != 0; rest &= rest - 1 {
+	forbidden := x.forbidden
+	if len(p.people) == 0 {
+		forbidden |= x.alone
+	}
+	for rest := p.actions & x.actions &^ forbidden; rest != 0; rest &= rest - 1 {
 		action := rest & -rest
 		way, ok := x.confine(p, action)
 		if ok && action == ExecuteStoredProcedure {
@@ -295,11 +342,20 @@ func (x *survey) permitted(ways []Access, all []permit, p *permit) []Access {
 func (x *survey) confine(p *permit, action Actions) (Access, bool) {
 	way := Access{
 		Actions: action, Role: p.role.name, Identity: p.role.identity, Policy: p.origin,
-		When: p.though, Expires: p.expires,
+		When: p.though, For: p.people, Expires: p.expires,
 	}
 	_, guarded := action.contained()
 	for _, g := range x.open {
 		if g.actions&guarded != 0 && !slices.Contains(way.Unless, g.text) {
+			way.Unless = append(way.Unless, g.text)
+		}
+	}
+	for _, g := range x.redacting {
+		switch {
+		case g.actions&guarded == 0 || guarded&unredactable == 0:
+		case g.text == "":
+			return way, false
+		default:
 			way.Unless = append(way.Unless, g.text)
 		}
 	}
@@ -341,7 +397,7 @@ func withWrites(way Access, all []permit, own *permit) (Access, bool) {
 			break
 		}
 		key, fits := narrower(way.PartitionKey, p.key)
-		if p.role != own.role || p.actions&missing == 0 || !p.keyed || !fits {
+		if p.role != own.role || p.grant != own.grant || p.actions&missing == 0 || !p.keyed || !fits {
 			continue
 		}
 		way.PartitionKey = key
@@ -358,7 +414,7 @@ func withWrites(way Access, all []permit, own *permit) (Access, bool) {
 // alike reports whether two ways differ in their actions only.
 func (a *Access) alike(b *Access) bool {
 	return a.Role == b.Role && a.Policy == b.Policy && a.Expires.Equal(b.Expires) &&
-		slices.Equal(a.PartitionKey, b.PartitionKey) && slices.Equal(a.When, b.When) && slices.Equal(a.Unless, b.Unless)
+		slices.Equal(a.PartitionKey, b.PartitionKey) && slices.Equal(a.For, b.For) && slices.Equal(a.When, b.When) && slices.Equal(a.Unless, b.Unless)
 }
 
 // covers reports whether whatever b allows of an action, a allows too.
@@ -372,6 +428,9 @@ func (a *Access) covers(b *Access) bool {
 		if !slices.Contains(b.Unless, guard) {
 			return false
 		}
+	}
+	if !slices.Equal(a.For, b.For) {
+		return false
 	}
 	lasting := a.Expires.IsZero() || !b.Expires.IsZero() && !a.Expires.Before(b.Expires)
 	return lasting && hasPrefix(b.PartitionKey, a.PartitionKey)

@@ -27,11 +27,14 @@ func (c *checker) warn(at Position, format string, args ...any) {
 func (c *checker) check() {
 	d := c.docs
 	c.unique(kindRole, headers(d.roles, func(r *role) header { return r.header }))
-	c.unique(kindRoleBinding, headers(d.bindings, func(b *binding) header { return b.header }))
+	c.unique(kindRoleBinding, headers(slices.DeleteFunc(slices.Clone(d.bindings), func(b *binding) bool { return b.kind != "" }),
+		func(b *binding) header { return b.header }))
+	c.unique(kindCedar, d.raw())
 	c.unique(kindApplication, headers(d.applications, func(a *application) header { return a.header }))
 	c.unique(kindAgent, headers(d.agents, func(a *agent) header { return a.header }))
 	c.unique(kindAgentGrant, headers(d.grants, func(g *agentGrant) header { return g.header }))
-	c.unique(kindGuardrail, headers(d.guardrails, func(g *guardrail) header { return g.header }))
+	c.unique(kindGuardrail, headers(slices.DeleteFunc(slices.Clone(d.guardrails), func(g *guardrail) bool { return g.kind != "" }),
+		func(g *guardrail) header { return g.header }))
 	c.unique(kindPolicyTest, headers(d.tests, func(t *testDocument) header { return t.header }))
 	c.identities()
 	c.accounts()
@@ -42,6 +45,23 @@ func (c *checker) check() {
 	c.expiry()
 	c.redactions()
 	c.testCallers()
+}
+
+// raw returns the headers of what .cedar files hold.
+func (d *documents) raw() []header {
+	var all []header
+	for _, b := range d.bindings {
+		if b.kind != "" {
+			all = append(all, b.header)
+		}
+	}
+	for _, g := range d.guardrails {
+		if g.kind != "" {
+			all = append(all, g.header)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b header) int { return a.pos.compare(b.pos) })
+	return all
 }
 
 func headers[T any](list []T, of func(T) header) []header {

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -94,7 +96,20 @@ func (c *compiler) compile(docs *documents) error {
 // bind spreads one rule of a role over the subjects of a binding. Besides the
 // containers, the account and the databases above them become visible.
 func bind(b *binding, r *role, rule *rule) []*statement {
-	return grantTo(b.subjects, rule, statement{role: r, origin: b.origin(), starts: b.starts, expires: b.expires})
+	subjects := b.subjects
+	if len(subjects) == 0 {
+		subjects = []subject{{reference: reference{kind: everybody}}}
+	}
+	all := grantTo(subjects, rule, statement{role: r, origin: b.origin(), starts: b.starts, expires: b.expires})
+	if b.when == nil {
+		return all
+	}
+	when := b.when.and(rule.when)
+	return slices.DeleteFunc(all, func(s *statement) bool {
+		s.when = when
+		s.actions &= b.actions
+		return s.actions == 0
+	})
 }
 
 // statements spreads one rule over the agents of a grant.
@@ -169,8 +184,8 @@ func guard(g *guardrail) []*statement {
 	return all
 }
 
-func (b *binding) origin() string   { return kindRoleBinding + "/" + b.name }
-func (g *guardrail) origin() string { return kindGuardrail + "/" + g.name }
+func (b *binding) origin() string   { return cmp.Or(b.kind, kindRoleBinding) + "/" + b.name }
+func (g *guardrail) origin() string { return cmp.Or(g.kind, kindGuardrail) + "/" + g.name }
 
 func (g *agentGrant) origin() string { return kindAgentGrant + "/" + g.name }
 
@@ -238,24 +253,26 @@ func instant(t time.Time) ast.Node {
 // actsFor is true while an agent acts for one of the people, or if there are
 // none, for itself.
 func (c *compiler) actsFor(people []subject) ast.Node {
-	const person = "person"
 	if len(people) == 0 {
-		return ast.Not(ast.Context().Has(person))
+		return ast.Not(ast.Context().Has(contextPerson))
 	}
-	groups := make([]cedar.Value, 0, len(people))
-	named := ast.False()
-	for _, s := range people {
-		c.subjects.intern(s.reference)
-		if s.kind == userReference {
-			named = named.Or(ast.Context().Access(person).Equal(ast.Value(s.uid())))
-			continue
-		}
-		groups = append(groups, s.uid())
+	named := c.isPerson(people[0].reference)
+	for _, s := range people[1:] {
+		named = named.Or(c.isPerson(s.reference))
 	}
-	if len(groups) > 0 {
-		named = named.Or(ast.Context().Access(person).In(ast.Value(cedar.NewSet(groups...))))
+	return ast.Context().Has(contextPerson).And(named)
+}
+
+// contextPerson is whom an agent acts for.
+const contextPerson = "person"
+
+func (c *compiler) isPerson(r reference) ast.Node {
+	c.subjects.intern(r)
+	person := ast.Context().Access(contextPerson)
+	if r.kind == userReference {
+		return person.Equal(ast.Value(r.uid()))
 	}
-	return ast.Context().Has(person).And(named)
+	return person.In(ast.Value(r.uid()))
 }
 
 func scopeSubject(p *ast.Policy, to reference) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
@@ -21,9 +22,10 @@ type condition struct {
 	alone *cedar.Policy
 	// groups are the ids in Group::"…" of the expression.
 	groups []string
-	// readsTime and readsNetwork say which parts of the context, that no
-	// decision is remembered by, the expression reads.
-	readsTime, readsNetwork bool
+	// readsContext says that the expression depends on the request; readsTime
+	// and readsNetwork say which parts of the context, that no decision is
+	// remembered by, it reads.
+	readsContext, readsTime, readsNetwork bool
 }
 
 var (
@@ -77,6 +79,24 @@ func parseCondition(text string, v *validator) (*condition, error) {
 	alone.Conditions = list[0].AST().Conditions
 	found := &condition{text: text, alone: cedar.NewPolicyFromAST(alone)}
 	return found, found.inspect()
+}
+
+// and returns the condition that both hold; the other may be nil.
+func (c *condition) and(other *condition) *condition {
+	if other == nil {
+		return c
+	}
+	both := &condition{
+		text:         other.text + " && " + c.text,
+		groups:       slices.Concat(c.groups, other.groups),
+		readsContext: c.readsContext || other.readsContext,
+		readsTime:    c.readsTime || other.readsTime,
+		readsNetwork: c.readsNetwork || other.readsNetwork,
+	}
+	alone := ast.Permit()
+	alone.Conditions = slices.Concat(other.alone.AST().Conditions, c.alone.AST().Conditions)
+	both.alone = cedar.NewPolicyFromAST(alone)
+	return both
 }
 
 // expressionError drops what Cedar says about the policy around the
@@ -137,8 +157,9 @@ func (c *condition) visit(key string, item any) error {
 		return c.readVariable(item)
 	case "__entity":
 		return c.nameEntity(item)
-	case ".":
+	case ".", "has":
 		if attribute, ok := contextAttribute(item); ok {
+			c.readsContext = true
 			c.readsTime = c.readsTime || attribute == "time"
 			c.readsNetwork = c.readsNetwork || attribute == "network"
 			return nil
@@ -154,7 +175,7 @@ func (c *condition) readVariable(item any) error {
 	case "action":
 		return errReadsAction
 	case "context": // as a whole: everything in it counts
-		c.readsTime, c.readsNetwork = true, true
+		c.readsContext, c.readsTime, c.readsNetwork = true, true, true
 	}
 	return c.walk(item)
 }

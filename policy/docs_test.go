@@ -47,7 +47,11 @@ func TestEveryExampleInTheDocumentationDoesWhatItSays(t *testing.T) {
 	for title, blocks := range sections {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			set, err := policy.Parse("policy.yaml", []byte(blocks[0].text), policy.Options{})
+			sources := []policy.Source{{Name: "policy.yaml", Text: []byte(blocks[0].text)}}
+			if len(blocks) == 2 && blocks[1].info == "cedar" {
+				sources = append(sources, policy.Source{Name: "policy.cedar", Text: []byte(blocks[1].text)})
+			}
+			set, err := policy.ParseAll(sources, policy.Options{})
 			if blocks[0].info == "yaml fault" {
 				if diff := cmp.Diff(blocks[1].text, errorText(err)+"\n"); diff != "" {
 					t.Error("faults (-want +got):", diff)
@@ -62,7 +66,7 @@ func TestEveryExampleInTheDocumentationDoesWhatItSays(t *testing.T) {
 					t.Errorf("%s: %s", r.Position, r.Failure)
 				}
 			}
-			if len(blocks) > 1 {
+			if len(blocks) > len(sources) {
 				t.Errorf("want one example a section, got %d", len(blocks))
 			}
 		})

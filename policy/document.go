@@ -69,6 +69,12 @@ type binding struct {
 	rolePos         Position
 	subjects        []subject
 	starts, expires time.Time
+
+	// kind, when and actions are those of a permit in a .cedar file; actions is
+	// 0 for a RoleBinding, which narrows none.
+	kind    string
+	when    *condition
+	actions Actions
 }
 
 // subject is one entry of `subjects:`.
@@ -109,6 +115,8 @@ type agentGrant struct {
 type guardrail struct {
 	header
 
+	// kind is that of a forbid in a .cedar file, or empty.
+	kind string
 	// deny is whether it refuses; otherwise it adds obligations and key.
 	deny        bool
 	actions     Actions

@@ -201,7 +201,7 @@ func contextRecord(q *Request) cedar.Record {
 		m["network"] = address(c.SourceIP)
 	}
 	if q.Person != nil {
-		m["person"] = principalUID(q.Person)
+		m[contextPerson] = principalUID(q.Person)
 	}
 	return cedar.NewRecord(m)
 }

@@ -101,6 +101,11 @@ func (s *Set) role(name string) *role {
 
 func (x *explainer) binding(b *binding) {
 	failed := x.subjects(b.subjects)
+	if b.when != nil {
+		required, _ := x.request.Actions.contained()
+		failed = append(failed, x.actions(required, b.actions)...)
+		failed = append(failed, x.condition(b.when)...)
+	}
 	x.rules(b.origin(), x.set.role(b.role), append(failed, x.period(b.starts, b.expires)...))
 }
 

@@ -23,23 +23,18 @@ type Source struct {
 // maxFiles bounds how many files one policy may have.
 const maxFiles = 10_000
 
-// Load reads files, and folders with everything below them that ends in .yaml
-// or .yml and is not hidden, and returns the checked and compiled policy. On
+// Load reads files, and folders with everything below them that ends in .yaml,
+// .yml or .cedar and is not hidden, and returns the checked and compiled policy. On
 // any fault of the text the set is nil and the error is a [Faults] that holds
 // every one; if a file cannot be read the error says which.
 func Load(paths []string, o Options) (*Set, error) {
 	var sources []Source
-	var faults Faults
 	for _, path := range paths {
 		found, err := filesUnder(path)
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range found {
-			if filepath.Ext(name) == ".cedar" {
-				faults = append(faults, Fault{Position{name, 1, 1}, "raw Cedar files are not supported yet (move it away; it would have no effect)"})
-				continue
-			}
 			text, err := readFile(name)
 			if err != nil {
 				return nil, err
@@ -47,7 +42,7 @@ func Load(paths []string, o Options) (*Set, error) {
 			sources = append(sources, Source{Name: name, Text: text})
 		}
 	}
-	return parse(sources, o, faults)
+	return ParseAll(sources, o)
 }
 
 // filesUnder lists path itself if it is a file, else the policy files below it.
@@ -70,7 +65,7 @@ func filesUnder(path string) ([]string, error) {
 			if entry.IsDir() {
 				return filepath.SkipDir
 			}
-		case !entry.IsDir() && slices.Contains([]string{".yaml", ".yml", ".cedar"}, filepath.Ext(name)):
+		case !entry.IsDir() && slices.Contains([]string{".yaml", ".yml", cedarExtension}, filepath.Ext(name)):
 			names = append(names, name)
 			if len(names) > maxFiles {
 				return fmt.Errorf("%s holds more than %d files: %w", path, maxFiles, fs.ErrInvalid)
@@ -108,22 +103,21 @@ func Parse(name string, text []byte, o Options) (*Set, error) {
 
 // ParseAll is [Load] for texts.
 func ParseAll(sources []Source, o Options) (*Set, error) {
-	return parse(sources, o, nil)
-}
-
-func parse(sources []Source, o Options, faults Faults) (*Set, error) {
 	v, err := newValidator()
 	if err != nil {
 		return nil, err
 	}
 	r := &reader{conditions: conditions{validator: v, parsed: make(map[string]parsedCondition)}}
 	for _, source := range sources {
-		r.read(source)
+		if isCedar(source.Name) {
+			r.cedar(source)
+		} else {
+			r.read(source)
+		}
 	}
 	c := &checker{docs: &r.docs, options: o}
 	c.check()
-	faults = slices.Concat(faults, r.faults, c.faults).sorted()
-	if len(faults) > 0 {
+	if faults := slices.Concat(r.faults, c.faults).sorted(); len(faults) > 0 {
 		return nil, faults
 	}
 	rank(&r.docs)

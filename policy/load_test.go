@@ -45,7 +45,7 @@ func TestEveryFaultIsReportedWithItsPlace(t *testing.T) {
 			var sources []policy.Source
 			want := map[string]string{}
 			for _, f := range archive.Files {
-				if filepath.Ext(f.Name) == ".yaml" {
+				if isPolicy(f.Name) {
 					sources = append(sources, policy.Source{Name: f.Name, Text: f.Data})
 				} else {
 					want[f.Name] = string(f.Data)
@@ -76,12 +76,16 @@ func TestEveryFaultIsReportedWithItsPlace(t *testing.T) {
 	}
 }
 
+func isPolicy(name string) bool {
+	return filepath.Ext(name) == ".yaml" || filepath.Ext(name) == ".cedar"
+}
+
 // rewrite replaces every section that is not a policy with what was found.
 func rewrite(t *testing.T, name string, archive *txtar.Archive, found map[string]string) {
 	t.Helper()
 	var files []txtar.File
 	for _, f := range archive.Files {
-		if filepath.Ext(f.Name) == ".yaml" {
+		if isPolicy(f.Name) {
 			files = append(files, f)
 		}
 	}

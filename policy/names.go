@@ -34,6 +34,5 @@ func ParseResource(text string) (Resource, error) {
 	return Resource{Account: parts[0], Database: parts[1], Container: parts[2]}, nil
 }
 
-// Files lists the files that [Load] reads of a path, and .cedar files, which it
-// refuses.
+// Files lists the files that [Load] reads of a path.
 func Files(path string) ([]string, error) { return filesUnder(path) }

@@ -55,11 +55,17 @@ func (j *judgement) confine(d Decision, matched []obliging) Decision {
 	q := *j.request
 	set := d.Obligations.PartitionKey
 	fit := true
+	var setting Actions
 	for _, g := range matched {
-		if outcome, _ := q.fits(g.key, g.action); outcome == keyInjected && fit {
+		if outcome, _ := q.fits(g.key, g.action); outcome == keyInjected {
+			setting |= g.action
 			key, _ := g.key.resolve(q.owner())
-			set, fit = narrower(set, key)
+			longer, ok := narrower(set, key)
+			set, fit = longer, fit && ok
 		}
+	}
+	if !fit {
+		return Decision{Policies: d.Policies, Reason: ReasonPartitionKey, Missing: setting, Detail: "guardrails set partition keys that do not agree"}
 	}
 	if set != nil {
 		q.PartitionKeys, q.Injectable = [][]string{set}, false

@@ -1,141 +1,29 @@
 package policy_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cosmosgate/cosmosgate/policy"
 )
-
-// The oracle decides from a model of what the YAML says, by trying everything.
-// It shares no code with the package: names are strings, action sets are
-// slices, and there is neither Cedar nor an index.
-
-type world struct {
-	Roles      []modelRole
-	Bindings   []modelBinding
-	Guardrails []modelGuardrail
-}
-
-type modelRole struct {
-	Name, Identity string
-	Rules          []modelRule
-	MaxItems       int
-}
-
-type modelRule struct {
-	Actions   []string
-	Resources []string
-	Key       []string // YAML scalars; nil: none
-	Inject    bool
-	When      string
-}
-
-type modelBinding struct {
-	Name, Role      string
-	Subjects        []modelSubject
-	Starts, Expires time.Time
-}
-
-type modelSubject struct {
-	Kind, Text, Connection string
-	ByName                 bool
-}
-
-type modelGuardrail struct {
-	Name     string
-	Deny     bool
-	Subjects []modelSubject
-	Rule     modelRule
-	MaxItems int
-}
-
-// yaml writes the world as a policy file.
-func (w world) yaml() string {
-	var b strings.Builder
-	b.WriteString("kind: Application\nname: app\nmatch: {issuer: corp, claims: {azp: x}}\nattributes: {department: emea}\n")
-	for _, r := range w.Roles {
-		fmt.Fprintf(&b, "---\nkind: Role\nname: %s\nidentity: %s\nrules:\n", r.Name, r.Identity)
-		for _, rule := range r.Rules {
-			b.WriteString("- ")
-			b.WriteString(strings.ReplaceAll(strings.TrimSuffix(rule.yaml(), "\n"), "\n", "\n  ") + "\n")
-		}
-		if r.MaxItems > 0 {
-			fmt.Fprintf(&b, "obligations: {maxItems: %d}\n", r.MaxItems)
-		}
-	}
-	for _, m := range w.Bindings {
-		fmt.Fprintf(&b, "---\nkind: RoleBinding\nname: %s\nrole: %s\nsubjects: %s\n", m.Name, m.Role, yamlSubjects(m.Subjects))
-		if !m.Starts.IsZero() {
-			fmt.Fprintf(&b, "starts: %s\n", m.Starts.Format(time.RFC3339))
-		}
-		if !m.Expires.IsZero() {
-			fmt.Fprintf(&b, "expires: %s\n", m.Expires.Format(time.RFC3339))
-		}
-	}
-	for _, g := range w.Guardrails {
-		fmt.Fprintf(&b, "---\nkind: Guardrail\nname: %s\n%s", g.Name, g.Rule.yaml())
-		if len(g.Subjects) > 0 {
-			fmt.Fprintf(&b, "subjects: %s\n", yamlSubjects(g.Subjects))
-		}
-		if g.Deny {
-			b.WriteString("effect: deny\nreason: because\n")
-			continue
-		}
-		fmt.Fprintf(&b, "effect: obligations\nobligations: {maxItems: %d}\n", g.MaxItems)
-	}
-	return b.String()
-}
-
-func (r modelRule) yaml() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "dataActions: [%s]\nresources: [%s]\n", quoted(r.Actions), quoted(r.Resources))
-	if r.Key != nil {
-		mode := ""
-		if r.Inject {
-			mode = ", mode: inject"
-		}
-		fmt.Fprintf(&b, "partitionKey: {equals: [%s]%s}\n", strings.Join(r.Key, ", "), mode)
-	}
-	if r.When != "" {
-		fmt.Fprintf(&b, "when: '%s'\n", r.When)
-	}
-	return b.String()
-}
-
-func quoted(list []string) string {
-	return `"` + strings.Join(list, `", "`) + `"`
-}
-
-func yamlSubjects(list []modelSubject) string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = fmt.Sprintf("{%s: %q", s.Kind, s.Text)
-		if s.Connection != "" {
-			out[i] += ", connection: " + s.Connection
-		}
-		if s.ByName {
-			out[i] += ", byName: true"
-		}
-		out[i] += "}"
-	}
-	return "[" + strings.Join(out, ", ") + "]"
-}
 
 // verdict is the part of a decision that the oracle predicts.
 type verdict struct {
 	Allow          bool
 	Role, Identity string
-	MaxItems       int
+	Obligations    modelObligations
+	Injected       []string
 	Policies       []string
 	Reason         policy.Reason
 	Missing        []string
 }
 
 func verdictOf(d policy.Decision) verdict {
-	return verdict{d.Allow, d.Role, d.Identity, d.Obligations.MaxItems, d.Policies, d.Reason, d.Missing.Names()}
+	o := modelObligations{MaxItems: d.Obligations.MaxItems, Low: d.Obligations.Priority == policy.PriorityLow}
+	for _, path := range d.Obligations.Redact {
+		o.Redact = append(o.Redact, path.String())
+	}
+	return verdict{d.Allow, d.Role, d.Identity, o, d.Obligations.PartitionKey, d.Policies, d.Reason, d.Missing.Names()}
 }
 
 const (
@@ -143,11 +31,132 @@ const (
 	scripts = writes + " items/read executeQuery readChangeFeed"
 )
 
+// decide decides every leg, and lets through what all of them allow.
 func (w world) decide(q policy.Request) verdict {
+	if len(q.Actors) == 0 && q.Token == nil {
+		return w.leg(q)
+	}
+	if len(q.Actors) > 0 && q.Principal.Kind != policy.KindPerson {
+		return verdict{Reason: policy.ReasonAgent, Missing: q.Actions.Names()}
+	}
+	one := q
+	one.Actors, one.Token = nil, nil
+	if len(q.Actors) > 0 {
+		one.Context.IsAgent, one.Context.OnBehalfOf = false, ""
+	}
+	all := w.leg(one)
+	for _, actor := range q.Actors {
+		if !all.Allow {
+			return all
+		}
+		acting := one
+		acting.Principal, acting.Person = actor, &q.Principal
+		acting = all.confined(acting)
+		all = w.both(all, w.leg(acting))
+	}
+	if all.Allow && q.Token != nil {
+		if missing := w.beyond(q.Token, all.confined(one)); len(missing) > 0 {
+			return verdict{Reason: policy.ReasonScope, Missing: missing}
+		}
+	}
+	return all
+}
+
+// confined is a request with the key that was set.
+func (v verdict) confined(q policy.Request) policy.Request {
+	if v.Injected != nil {
+		q.PartitionKeys, q.Injectable = [][]string{v.Injected}, false
+	}
+	return q
+}
+
+// both is what two legs allow.
+func (w world) both(a, b verdict) verdict {
+	if !b.Allow {
+		return b
+	}
+	if w.narrower(b.Identity, a.Identity) {
+		a.Role, a.Identity = b.Role, b.Identity
+	}
+	a.Obligations = a.Obligations.with(b.Obligations)
+	a.Policies = append(slices.Clone(a.Policies), b.Policies...)
+	slices.Sort(a.Policies)
+	a.Policies = slices.Compact(a.Policies)
+	return a
+}
+
+// narrower is whether one identity may do less than another.
+func (w world) narrower(a, b string) bool {
+	weigh := func(identity string) []int { return w.weight(&modelRole{Identity: identity})[1:] }
+	if c := slices.Compare(weigh(a), weigh(b)); c != 0 {
+		return c < 0
+	}
+	return a < b
+}
+
+// beyond is what a token does not allow of a request.
+func (w world) beyond(t *policy.Token, q policy.Request) []string {
+	var byScope, byDetail []string
+	for _, scope := range t.Scopes {
+		switch scope {
+		case "cosmos.read":
+			byScope = union(byScope, strings.Fields("readMetadata items/read executeQuery readChangeFeed"))
+		case "cosmos.write":
+			byScope = union(byScope, strings.Fields("readMetadata "+writes))
+		case "cosmos.execute":
+			byScope = union(byScope, strings.Fields("readMetadata executeStoredProcedure"))
+		}
+	}
+	for _, d := range t.Details {
+		if !slices.ContainsFunc(d.Resources, func(r string) bool { return reaches(r, q.Resource) }) {
+			continue
+		}
+		byDetail = union(byDetail, []string{"readMetadata"})
+		within := len(d.PartitionKeys) == 0 || q.NoData
+		if !within && !q.Ranged && len(q.PartitionKeys) > 0 {
+			within = !slices.ContainsFunc(q.PartitionKeys, func(key []string) bool {
+				return !slices.ContainsFunc(d.PartitionKeys, func(want []string) bool { return begins([][]string{key}, want) })
+			})
+		}
+		if within {
+			byDetail = union(byDetail, expand(d.Actions))
+		}
+	}
+	var missing []string
+	for _, a := range requirements(q) {
+		scoped := slices.Contains(byScope, a) || len(t.Scopes) == 0 && len(t.Details) > 0
+		detailed := slices.Contains(byDetail, a) || len(t.Details) == 0
+		if !scoped || !detailed {
+			missing = append(missing, a)
+		}
+	}
+	return missing
+}
+
+func requirements(q policy.Request) []string {
 	required := q.Actions.Names()
-	guarded := slices.Clone(required)
 	if slices.Contains(required, "executeStoredProcedure") {
 		required = union(required, strings.Fields(writes))
+	}
+	return required
+}
+
+// leg decides about one party.
+func (w world) leg(q policy.Request) verdict {
+	if q.Principal.Kind == policy.KindAgent {
+		if q.Principal.ID != "bot" && q.Principal.ID != "aide" {
+			return verdict{Reason: policy.ReasonAgent, Missing: q.Actions.Names()}
+		}
+		q.Context.IsAgent, q.Context.OnBehalfOf = true, ""
+		if q.Person != nil {
+			q.Context.OnBehalfOf = q.Person.ID
+		}
+		q.Principal.Attributes = map[string]string{"department": "emea"}
+		w = w.asGranted()
+	}
+	required := requirements(q)
+	guarded := slices.Clone(q.Actions.Names())
+	if slices.Contains(guarded, "executeStoredProcedure") {
 		guarded = union(guarded, strings.Fields(scripts))
 	}
 	if w.fails(q, guarded) {
@@ -156,10 +165,10 @@ func (w world) decide(q policy.Request) verdict {
 	if v := w.forbids(q, guarded); v.Reason != policy.ReasonNoPolicy {
 		return v
 	}
-	best, near := w.pick(q, required)
+	best, key, near := w.pick(q, required)
 	switch {
 	case best != nil:
-		return w.merge(q, best, guarded)
+		return w.merge(q, best, key, guarded)
 	case near.Reason != policy.ReasonNoPolicy:
 		return near
 	}
@@ -169,17 +178,53 @@ func (w world) decide(q policy.Request) verdict {
 			missing = append(missing, a)
 		}
 	}
+	if len(missing) == len(required) && q.Principal.Kind == policy.KindAgent {
+		return verdict{Reason: policy.ReasonAgent, Missing: required}
+	}
 	if len(missing) == 0 {
 		missing = required
 	}
 	return verdict{Reason: policy.ReasonNoRole, Missing: missing}
 }
 
+// asGranted is the world of agents: grants are bindings, each of a role of its
+// own with the grant's obligations.
+func (w world) asGranted() world {
+	granted := world{All: w.Roles, Guardrails: w.Guardrails}
+	for _, g := range w.Grants {
+		r := w.role(g.Role)
+		r.Key, r.modelObligations = r.Name+" by "+g.Name, r.modelObligations.with(g.modelObligations)
+		granted.Roles = append(granted.Roles, r)
+		b := modelBinding{Name: g.Name, Role: r.Key, grant: &g}
+		for _, agent := range g.Agents {
+			b.Subjects = append(b.Subjects, modelSubject{Kind: "agent", Text: agent})
+		}
+		granted.Bindings = append(granted.Bindings, b)
+	}
+	return granted
+}
+
+// offered are the rules of a role without what it cannot allow because it
+// redacts.
+func (r modelRole) offered() []modelRule {
+	var rules []modelRule
+	for _, rule := range r.Rules {
+		rule.Actions = expand(rule.Actions)
+		if len(r.Redact) > 0 {
+			rule.Actions = slices.DeleteFunc(rule.Actions, func(a string) bool { return strings.Contains(unredactable, a) })
+		}
+		rule.Actions = append(rule.Actions, "readMetadata")
+		rules = append(rules, rule)
+	}
+	return rules
+}
+
+const unredactable = "items/upsert executeStoredProcedure manageConflicts"
+
 // fails is whether a condition that concerns the request cannot be evaluated.
 func (w world) fails(q policy.Request, actions []string) bool {
 	for _, b := range w.Bindings {
-		for _, rule := range w.role(b.Role).Rules {
-			rule.Actions = append([]string{"readMetadata"}, rule.Actions...)
+		for _, rule := range w.role(b.Role).offered() {
 			if b.holds(q) && rule.concerns(q, actions, reaches) && evaluate(rule.When, q) == failure {
 				return true
 			}
@@ -207,11 +252,12 @@ func (w world) forbids(q policy.Request, actions []string) verdict {
 	return v
 }
 
-// pick returns the best role that allows everything, or how the nearest would.
-func (w world) pick(q policy.Request, required []string) (*modelRole, verdict) {
-	var best *modelRole
+// pick returns the best role that allows everything and the key that must be set
+// for that, or how the nearest would.
+func (w world) pick(q policy.Request, required []string) (*modelRole, []string, verdict) {
+	var best, nearRole *modelRole
+	var bestKey []string
 	var near verdict
-	var nearRole *modelRole
 	for i := range w.Roles {
 		r := &w.Roles[i]
 		var lacking []string
@@ -224,9 +270,14 @@ func (w world) pick(q policy.Request, required []string) (*modelRole, verdict) {
 			offered = offered && w.offers(q, *r, a)
 			fixable = fixable || w.fixable(q, *r, a)
 		}
-		if len(lacking) == 0 {
-			if best == nil || (best.Name != q.Role && (r.Name == q.Role || w.better(r, best))) {
-				best = r
+		keys := w.settable(q, *r, lacking)
+		if len(lacking) == 0 || len(keys) == 1 {
+			if best == nil || (r.Name == q.Role) != (best.Name == q.Role) && r.Name == q.Role ||
+				(r.Name == q.Role) == (best.Name == q.Role) && w.better(r, best) {
+				best, bestKey = r, nil
+				if len(lacking) > 0 {
+					bestKey = keys[0]
+				}
 			}
 			continue
 		}
@@ -248,23 +299,66 @@ func (w world) pick(q policy.Request, required []string) (*modelRole, verdict) {
 			near, nearRole = verdict{Reason: reason, Missing: lacking}, r
 		}
 	}
-	return best, near
+	return best, bestKey, near
 }
 
-// keyClass orders what a request can do about its partition key: 1 name one, 2
-// name another, 3 name no range.
+// sets is whether the gate may set the key of a rule.
+func (r modelRule) sets(q policy.Request) bool {
+	return r.Inject && q.Injectable && len(q.PartitionKeys) == 0 && !q.Ranged && !q.NoData
+}
+
+// settable are the keys of which each, if it were set, would make a role allow
+// all that it lacks.
+func (w world) settable(q policy.Request, r modelRole, lacking []string) [][]string {
+	if len(lacking) == 0 {
+		return nil
+	}
+	candidates := map[string][]string{}
+	for _, a := range lacking {
+		w.eachRule(q, r, a, func(rule modelRule) {
+			if key, ok := fill(rule.Key, q); ok && rule.sets(q) {
+				candidates[strings.Join(key, " ")] = key
+			}
+		})
+	}
+	var keys [][]string
+	for _, key := range candidates {
+		enough := true
+		for _, a := range lacking {
+			found := false
+			w.eachRule(q, r, a, func(rule modelRule) {
+				own, ok := fill(rule.Key, q)
+				found = found || ok && rule.sets(q) && slices.Equal(own, key)
+			})
+			enough = enough && found
+		}
+		if enough {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// keyClass orders what a request can do about its partition key: 0 choose one
+// of several, 1 name one, 2 name another, 3 name no range.
 func (w world) keyClass(q policy.Request, r modelRole, required []string) int {
 	class := 9
+	var lacking []string
 	for _, a := range required {
-		if w.allows(q, r, a) {
-			continue
+		if !w.allows(q, r, a) {
+			lacking = append(lacking, a)
 		}
+	}
+	several := len(w.settable(q, r, lacking)) > 1
+	for _, a := range lacking {
 		w.eachRule(q, r, a, func(rule modelRule) {
 			want, ok := fill(rule.Key, q)
 			switch {
 			case !ok:
 			case q.Ranged:
 				class = min(class, 3)
+			case rule.sets(q) && several:
+				class = 0
 			case len(q.PartitionKeys) == 0:
 				class = min(class, 1)
 			case !begins(q.PartitionKeys, want):
@@ -278,11 +372,10 @@ func (w world) keyClass(q policy.Request, r modelRole, required []string) int {
 // eachRule calls f with every bound rule of the role that offers the action.
 func (w world) eachRule(q policy.Request, r modelRole, action string, f func(modelRule)) {
 	for _, b := range w.Bindings {
-		if b.Role != r.Name || !b.holds(q) {
+		if b.Role != r.key() || !b.holds(q) {
 			continue
 		}
-		for _, rule := range r.Rules {
-			rule.Actions = append([]string{"readMetadata"}, rule.Actions...)
+		for _, rule := range r.offered() {
 			if rule.concerns(q, []string{action}, reaches) && evaluate(rule.When, q) == yes {
 				f(rule)
 			}
@@ -316,24 +409,32 @@ func (w world) fixable(q policy.Request, r modelRole, action string) bool {
 	return found
 }
 
+// uses is whether a binding is part of why the role allows the request.
+func (w world) uses(q policy.Request, r *modelRole, b modelBinding, key []string) bool {
+	only := world{Roles: w.Roles, All: w.All, Bindings: []modelBinding{b}}
+	used := false
+	for _, a := range requirements(q) {
+		used = used || only.allows(q, *r, a)
+		only.eachRule(q, *r, a, func(rule modelRule) {
+			own, ok := fill(rule.Key, q)
+			used = used || ok && key != nil && rule.sets(q) && a != "readMetadata" && slices.Equal(own, key)
+		})
+	}
+	return used
+}
+
 // merge adds what guardrails oblige to.
-func (w world) merge(q policy.Request, r *modelRole, actions []string) verdict {
-	v := verdict{Allow: true, Role: r.Name, Identity: r.Identity, MaxItems: r.MaxItems, Reason: policy.ReasonAllowed}
-	required := q.Actions.Names()
-	if slices.Contains(required, "executeStoredProcedure") {
-		required = union(required, strings.Fields(writes))
+func (w world) merge(q policy.Request, r *modelRole, key, actions []string) verdict {
+	v := verdict{
+		Allow: true, Role: r.Name, Identity: r.Identity, Obligations: r.modelObligations, Reason: policy.ReasonAllowed, Injected: key,
 	}
+	v.Obligations = v.Obligations.with(modelObligations{})
 	for _, b := range w.Bindings {
-		used := false
-		for _, a := range required {
-			only := world{Roles: w.Roles, Bindings: []modelBinding{b}}
-			used = used || only.allows(q, *r, a)
-		}
-		if used {
-			v.Policies = append(v.Policies, "RoleBinding/"+b.Name)
+		if w.uses(q, r, b, key) {
+			v.Policies = append(v.Policies, b.origin())
 		}
 	}
-	blocked := verdict{}
+	var matched []modelGuardrail
 	for _, g := range w.Guardrails {
 		if g.Deny || q.Resource.Container == "" || !g.binds(q) || !g.Rule.concerns(q, actions, reaches) {
 			continue
@@ -345,9 +446,42 @@ func (w world) merge(q policy.Request, r *modelRole, actions []string) verdict {
 			continue
 		}
 		v.Policies = append(v.Policies, "Guardrail/"+g.Name)
-		if v.MaxItems == 0 || g.MaxItems < v.MaxItems {
-			v.MaxItems = g.MaxItems
+		v.Obligations = v.Obligations.with(g.modelObligations)
+		matched = append(matched, g)
+	}
+	slices.Sort(v.Policies)
+	v.Policies = slices.Compact(v.Policies)
+	return w.guard(q, v, matched, actions)
+}
+
+// guard holds what is allowed to the keys of guardrails, and to what can be
+// redacted.
+func (w world) guard(q policy.Request, v verdict, matched []modelGuardrail, actions []string) verdict {
+	var setting []string
+	agree := true
+	for _, g := range matched {
+		own, ok := fill(g.Rule.Key, q)
+		acting := slices.DeleteFunc(common(expand(g.Rule.Actions), actions), func(a string) bool { return a == "readMetadata" })
+		if !ok || g.Rule.Key == nil || !g.Rule.sets(q) || len(acting) == 0 {
+			continue
 		}
+		setting = union(setting, acting)
+		longer, shorter := v.Injected, own
+		if len(longer) < len(shorter) {
+			longer, shorter = shorter, longer
+		}
+		agree = agree && begins([][]string{longer}, shorter)
+		v.Injected = longer
+	}
+	if !agree {
+		return verdict{Reason: policy.ReasonPartitionKey, Policies: v.Policies, Missing: setting}
+	}
+	if exposed := common(actions, strings.Fields(unredactable)); len(exposed) > 0 && len(v.Obligations.Redact) > 0 {
+		return verdict{Reason: policy.ReasonRedaction, Policies: v.Policies, Missing: exposed}
+	}
+	q = v.confined(q)
+	blocked := verdict{}
+	for _, g := range matched {
 		for _, a := range common(expand(g.Rule.Actions), actions) {
 			if keyed(g.Rule.Key, q, a) {
 				continue
@@ -360,7 +494,6 @@ func (w world) merge(q policy.Request, r *modelRole, actions []string) verdict {
 			}
 		}
 	}
-	slices.Sort(v.Policies)
 	if blocked.Reason != policy.ReasonNoPolicy {
 		blocked.Policies = v.Policies
 		return blocked
@@ -369,7 +502,7 @@ func (w world) merge(q policy.Request, r *modelRole, actions []string) verdict {
 }
 
 func (w world) role(name string) modelRole {
-	i := slices.IndexFunc(w.Roles, func(r modelRole) bool { return r.Name == name })
+	i := slices.IndexFunc(w.Roles, func(r modelRole) bool { return r.key() == name })
 	return w.Roles[i]
 }
 
@@ -380,18 +513,18 @@ func (w world) better(a, b *modelRole) bool {
 	if c := slices.Compare(x, y); c != 0 {
 		return c < 0
 	}
-	return a.Name < b.Name
+	return a.key() < b.key()
 }
 
 func (w world) weight(r *modelRole) []int {
-	obligations := 0
-	if r.MaxItems > 0 {
-		obligations = 1
+	all := w.All
+	if all == nil {
+		all = w.Roles
 	}
 	actions := []string{"readMetadata"}
 	var resources []string
 	widest := 0
-	for _, other := range w.Roles {
+	for _, other := range all {
 		if other.Identity != r.Identity {
 			continue
 		}
@@ -409,13 +542,25 @@ func (w world) weight(r *modelRole) []int {
 			}
 		}
 	}
-	return []int{obligations, len(actions), widest, len(resources)}
+	return []int{r.count(), len(actions), widest, len(resources)}
 }
 
 func (b modelBinding) holds(q policy.Request) bool {
 	now := q.Context.Time
-	return anyMeans(b.Subjects, q.Principal) &&
+	return anyMeans(b.Subjects, q.Principal) && b.grant.lets(q.Person) &&
 		(b.Starts.IsZero() || !now.Before(b.Starts)) && (b.Expires.IsZero() || now.Before(b.Expires))
+}
+
+// lets is whether an agent may act for somebody; who is no agent needs no grant.
+func (g *modelGrant) lets(person *policy.Principal) bool {
+	switch {
+	case g == nil:
+		return true
+	case len(g.People) == 0 || person == nil:
+		return len(g.People) == 0 && person == nil
+	default:
+		return anyMeans(g.People, *person)
+	}
 }
 
 func (g modelGuardrail) binds(q policy.Request) bool {
@@ -432,6 +577,8 @@ func (s modelSubject) means(p policy.Principal) bool {
 		return p.Kind == policy.KindPerson && p.ID == s.Text
 	case "application":
 		return p.Kind == policy.KindApplication && p.ID == s.Text
+	case "agent":
+		return p.Kind == policy.KindAgent && p.ID == s.Text
 	}
 	return p.Kind == policy.KindPerson && slices.ContainsFunc(p.Groups, func(g policy.Group) bool {
 		if s.Connection != "" && s.Connection != g.Connection {
@@ -487,16 +634,20 @@ func keyed(key []string, q policy.Request, action string) bool {
 
 // fill returns the key for the principal; false if an attribute is missing.
 func fill(key []string, q policy.Request) ([]string, bool) {
+	who := q.Principal
+	if q.Person != nil {
+		who = *q.Person
+	}
 	var out []string
 	for _, part := range key {
 		switch part {
 		case `"${user.department}"`:
-			if q.Principal.Attributes["department"] == "" {
+			if who.Attributes["department"] == "" {
 				return nil, false
 			}
-			part = `"` + q.Principal.Attributes["department"] + `"`
+			part = `"` + who.Attributes["department"] + `"`
 		case `"of-${user.id}"`:
-			part = `"of-` + q.Principal.ID + `"`
+			part = `"of-` + who.ID + `"`
 		}
 		out = append(out, part)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,8 @@ func conditionsOf() []string {
 		`resource.container like "c*"`,
 		`principal in Group::"ext1"`,
 		`context.onBehalfOf == "u1"`,
+		`context has person && context.person in Group::"ext1"`,
+		`context has person && context.person == User::"u1"`,
 		`1 + 9223372036854775807 > 0`,
 	}
 }
@@ -69,6 +72,10 @@ func evaluate(when string, q policy.Request) outcome {
 		return truth[strings.HasPrefix(q.Resource.Container, "c")]
 	case `principal in Group::"ext1"`:
 		return truth[modelSubject{Kind: "group", Text: "ext1"}.means(p)]
+	case `context has person && context.person in Group::"ext1"`:
+		return truth[q.Person != nil && modelSubject{Kind: "group", Text: "ext1"}.means(*q.Person)]
+	case `context has person && context.person == User::"u1"`:
+		return truth[q.Person != nil && q.Person.ID == "u1"]
 	case `context.onBehalfOf == "u1"`:
 		return truth[c.OnBehalfOf == "u1"]
 	default:
@@ -94,8 +101,18 @@ func (g generator) world() world {
 	for i := range 1 + g.IntN(4) {
 		w.Roles = append(w.Roles, modelRole{
 			Name: fmt.Sprintf("role%d", i), Identity: fmt.Sprintf("identity%d", g.IntN(3)),
-			Rules: some(g, 2, g.rule), MaxItems: pick(g, 0, 0, 0, 7, 70),
+			Rules: some(g, 2, g.rule), modelObligations: g.obligations(),
 		})
+	}
+	for i := range g.IntN(4) {
+		m := modelGrant{
+			Name: fmt.Sprintf("grant%d", i), Role: pick(g, w.Roles...).Name,
+			Agents: some(g, 2, func() string { return pick(g, "bot", "bot", "aide") }), modelObligations: g.obligations(),
+		}
+		if g.IntN(4) > 0 {
+			m.People = slices.DeleteFunc(some(g, 3, g.subject), func(s modelSubject) bool { return s.Kind == "application" || s.Kind == "agent" })
+		}
+		w.Grants = append(w.Grants, m)
 	}
 	for i := range g.IntN(6) {
 		b := modelBinding{Name: fmt.Sprintf("binding%d", i), Role: pick(g, w.Roles...).Name, Subjects: some(g, 3, g.subject)}
@@ -105,10 +122,19 @@ func (g generator) world() world {
 		if g.IntN(4) == 0 {
 			b.Expires = noon().Add(time.Duration(g.IntN(3)+2) * time.Hour)
 		}
+		b.Subjects = slices.DeleteFunc(b.Subjects, func(s modelSubject) bool { return s.Kind == "agent" })
+		if len(b.Subjects) == 0 {
+			continue
+		}
+		s := b.Subjects[0]
+		b.Cedar = len(b.Subjects) == 1 && b.Starts.IsZero() && b.Expires.IsZero() && s.Connection == "" && !s.ByName
 		w.Bindings = append(w.Bindings, b)
 	}
 	for i := range g.IntN(3) {
-		m := modelGuardrail{Name: fmt.Sprintf("guard%d", i), Deny: g.IntN(2) == 0, Rule: g.rule(), MaxItems: 1 + g.IntN(99)}
+		m := modelGuardrail{Name: fmt.Sprintf("guard%d", i), Deny: g.IntN(2) == 0, Rule: g.rule(), modelObligations: modelObligations{MaxItems: 1 + g.IntN(99)}}
+		if !m.Deny {
+			m.modelObligations = m.modelObligations.with(g.obligations())
+		}
 		if g.IntN(2) == 0 {
 			m.Subjects = some(g, 2, g.subject)
 		}
@@ -118,6 +144,14 @@ func (g generator) world() world {
 		w.Guardrails = append(w.Guardrails, m)
 	}
 	return w
+}
+
+func (g generator) obligations() modelObligations {
+	o := modelObligations{MaxItems: pick(g, 0, 0, 0, 7, 70), Low: g.IntN(6) == 0}
+	if g.IntN(5) == 0 {
+		o.Redact = slices.Compact(slices.Sorted(slices.Values(some(g, 2, func() string { return pick(g, "/card", "/a~1b/c", "/x") }))))
+	}
+	return o
 }
 
 func (g generator) rule() modelRule {
@@ -134,6 +168,7 @@ func (g generator) rule() modelRule {
 		r.Key = some(g, 2, func() string {
 			return pick(g, `"${user.department}"`, `"${user.department}"`, `"of-${user.id}"`, `"emea"`, "12", "null", "true")
 		})
+		r.Inject = g.IntN(2) == 0
 	}
 	return r
 }
@@ -148,6 +183,7 @@ func (g generator) subject() modelSubject {
 		modelSubject{Kind: "user", Text: "u1"},
 		modelSubject{Kind: "user", Text: "u2"},
 		modelSubject{Kind: "application", Text: "app"},
+		modelSubject{Kind: "agent", Text: "bot"},
 		modelSubject{Kind: "group", Text: group1},
 		modelSubject{Kind: "group", Text: group2},
 		modelSubject{Kind: "group", Text: "ext1"},
@@ -161,7 +197,11 @@ func (g generator) subject() modelSubject {
 }
 
 func (g generator) principal() policy.Principal {
-	p := policy.Principal{Kind: pick(g, policy.KindPerson, policy.KindPerson, policy.KindPerson, policy.KindApplication)}
+	p := policy.Principal{Kind: pick(g, policy.KindPerson, policy.KindPerson, policy.KindPerson, policy.KindApplication, policy.KindAgent)}
+	if p.Kind == policy.KindAgent {
+		p.ID = pick(g, "bot", "aide", "ghost")
+		return p
+	}
 	p.Attributes = map[string]string{"department": pick(g, "emea", "emea", "apac", ""), "urn:x": pick(g, "", "tx", "ux")}
 	if p.Kind == policy.KindApplication {
 		p.ID = pick(g, "app", "u1")
@@ -195,6 +235,14 @@ func (g generator) request(p policy.Principal) policy.Request {
 			IsAgent:  g.IntN(4) == 0, OnBehalfOf: pick(g, "", "u1"), AuthenticationStrength: pick(g, "", "phr"),
 		},
 	}
+	if g.IntN(2) == 0 {
+		for range g.IntN(3) {
+			q.Actors = append(q.Actors, policy.Principal{ID: pick(g, "bot", "bot", "aide", "ghost"), Kind: policy.KindAgent})
+		}
+	}
+	if g.IntN(6) == 0 {
+		q.Token = g.token()
+	}
 	for range 1 + g.IntN(2) {
 		q.Actions |= 1 << g.IntN(len(policy.AllActions.Names()))
 	}
@@ -209,7 +257,23 @@ func (g generator) request(p policy.Principal) policy.Request {
 			return pick(g, `"emea"`, `"emea"`, `"apac"`, `"of-u1"`, "12", "null", "true", `"12"`)
 		}))
 	}
+	q.Injectable = q.SetsNoKey() || g.IntN(4) == 0
 	return q
+}
+
+func (g generator) token() *policy.Token {
+	t := &policy.Token{}
+	if g.IntN(2) == 0 {
+		t.Scopes = some(g, 3, func() string { return pick(g, "cosmos.read", "cosmos.write", "cosmos.execute", "openid") })
+	}
+	for range g.IntN(3) {
+		d := policy.Detail{Actions: g.rule().Actions, Resources: g.rule().Resources}
+		if g.IntN(2) == 0 {
+			d.PartitionKeys = [][]string{{`"emea"`}, {"12"}}
+		}
+		t.Details = append(t.Details, d)
+	}
+	return t
 }
 
 func TestDecisionsAreWhatTheYAMLMeans(t *testing.T) {
@@ -219,9 +283,9 @@ func TestDecisionsAreWhatTheYAMLMeans(t *testing.T) {
 	for seed := range uint64(worlds) {
 		g := generator{rand.New(rand.NewPCG(seed, 1))}
 		w := g.world()
-		set, err := policy.Parse("world.yaml", []byte(w.yaml()), policy.Options{})
+		set, err := policy.ParseAll(w.sources(), policy.Options{})
 		if err != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, err, w.yaml())
+			t.Fatalf("seed %d: %v\n%s", seed, err, w.yaml()+w.cedar())
 		}
 		engine := policy.NewEngine(set)
 		for n := range uint64(principals) {
@@ -230,13 +294,13 @@ func TestDecisionsAreWhatTheYAMLMeans(t *testing.T) {
 			for range requests {
 				seen[checkRequest(t, w, engine, g.request(p))]++
 				if t.Failed() {
-					t.Fatalf("seed %d\n%s", seed, w.yaml())
+					t.Fatalf("seed %d\n%s", seed, w.yaml()+w.cedar())
 				}
 			}
 		}
 	}
-	for reason := policy.ReasonAllowed; reason <= policy.ReasonEvaluation; reason++ {
-		if seen[reason] == 0 {
+	for reason := policy.ReasonAllowed; reason <= policy.ReasonRedaction; reason++ {
+		if seen[reason] == 0 && reason != policy.ReasonMalformed {
 			t.Errorf("no random request came out as %s: the worlds are too tame", reason)
 		}
 	}
@@ -268,7 +332,7 @@ func checkRequest(t *testing.T, w world, engine *policy.Engine, q policy.Request
 func checkExplanation(t *testing.T, w world, x policy.Explanation, q policy.Request) {
 	t.Helper()
 	d := x.Decision
-	if len(q.Actions.Names()) != 1 || q.Actions == policy.ExecuteStoredProcedure || d.Reason == policy.ReasonEvaluation {
+	if len(q.Actors) > 0 || q.Token != nil || q.Principal.ID == "ghost" || len(q.Actions.Names()) != 1 || q.Actions == policy.ExecuteStoredProcedure || d.Reason == policy.ReasonEvaluation {
 		return
 	}
 	rule, deny := false, false
@@ -284,7 +348,7 @@ func checkExplanation(t *testing.T, w world, x policy.Explanation, q policy.Requ
 	if deny != (d.Reason == policy.ReasonGuardrail) {
 		t.Errorf("explained that a guardrail denies: %v, decided %+v for %+v\n%+v", deny, d, q, x.Considered)
 	}
-	if d.Allow && !rule || d.Reason == policy.ReasonNoRole && rule {
+	if d.Allow && !rule || (d.Reason == policy.ReasonNoRole || d.Reason == policy.ReasonAgent) && rule {
 		t.Errorf("explained that a rule allows: %v, decided %+v for %+v\n%+v", rule, d, q, x.Considered)
 	}
 }
@@ -295,12 +359,12 @@ func FuzzIndexAndScanAgree(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, policies, requests uint64) {
 		w := generator{rand.New(rand.NewPCG(policies, 2))}.world()
-		set, err := policy.Parse("world.yaml", []byte(w.yaml()), policy.Options{})
+		set, err := policy.ParseAll(w.sources(), policy.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := set.ValidateStatements(); err != nil {
-			t.Fatalf("a compiled policy does not fit the schema: %v\n%s", err, w.yaml())
+			t.Fatalf("a compiled policy does not fit the schema: %v\n%s", err, w.yaml()+w.cedar())
 		}
 		engine := policy.NewEngine(set)
 		g := generator{rand.New(rand.NewPCG(requests, 3))}

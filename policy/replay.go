@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // Hashed is a request of which only hashes of the partition keys are known, as
 // an audit record keeps them.
 type Hashed struct {
@@ -27,7 +29,7 @@ func (e *Engine) DecideHashed(h Hashed) (Decision, bool) {
 	q := h.Request
 	q.PartitionKeys = [][]string{{""}} // not JSON, so that no policy names it
 	d := e.Decide(q)
-	confined := d.Reason == ReasonPartitionKey || d.Reason == ReasonMissingAttribute
+	confined := d.Reason == ReasonPartitionKey || d.Reason == ReasonMissingAttribute || d.Reason == ReasonScope && q.Token.namesKeys()
 	if d.Allow || !confined {
 		return d, true
 	}
@@ -60,9 +62,29 @@ func (e *Engine) DecideHashed(h Hashed) (Decision, bool) {
 	return e.Decide(q), true
 }
 
-// keysFor returns the partition keys that the policy names for the principal of
-// a request, filled in.
+// namesKeys reports whether a detail holds for some partition keys only.
+func (t *Token) namesKeys() bool {
+	return slices.ContainsFunc(t.Details, func(d Detail) bool { return len(d.PartitionKeys) > 0 })
+}
+
+// keysFor returns the partition keys that the policy names for the parties to a
+// request, filled in, and those that its token does.
 func (s *Set) keysFor(q *Request) [][]string {
+	keys := s.keysOf(q)
+	for _, actor := range q.Actors {
+		acting := *q
+		acting.Principal, acting.Person = actor, &q.Principal
+		keys = append(keys, s.keysOf(&acting)...)
+	}
+	if q.Token != nil {
+		for i := range q.Token.Details {
+			keys = append(keys, q.Token.Details[i].PartitionKeys...)
+		}
+	}
+	return keys
+}
+
+func (s *Set) keysOf(q *Request) [][]string {
 	who := s.subjects.of(&q.Principal)
 	_, guarded := q.Actions.contained()
 	var keys [][]string
@@ -73,7 +95,7 @@ func (s *Set) keysFor(q *Request) [][]string {
 				continue
 			}
 			seen[f.key] = true
-			if key, ok := f.key.resolve(&q.Principal); ok {
+			if key, ok := f.key.resolve(q.owner()); ok {
 				keys = append(keys, key)
 			}
 		}

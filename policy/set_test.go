@@ -92,10 +92,10 @@ func TestLoadReadsFilesAndFolders(t *testing.T) {
 
 	cedar := write("policy/raw.cedar", "forbid(principal, action, resource);")
 	_, err = policy.Load([]string{filepath.Join(folder, "policy")}, policy.Options{})
-	want := policy.Faults{{
-		Position: policy.Position{File: cedar, Line: 1, Column: 1},
-		What:     "raw Cedar files are not supported yet (move it away; it would have no effect)",
-	}}
+	want := policy.Faults{
+		{Position: policy.Position{File: cedar, Line: 1, Column: 1}, What: `a forbid needs @id("…")`},
+		{Position: policy.Position{File: cedar, Line: 1, Column: 1}, What: `a forbid needs @reason("…")`},
+	}
 	faults, ok := errors.AsType[policy.Faults](err)
 	if !ok {
 		t.Fatal("want faults, got", err)

@@ -107,14 +107,20 @@ func (j *judgement) choose() *tally {
 		if t.granted != j.required {
 			continue
 		}
-		if t.role.name == j.request.Role {
-			return t
-		}
-		if best == nil || t.role.rank < best.role.rank {
+		if best == nil || j.prefers(t.role, best.role) {
 			best = t
 		}
 	}
 	return best
+}
+
+// prefers reports whether a request is better done under a than under b. Agents
+// may be granted one role several times.
+func (j *judgement) prefers(a, b *role) bool {
+	if asked := a.name == j.request.Role; asked != (b.name == j.request.Role) {
+		return asked
+	}
+	return a.rank < b.rank
 }
 
 // unmatched explains why no role allows the request.
