@@ -69,7 +69,7 @@ func (x *exchange) verifyKey(signature string) error {
 	if err != nil {
 		return unauthorized(0, "The request date header is missing or malformed: '%s'.", date)
 	}
-	if now := x.emulator.config.Clock(); when.Before(now.Add(-clockSkew)) || when.After(now.Add(clockSkew)) {
+	if now := x.emulator.clock(); when.Before(now.Add(-clockSkew)) || when.After(now.Add(clockSkew)) {
 		return refuse(http.StatusForbidden, "The authorization token is not valid at the current time. Request date: '%s'.", date)
 	}
 	got, err := base64.StdEncoding.DecodeString(signature)

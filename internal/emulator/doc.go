@@ -19,7 +19,7 @@
 // Partitions. Every container has one physical partition, "0", which never splits; a query plan therefore tells the SDK
 // to send the query there as it is. Hashes of partition keys are always of version 2, also in containers of version 1.
 //
-// Queries. Numbers are doubles. Operators bind as the published grammar (sql.g4) says. Indexes are not consulted: queries
+// Queries. Numbers are doubles, and strings are counted in characters, not in UTF-16 units. Operators bind as the published grammar (sql.g4) says. Indexes are not consulted: queries
 // that need a composite index or an indexed path run without one, and metrics of index use are empty. Spatial functions, ORDER BY
 // RANK, FullTextScore and user-defined functions are refused with 400; full-text search matches whole words without
 // stemming; REGEXMATCH is RE2, without back references and look-around. A query that exceeds a bound on work is refused.
@@ -31,8 +31,8 @@
 // Consistency is always strong; session tokens are given but not waited for. There are no conflicts. Extra locations
 // are published, but all are this one account.
 //
-// Scripts, users and client encryption keys are kept and returned but nothing is run: executing a stored procedure and
-// naming a trigger are refused, and so are permissions (resource tokens). Deleting by partition key is 404. Throughput is
+// Scripts, users, permissions and client encryption keys are kept and returned but nothing is run: executing a stored procedure and
+// naming a trigger are refused, and so is the resource token of a permission. Deleting by partition key is 404. Throughput is
 // kept and never enforced; a 429 comes from Inject only.
 //
 // Of two members of one name in an item the last counts. Documents are JSON text, never CosmosBinary. HybridRow is spoken where .NET

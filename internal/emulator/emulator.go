@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/internal/emulator/query"
@@ -66,6 +67,7 @@ type Emulator struct {
 	access   accessControl
 	faults   faultQueue
 	recorder recorder
+	jump     atomic.Int64 // what the clock was moved by
 }
 
 // New returns an empty account, or an error that names every fault of the configuration.
@@ -108,9 +110,9 @@ func New(config Config) (*Emulator, error) {
 		config.Audience = CosmosAudience
 	}
 	e := &Emulator{config: config, key: key, random: lockedReader{source: config.Random}}
-	e.store = newStore(config.Clock, &e.random)
+	e.store = newStore(e.clock, &e.random)
 	e.access.roles = builtInRoles()
-	e.language = query.New(config.Clock)
+	e.language = query.New(e.clock)
 	return e, nil
 }
 

@@ -37,7 +37,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.activity == "" {
 		x.activity = e.newActivity()
 	}
-	started := e.config.Clock()
+	started := e.clock()
 	due, faulty := e.faults.take(r)
 	if faulty && !due.wait(r.Context()) {
 		e.recorder.add(x.recorded(started, &response{}))
@@ -240,4 +240,4 @@ func asNative(err error) error {
 }
 
 // now is the account's time.
-func (x *exchange) now() time.Time { return x.emulator.config.Clock() }
+func (x *exchange) now() time.Time { return x.emulator.clock() }

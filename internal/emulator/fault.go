@@ -32,10 +32,33 @@ type Fault struct {
 	Substatus int
 	// RetryAfter is sent as x-ms-retry-after-ms with a 429 or 449.
 	RetryAfter time.Duration
+	// Reset breaks the connection before anything else happens, as a region does that is down.
+	Reset bool
 	// ResetAfter, when positive, does the work, sends at most this many bytes of the answer's body
 	// and then breaks the connection.
 	ResetAfter int
 }
+
+// Throttled is the fault of too many request units: 429/3200 for so many requests, each told when to come back.
+func Throttled(times int, after time.Duration) Fault {
+	const substatus = 3200
+	return Fault{Status: http.StatusTooManyRequests, Substatus: substatus, RetryAfter: after, Times: times}
+}
+
+// TokenExpired is the fault of a token that has ended before its time: 401/5006 for so many requests.
+func TokenExpired(times int) Fault {
+	const substatus = 5006
+	return Fault{Status: http.StatusUnauthorized, Substatus: substatus, Times: times}
+}
+
+// RegionDown is the fault of a location, named by its host[:port], whose connections all break until [Emulator.ClearFaults].
+func RegionDown(host string) Fault { return Fault{Host: host, Reset: true, Times: -1} }
+
+// JumpClock moves the account's clock, by less than zero to move it back: tokens end or are not valid yet, items reach the end of their lives.
+func (e *Emulator) JumpClock(by time.Duration) { e.jump.Add(int64(by)) }
+
+// clock is the configured clock and what it was moved by.
+func (e *Emulator) clock() time.Time { return e.config.Clock().Add(time.Duration(e.jump.Load())) }
 
 type faultQueue struct {
 	mu     sync.Mutex
@@ -86,6 +109,9 @@ func (f *Fault) matches(r *http.Request) bool {
 
 // wait holds the request as long as the fault says and reports whether it is to be answered.
 func (f *Fault) wait(ctx context.Context) bool {
+	if f.Reset {
+		return false
+	}
 	if f.Hang {
 		<-ctx.Done()
 		return false

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,5 +111,50 @@ func TestRequestsAreRecordedAsTheyArrived(t *testing.T) {
 	s.ResetRequests()
 	if left := s.Requests(); len(left) != 0 {
 		t.Errorf("%d left", len(left))
+	}
+}
+
+func TestFaultsThatTheGateIsTestedWith(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.Inject(emulator.Throttled(1, time.Second))
+	s.Inject(emulator.TokenExpired(1))
+	for _, want := range []string{"429/3200/1000", "401/5006/", "200//"} {
+		answer := s.do(t, call{method: "GET", path: "/dbs"})
+		got := strconv.Itoa(answer.Status) + "/" + answer.Header.Get("X-Ms-Substatus") + "/" + answer.Header.Get("X-Ms-Retry-After-Ms")
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestARegionThatIsDownBreaksConnectionsAndDoesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.Inject(emulator.RegionDown(strings.TrimPrefix(s.server.URL, "http://")))
+	for range 2 {
+		if answer, err := s.try(t, call{method: "POST", path: orders, body: `{"id":"1","dep":"e"}`, header: keyed(`["e"]`)}); err == nil {
+			t.Fatalf("answered: %d", answer.Status)
+		}
+	}
+	s.ClearFaults()
+	if read := s.do(t, call{method: "GET", path: orders + "/1", header: keyed(`["e"]`)}); read.Status != http.StatusNotFound {
+		t.Errorf("something was done: %d", read.Status)
+	}
+	s.Inject(emulator.RegionDown("elsewhere"))
+	s.create(t, "e", "1", "")
+}
+
+func TestAClockThatJumpsEndsSignaturesAndItems(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.create(t, "e", "1", "")
+	s.JumpClock(time.Hour)
+	if answer := s.do(t, call{method: "GET", path: orders + "/1", header: keyed(`["e"]`)}); answer.Status != http.StatusForbidden && answer.Status != http.StatusUnauthorized {
+		t.Errorf("a signature of an hour ago: %d", answer.Status)
+	}
+	s.JumpClock(-time.Hour)
+	if answer := s.do(t, call{method: "GET", path: orders + "/1", header: keyed(`["e"]`)}); answer.Status != http.StatusOK {
+		t.Errorf("after the clock was set back: %d", answer.Status)
 	}
 }

@@ -166,10 +166,10 @@ func TestOffersAreKeptPerResource(t *testing.T) {
 	}
 }
 
-func TestScriptsAreKeptButNeverRun(t *testing.T) {
+func TestScriptsAndPermissionsAreKeptAndOpenNothing(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	const sprocs = "/dbs/shop/colls/orders/sprocs"
+	const sprocs, permissions = "/dbs/shop/colls/orders/sprocs", "/dbs/shop/users/u/permissions"
 	for _, step := range []struct {
 		name string
 		call call
@@ -186,7 +186,17 @@ func TestScriptsAreKeptButNeverRun(t *testing.T) {
 		{"delete", call{method: "DELETE", path: sprocs + "/p"}, 204, ""},
 		{"read then", call{method: "GET", path: sprocs + "/p"}, 404, ""},
 		{"a user", call{method: "POST", path: "/dbs/shop/users", body: `{"id":"u"}`}, 201, `"id":"u"`},
-		{"the user's permissions", call{method: "GET", path: "/dbs/shop/users/u/permissions"}, 400, "resource tokens"},
+		{"a permission", call{method: "POST", path: permissions, body: `{"id":"m","permissionMode":"Read","resource":"dbs/shop/colls/orders"}`}, 201, `"_token":"type=resource&ver=1&sig=`},
+		{"the permission again", call{method: "POST", path: permissions, body: `{"id":"m"}`}, 409, ""},
+		{"the user's permissions", call{method: "GET", path: permissions}, 200, `"Permissions":[{"id":"m"`},
+		{"the permission", call{method: "GET", path: permissions + "/m"}, 200, `"permissionMode":"Read"`},
+		{"the permission for more", call{method: "PUT", path: permissions + "/m", body: `{"id":"m","permissionMode":"All"}`}, 200, `"_token"`},
+		{"permissions of nobody", call{method: "GET", path: "/dbs/shop/users/x/permissions"}, 404, ""},
+		{"the permission deleted", call{method: "DELETE", path: permissions + "/m"}, 204, ""},
+		{"what a resource token opens", call{
+			method: "GET", path: orders, unsigned: true,
+			header: map[string]string{"Authorization": "type%3Dresource%26ver%3D1%26sig%3DbM90IHN1cHBvcnRlZA%3D%3D%3B"},
+		}, 401, ""},
 		{"a trigger", call{method: "POST", path: "/dbs/shop/colls/orders/triggers", body: `{"id":"t"}`}, 201, ""},
 	} {
 		if answer := s.do(t, step.call); answer.Status != step.want || !strings.Contains(answer.Body, step.says) {

@@ -145,6 +145,9 @@ func (x *exchange) query() (*response, error) {
 		s.mu.RUnlock()
 		return nil, err
 	}
+	if len(q.tree.OrderBy) == 1 && c.indexes(q.tree.OrderBy[0].Expr) {
+		plan = plan.WithUndefined()
+	}
 	over, fanned, err := x.queryScope(c, q)
 	if err != nil {
 		s.mu.RUnlock()
@@ -168,6 +171,20 @@ func (x *exchange) query() (*response, error) {
 	// Fanning out, the gateway ends a page when it has enough, before it looks for more.
 	page.full = page.full || fanned && len(page.values) == page.most
 	return x.queryAnswer(c, page, steps, len(items)), nil
+}
+
+// indexes says whether the indexing policy names the property itself, not only some path above it.
+func (c *container) indexes(property sql.Expr) bool {
+	_, members, ok := sql.Path(property)
+	if !ok {
+		return false
+	}
+	path := "/" + strings.Join(members, "/")
+	included, _ := c.properties.Get("indexingPolicy").Get("includedPaths").Elements()
+	return slices.ContainsFunc(included, func(one document.Value) bool {
+		named, _ := one.Get("path").Text()
+		return named == path+"/?" || named == path+"/*"
+	})
 }
 
 func (x *exchange) queryAnswer(c *container, page *page, steps, loaded int) *response {

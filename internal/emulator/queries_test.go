@@ -232,3 +232,22 @@ func TestChargesGrowWithTheWork(t *testing.T) {
 		t.Errorf("reading all costs %v, reading one %v", all, one)
 	}
 }
+
+func TestItemsWithoutTheSortedPropertyNeedAnIndexThatNamesIt(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	indexed := `{"id":"indexed","partitionKey":{"paths":["/dep"],"kind":"Hash"},"indexingPolicy":{"includedPaths":[{"path":"/n/?"},{"path":"/*"}]}}`
+	if made := s.do(t, call{method: http.MethodPost, path: "/dbs/shop/colls", body: indexed}); made.Status != http.StatusCreated {
+		t.Fatalf("%d %s", made.Status, made.Body)
+	}
+	const other = "/dbs/shop/colls/indexed/docs"
+	for path, want := range map[string][]any{orders: {"1"}, other: {"2", "1"}} {
+		for _, item := range []string{`{"id":"1","dep":"e","n":1}`, `{"id":"2","dep":"e"}`} {
+			s.do(t, call{method: http.MethodPost, path: path, body: item, header: keyed(`["e"]`)})
+		}
+		got := s.do(t, question(path, "SELECT VALUE c.id FROM c ORDER BY c.n", keyed(`["e"]`))).get(t, "Documents")
+		if diff := cmp.Diff(any(want), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+}

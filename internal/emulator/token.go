@@ -123,7 +123,7 @@ func (x *exchange) accept(payload []byte) error {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return unauthorized(substatusMalformedToken, "The AAD token's claims could not be read.")
 	}
-	now := float64(x.emulator.config.Clock().Unix())
+	now := float64(x.emulator.clock().Unix())
 	const leeway = 300
 	switch {
 	case c.Issuer != x.emulator.config.Issuer:
@@ -172,7 +172,7 @@ func (x *exchange) trustForged(text string) error {
 	if err := json.Unmarshal(payload, &c); err != nil || c.ObjectID == "" {
 		return unauthorized(substatusMalformedToken, "The AAD token's claims could not be read.")
 	}
-	if c.Expiry <= float64(x.emulator.config.Clock().Unix()) {
+	if c.Expiry <= float64(x.emulator.clock().Unix()) {
 		return unauthorized(substatusTokenExpired, "The AAD token is expired.")
 	}
 	x.principal, x.forged = c.ObjectID, true

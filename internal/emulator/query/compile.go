@@ -33,11 +33,13 @@ type block struct {
 	keys       []expression
 	aggregates []aggregate
 	// cost is what one more row of a group costs.
-	cost     int
-	orders   []order
-	distinct bool
-	offset   int
-	limit    int // -1 is none
+	cost   int
+	orders []order
+	// undefined: values without the one property of orders are kept.
+	undefined bool
+	distinct  bool
+	offset    int
+	limit     int // -1 is none
 }
 
 type order struct {

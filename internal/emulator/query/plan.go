@@ -38,6 +38,15 @@ func (l *Language) Compile(query *sql.Query, parameters map[string]document.Valu
 // page can end between documents.
 func (p *Plan) Streams() bool { return p.streams }
 
+// WithUndefined returns a plan that orders values without the property of its ORDER BY before all others. Without it they are left out, as
+// the service does unless the container's indexing policy names the property.
+func (p *Plan) WithUndefined() *Plan {
+	other, block := *p, *p.block
+	block.undefined = true
+	other.block = &block
+	return &other
+}
+
 // Run runs the query over the documents and hands each result to yield, in order, until yield
 // returns false. It returns the number of steps the work took, also with an error.
 func (p *Plan) Run(ctx context.Context, documents iter.Seq[document.Value], yield func(document.Value) bool) (int, error) {

@@ -171,6 +171,9 @@ func (b *block) sorted(r *row, yield func(document.Value) bool) {
 		for i, by := range b.orders {
 			keys[i] = by.key(r)
 		}
+		if len(keys) == 1 && !keys[0].Defined() && !b.undefined {
+			return true
+		}
 		results = append(results, keyed{keys, value})
 		return r.run.keep(1 + len(keys))
 	})
