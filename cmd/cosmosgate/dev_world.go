@@ -139,7 +139,10 @@ func devCosmos(c emulator.Config, provider *devidp.Provider) (*emulator.Emulator
 		}}),
 	}
 	for _, i := range devIdentities() {
-		faults = append(faults, e.AssignRole(emulator.RoleAssignment{PrincipalID: i.objectID, RoleID: i.role, Scope: i.scope}))
+		faults = append(faults,
+			e.AssignRole(emulator.RoleAssignment{PrincipalID: i.objectID, RoleID: i.role, Scope: i.scope}),
+			// Lists of databases are read under a role's identity: policy export gives each this one too.
+			e.AssignRole(emulator.RoleAssignment{PrincipalID: i.objectID, RoleID: roleMetadata, Scope: "/"}))
 	}
 	return e, errors.Join(faults...)
 }

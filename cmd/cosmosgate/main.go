@@ -109,7 +109,7 @@ was wrong; 3 the configuration or the policy was wrong; 4 nobody is signed in, o
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newLogin(), newLogout(), newWhoAmI(), newToken(), newQuery(), newLs(), newConnect())
+	root.AddCommand(newLogin(), newLogout(), newWhoAmI(), newToken(), newQuery(), newLs(), newConnect(), newDoctor())
 	root.AddCommand(newServe(), newCheck(), newPolicy(), newDev(), newDemo(), newHealthcheck(), newVersion(),
 		newLock(), newUnlock(), newLocks(), newKey(), newSTS(), newSCIM(), newDirectory())
 	return root

@@ -69,6 +69,7 @@ func rules() map[string]rule {
 		"internal/profile":  {others: []string{yaml}},
 		"internal/terminal": {others: []string{"golang.org/x/text/width"}},
 		"internal/connect":  {ours: []string{"cosmos"}},
+		"internal/doctor":   {ours: []string{"credential"}, others: []string{azcore, "github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"}},
 		"internal/config":   {others: []string{yaml}},
 		"internal/control":  {},
 		"internal/server":   {others: []string{prometheus, "golang.org/x/net/http2/hpack"}},
