@@ -15,6 +15,7 @@ type testCase struct {
 	Name     string            `json:"name"`
 	As       string            `json:"as"`
 	GateOnly bool              `json:"gate_only"`
+	WrongKey bool              `json:"wrong_key"`
 	Limits   map[string]string `json:"limits"`
 	Steps    []map[string]any  `json:"steps"`
 	// Faults are injected into the stand-in when the case begins. How many

@@ -76,6 +76,9 @@ func run(ctx context.Context, o options) (failed bool, err error) {
 		return false, err
 	}
 	defer stop()
+	if err := target.mint(ctx); err != nil {
+		return false, err
+	}
 	report := Report{}
 	for _, s := range sdks() {
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), s.name) {

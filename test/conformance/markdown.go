@@ -44,6 +44,7 @@ func (r *Report) markdown() string {
 		b.WriteString("\n")
 	}
 	r.totals(&b)
+	r.keys(&b)
 	r.reasons(&b)
 	r.attempts(&b)
 	r.denials(&b)

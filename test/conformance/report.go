@@ -41,6 +41,7 @@ type Row struct {
 	Case  string            `json:"case"`
 	Limit map[string]string `json:"limits,omitempty"`
 	Cells map[string]Cell   `json:"cells"`
+	Keys  map[string]Cell   `json:"virtual_keys,omitempty"`
 }
 
 // Column is one SDK of the matrix.
@@ -50,7 +51,7 @@ type Column struct {
 	Skipped string `json:"skipped,omitempty"`
 	Failed  string `json:"failed,omitempty"`
 
-	direct, gate results
+	direct, gate, key results
 
 	sdk    sdk
 	folder string
@@ -76,19 +77,28 @@ func (r *Report) add(ctx context.Context, s sdk, t *target, cases []testCase, o 
 		return
 	}
 	column.folder = folder
-	cases = slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return c.TokenLifetime != "" })
+	wrong := slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return !c.WrongKey })
+	cases = slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return c.TokenLifetime != "" || c.WrongKey })
 	if o.record != "" {
 		cases = slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return len(c.Faults) > 0 })
 		column.Failed = problem(record(ctx, s, folder, t, cases, o.record))
 		return
 	}
 	both := slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return c.GateOnly })
-	if column.direct, err = runSide(ctx, s, folder, t, both, "direct"); err != nil {
-		column.Failed = err.Error()
+	take := func(cases []testCase, side string) results {
+		if len(cases) == 0 {
+			return nil
+		}
+		found, err := runSide(ctx, s, folder, t, cases, side)
+		column.Failed = strings.TrimSpace(column.Failed + " " + problem(err))
+		return found
 	}
-	if column.gate, err = runSide(ctx, s, folder, t, cases, "gate"); err != nil {
-		column.Failed = strings.TrimSpace(column.Failed + " " + err.Error())
+	column.direct, column.gate = take(both, sideDirect), take(cases, sideGate)
+	column.key = take(withKey(cases), sideKey)
+	if column.gate == nil {
+		column.gate = results{}
 	}
+	maps.Copy(column.gate, take(wrong, sideWrongKey))
 }
 
 func problem(err error) string {
@@ -128,11 +138,8 @@ func (t *target) plan(ctx context.Context, cases []testCase, run, side string) (
 		return plan{}, err
 	}
 	p := plan{Endpoint: t.Emulator.Endpoint, CA: t.CA, Key: t.Emulator.Key, Containers: places, Cases: []map[string]any{}}
-	if side == "gate" {
-		p.Endpoint, p.Key = t.Gate.Endpoint, ""
-		if p.Tokens, err = t.tokens(ctx, cases); err != nil {
-			return plan{}, err
-		}
+	if err := t.credentials(ctx, &p, cases, side); err != nil {
+		return plan{}, err
 	}
 	for _, c := range cases {
 		p.Cases = append(p.Cases, planned(c, run))
@@ -143,9 +150,12 @@ func (t *target) plan(ctx context.Context, cases []testCase, run, side string) (
 // compare fills the matrix.
 func (r *Report) compare(cases []testCase) {
 	for _, c := range cases {
-		row := Row{Case: c.Name, Limit: c.Limits, Cells: map[string]Cell{}}
+		row := Row{Case: c.Name, Limit: c.Limits, Cells: map[string]Cell{}, Keys: map[string]Cell{}}
 		for _, column := range r.Columns {
 			row.Cells[column.Name] = column.cell(c)
+			if c.byKey() {
+				row.Keys[column.Name] = column.keyCell(c)
+			}
 		}
 		r.Rows = append(r.Rows, row)
 	}
@@ -237,9 +247,11 @@ func (r *Report) failed(requireAll bool) bool {
 		}
 	}
 	for _, row := range r.Rows {
-		for _, cell := range row.Cells {
-			if cell.Verdict == Differs || cell.Verdict == Unexpected {
-				return true
+		for _, cells := range []map[string]Cell{row.Cells, row.Keys} {
+			for _, cell := range cells {
+				if cell.Verdict == Differs || cell.Verdict == Unexpected {
+					return true
+				}
 			}
 		}
 	}

@@ -28,9 +28,12 @@ type target struct {
 		Endpoint string `json:"endpoint"`
 		Key      string `json:"key"`
 	} `json:"emulator"`
+	Config       string   `json:"config"`
 	CA           string   `json:"ca"`
 	Policy       string   `json:"policy"`
 	TokenCommand []string `json:"token_command"`
+
+	key string // a virtual key of the gate
 }
 
 // place is a container's address; own ones are made for one run.
