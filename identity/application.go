@@ -3,8 +3,6 @@ package identity
 import (
 	"strings"
 
-	"github.com/go-jose/go-jose/v4/json"
-
 	"github.com/cosmosgate/cosmosgate/directory"
 )
 
@@ -14,7 +12,8 @@ type Application struct {
 	Name string
 	// Issuer is the [Issuer.Name] whose tokens may be this application.
 	Issuer string
-	// Claims must all be present with exactly these values; a declaration without claims matches nothing.
+	// Claims must all be present with exactly these values; a declaration without claims matches nothing. A name that begins with a slash
+	// is a JSON pointer. A * stands for one whole segment of ref, of environment, or at the end of a SPIFFE id; see [CheckApplications].
 	Claims map[string]string
 	// VirtualKeys allows keys of the gate to be made for the application; see [Keys].
 	VirtualKeys bool
@@ -22,7 +21,7 @@ type Application struct {
 	Attributes map[string]string
 }
 
-// matches reports whether every declared claim is in c with exactly the declared value.
+// matches reports whether every declared claim is in c with the declared value.
 func (a *Application) matches(issuer string, c claims) bool {
 	if a.Issuer != issuer || len(a.Claims) == 0 {
 		return false
@@ -35,31 +34,12 @@ func (a *Application) matches(issuer string, c claims) bool {
 	}
 
 	for name, want := range a.Claims {
-		if !equalClaim(c[name], want) {
+		if !c.holds(name, want) {
 			return false
 		}
 	}
 
 	return true
-}
-
-// equalClaim compares a string, number or boolean as it was written. An empty value equals nothing: it would make a missing
-// answer of the issuer a match.
-func equalClaim(claim any, want string) bool {
-	if want == "" {
-		return false
-	}
-
-	switch value := claim.(type) {
-	case string:
-		return value == want
-	case json.Number:
-		return value.String() == want
-	case bool:
-		return (value && want == "true") || (!value && want == "false")
-	default:
-		return false
-	}
 }
 
 // matchApplication returns the one declaration that c matches.
@@ -120,6 +100,10 @@ func (is *issuer) identify(c claims, known declarations) (*verdict, error) {
 		return nil, err
 	}
 
+	if is.pinned(application.Claims) != nil || (strings.HasPrefix(c.text("sub"), serviceAccount) && application.Claims["sub"] == "") {
+		return nil, refuseForNow(SubstatusScope, "application "+application.Name+" is declared too widely for its issuer")
+	}
+
 	// A person's token also names its client. Unless the form of the token or the declaration rules people out, matching the
 	// client would turn everybody who signs in there into the application.
 	if _, pinned := application.Claims["sub"]; !personless && (!pinned || is.TokenType == TokenTypeEntra) {
@@ -165,7 +149,7 @@ func (is *issuer) isPersonless(c claims, client string) bool {
 	switch is.TokenType {
 	case TokenTypeEntra:
 		return isAppOnly(c)
-	case TokenTypeWorkload:
+	case TokenTypeWorkload, TokenTypeSPIFFE:
 		return true
 	case TokenTypeRFC9068, TokenTypeOkta, TokenTypeKeycloak:
 		// The client is the subject of its own tokens (RFC 9068 section 2.2).

@@ -124,6 +124,7 @@ func New(cfg Config) (*Authenticator, error) {
 		is.peers = a.byURL
 		source := newFetcher(is.URL, fetchConfig{
 			client: is.HTTPClient, loopback: cfg.InsecureLoopbackIssuers, clock: cfg.Clock, keysURL: is.KeysURL, keysFile: is.KeysFile,
+			use: is.keyUse(),
 		})
 
 		is.keys, err = newKeySet(source, cfg.Logger.With(slog.String("issuer", is.Name)), a.metrics.issuer(is.Name))
@@ -320,7 +321,7 @@ func (a *Authenticator) prove(ctx context.Context, raw string) (*signed, error) 
 	}
 
 	// The unproven iss only selects who checks the signature.
-	is, found := a.byURL[t.claims.text("iss")]
+	is, found := a.byURL[t.claims.authority()]
 	if !found {
 		return nil, refuse(SubstatusSignature, "issuer is not trusted")
 	}

@@ -168,6 +168,10 @@ func (is *issuer) checkKind(t *token) error {
 		return refuse(SubstatusScope, "an ID or event token, not an access token")
 	}
 
+	if is.TokenType == TokenTypeSPIFFE && trustDomain(t.claims.text("sub")) != is.URL {
+		return refuse(SubstatusScope, "sub is no SPIFFE id of this trust domain")
+	}
+
 	if !is.isAccess(t) {
 		return refuse(SubstatusScope, "not an access token of this issuer")
 	}
@@ -187,6 +191,8 @@ func (is *issuer) isAccess(t *token) bool {
 		return untyped && isOktaAccess(t.claims)
 	case TokenTypeKeycloak:
 		return (t.typ == "jwt" || t.typ == "at+jwt") && t.claims.text("typ") == "Bearer"
+	case TokenTypeSPIFFE:
+		return untyped || t.typ == "jose"
 	case TokenTypeWorkload:
 		return untyped && !t.claims.has("nonce")
 	default:

@@ -27,7 +27,22 @@ func TestUnsafeConfigurationsAreRefused(t *testing.T) {
 		}
 	}
 	entra := func(url, claim string) func(c *identity.Config) {
-		return issuer(func(i *identity.Issuer) { i.TokenType, i.URL, i.Claim = identity.TokenTypeEntra, url, claim })
+		return issuer(func(i *identity.Issuer) {
+			i.TokenType, i.URL, i.Claim, i.Audiences = identity.TokenTypeEntra, url, claim, []string{"6e74172b-be56-4843-9ff4-e66a39bb12e3"}
+		})
+	}
+
+	workload := func(url, audience string) func(c *identity.Config) {
+		return issuer(func(i *identity.Issuer) {
+			*i = identity.Issuer{Name: "w", URL: url, TokenType: identity.TokenTypeWorkload, Audiences: []string{audience}, HTTPClient: i.HTTPClient}
+		})
+	}
+	spiffe := func(domain, keys string) func(c *identity.Config) {
+		return issuer(func(i *identity.Issuer) {
+			*i = identity.Issuer{
+				Name: "s", URL: domain, TokenType: identity.TokenTypeSPIFFE, Audiences: []string{"gate"}, KeysURL: keys, HTTPClient: i.HTTPClient,
+			}
+		})
 	}
 
 	for _, row := range []struct {
@@ -73,6 +88,18 @@ func TestUnsafeConfigurationsAreRefused(t *testing.T) {
 		{"Entra in braces", entra("https://login.microsoftonline.com/{"+entraTenant+"}/v2.0", "oid"), []string{"tenant"}},
 		{"Entra linked by sub", entra("https://login.microsoftonline.com/"+entraTenant+"/v2.0", "sub"), []string{"oid"}},
 		{"Entra of one tenant", entra("https://login.microsoftonline.com/"+entraTenant+"/v2.0", "oid"), nil},
+		{"Entra v2 by App ID URI", issuer(func(i *identity.Issuer) {
+			i.TokenType, i.URL, i.Claim = identity.TokenTypeEntra, "https://login.microsoftonline.com/"+entraTenant+"/v2.0", "oid"
+		}), []string{"client id"}},
+		{"GitHub's default audience", workload("https://token.actions.githubusercontent.com", "https://github.com/corp"), []string{"gate's own"}},
+		{"Kubernetes' default audience", workload("https://cluster.example", "https://kubernetes.default.svc.cluster.local"), []string{"gate's own"}},
+		{"keys at two places", issuer(func(i *identity.Issuer) { i.KeysURL, i.KeysFile = "https://x.example/k", "k" }), []string{"give one"}},
+		{"keys over plain http", issuer(func(i *identity.Issuer) { i.KeysURL = "http://x.example/k" }), []string{"https"}},
+		{"trust domain", spiffe("spiffe://corp.example", "https://x.example/bundle"), nil},
+		{"trust domain with a path", spiffe("spiffe://corp.example/ns", "https://x.example/bundle"), []string{"trust domain"}},
+		{"trust domain as a web address", spiffe("https://corp.example", "https://x.example/bundle"), []string{"trust domain"}},
+		{"trust domain without keys", spiffe("spiffe://corp.example", ""), []string{"keys file"}},
+		{"transmitter without a name", func(c *identity.Config) { c.Transmitters = make([]identity.Transmitter, 1) }, []string{"transmitter", "name", "http client"}},
 		{"second issuer", second(func(*identity.Issuer) {}), nil},
 		{"same name", second(func(i *identity.Issuer) { i.Name = "corp" }), []string{"twice"}},
 		{"same URL", second(func(i *identity.Issuer) { i.URL = corpURL }), []string{"twice"}},

@@ -32,6 +32,7 @@ type fetcher struct {
 	keysURL    string
 	fixed      bool   // keysURL is configured, not discovered
 	keysFile   string // in place of everything else
+	use        string
 	discovered time.Time
 }
 
@@ -42,7 +43,7 @@ func newFetcher(issuer string, cfg fetchConfig) *fetcher {
 
 	return &fetcher{
 		issuer: issuer, client: &client, loopback: cfg.loopback, clock: cfg.clock,
-		keysURL: cfg.keysURL, fixed: cfg.keysURL != "", keysFile: cfg.keysFile,
+		keysURL: cfg.keysURL, fixed: cfg.keysURL != "", keysFile: cfg.keysFile, use: cfg.use,
 	}
 }
 
@@ -53,6 +54,7 @@ type fetchConfig struct {
 	clock    func() time.Time
 	keysURL  string // instead of discovery
 	keysFile string // instead of HTTP
+	use      string // of the keys, in place of sig or none
 }
 
 // fetch returns the keys and how long they may be kept according to the issuer (zero: it did not say).
@@ -61,7 +63,7 @@ func (f *fetcher) fetch(ctx context.Context) (keysByID, time.Duration, error) {
 	defer cancel()
 
 	if f.keysFile != "" {
-		keys, err := readKeyFile(f.keysFile)
+		keys, err := readKeyFile(f.keysFile, f.use)
 
 		return keys, minRefresh, err
 	}
@@ -81,7 +83,7 @@ func (f *fetcher) fetch(ctx context.Context) (keysByID, time.Duration, error) {
 		return nil, 0, fmt.Errorf("fetching keys: %w", err)
 	}
 
-	keys, err := parseKeys(document)
+	keys, err := parseKeysFor(document, f.use)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -90,7 +92,7 @@ func (f *fetcher) fetch(ctx context.Context) (keysByID, time.Duration, error) {
 }
 
 // readKeyFile reads a key document from a file of at most maxKeyDocumentBytes.
-func readKeyFile(path string) (keysByID, error) {
+func readKeyFile(path, use string) (keysByID, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading keys: %w", err)
@@ -106,7 +108,7 @@ func readKeyFile(path string) (keysByID, error) {
 		return nil, fmt.Errorf("reading keys: %w", errKeyFile)
 	}
 
-	return parseKeys(document)
+	return parseKeysFor(document, use)
 }
 
 // discover learns jwks_uri. The library compares the document's issuer with the configured one, byte by byte.

@@ -75,6 +75,10 @@ func foreignIssuers() []identity.Issuer {
 			Audiences: []string{gateAudience}, MaxLifetime: 10 * time.Minute,
 		},
 		{Name: "cluster-a", URL: clusterA, TokenType: identity.TokenTypeWorkload, Audiences: []string{gateAudience}},
+		{
+			Name: "spiffe", URL: "spiffe://corp.example", TokenType: identity.TokenTypeSPIFFE, Audiences: []string{gateAudience},
+			KeysURL: "https://spire.corp.example/keys",
+		},
 		{Name: "cluster-b", URL: clusterB, TokenType: identity.TokenTypeWorkload, Audiences: []string{gateAudience}},
 	}
 }
@@ -89,6 +93,17 @@ func foreignApplications() []identity.Application {
 		{Name: "deploy", Issuer: "github", Claims: map[string]string{
 			"repository_owner_id": "65", "repository_id": "74", "environment": "production",
 		}},
+		{Name: "release", Issuer: "github", Claims: map[string]string{
+			"repository_owner_id": "65", "repository_id": "74", "ref": "refs/heads/release/*",
+		}},
+		{Name: "whole-owner", Issuer: "github", Claims: map[string]string{"repository_owner_id": "99"}},
+		{Name: "svid", Issuer: "spiffe", Claims: map[string]string{"sub": "spiffe://corp.example/ns/shop/sa/orders"}},
+		{Name: "svid-batch", Issuer: "spiffe", Claims: map[string]string{"sub": "spiffe://corp.example/batch/*"}},
+		{Name: "by-uid", Issuer: "cluster-a", Claims: map[string]string{
+			"sub": "system:serviceaccount:shop:carts", "/kubernetes.io/serviceaccount/uid": "2e2e2e2e",
+		}},
+		{Name: "namespace", Issuer: "cluster-b", Claims: map[string]string{"/kubernetes.io/namespace": "ops"}},
+		{Name: "certified", Issuer: "entra-v2", Claims: map[string]string{"azp": "b1d2c3e4-0000-4000-8000-0000000cert", "azpacr": "2"}},
 		{Name: "orders", Issuer: "cluster-a", Claims: map[string]string{"sub": "system:serviceaccount:shop:orders"}},
 		{Name: "twice", Issuer: "cluster-a", Claims: map[string]string{"sub": "system:serviceaccount:shop:twice"}},
 		{Name: "twice-again", Issuer: "cluster-a", Claims: map[string]string{"sub": "system:serviceaccount:shop:twice"}},
@@ -154,7 +169,12 @@ func (g golden) check(t *testing.T) {
 	issuers := foreignIssuers()
 
 	for i := range issuers {
-		issuers[i].HTTPClient = &http.Client{Transport: newProvider(issuers[i].URL, s)}
+		provider := newProvider(issuers[i].URL, s)
+		if issuers[i].TokenType == identity.TokenTypeSPIFFE {
+			provider.keys[0].Use = "jwt-svid"
+		}
+
+		issuers[i].HTTPClient = &http.Client{Transport: provider}
 		names[issuers[i].URL] = issuers[i].Name
 	}
 

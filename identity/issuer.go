@@ -29,6 +29,8 @@ const (
 	TokenTypeKeycloak TokenType = "keycloak"
 	// TokenTypeWorkload is GitHub Actions or Kubernetes: plain JWTs that never stand for a person.
 	TokenTypeWorkload TokenType = "workload"
+	// TokenTypeSPIFFE is a SPIFFE trust domain: JWT-SVIDs, which never stand for a person.
+	TokenTypeSPIFFE TokenType = "spiffe"
 )
 
 // defaultMaxLifetime admits managed identity tokens, which live for a day.
@@ -81,12 +83,15 @@ type issuer struct {
 }
 
 var (
-	errNoName       = errors.New("name is required")
-	errQuery        = errors.New("url: must have no query")
-	errNoAudience   = errors.New("audiences: at least one is required")
-	errCosmos       = errors.New("is Azure Cosmos DB's own audience, which the gate always refuses")
+	errNoName          = errors.New("name is required")
+	errQuery           = errors.New("url: must have no query")
+	errNoAudience      = errors.New("audiences: at least one is required")
+	errCosmos          = errors.New("is Azure Cosmos DB's own audience, which the gate always refuses")
+	errEntraAudience   = errors.New("tokens of Entra v2 carry the client id (a GUID) of the gate's app registration")
+	errDefaultAudience = errors.New("is what every token of this issuer carries unless asked otherwise: choose the gate's own")
+
 	errEmpty        = errors.New("is empty")
-	errTokenType    = errors.New("is not one of at+jwt, entra, okta, keycloak, workload")
+	errTokenType    = errors.New("is not one of at+jwt, entra, okta, keycloak, workload, spiffe")
 	errAlgorithm    = errors.New("is not one of RS256, ES256, PS256, EdDSA")
 	errKeysTwice    = errors.New("keys url and keys file: give one")
 	errLifetime     = errors.New("max lifetime: must not be negative")
@@ -108,7 +113,9 @@ func (i Issuer) validate(loopback bool) error {
 		faults = append(faults, errNoName)
 	}
 
-	if err := checkURL(i.URL, loopback); err != nil {
+	if i.TokenType == TokenTypeSPIFFE {
+		faults = append(faults, i.validateSPIFFE())
+	} else if err := checkURL(i.URL, loopback); err != nil {
 		faults = append(faults, fmt.Errorf("url %q: %w", i.URL, err))
 	}
 
@@ -119,7 +126,7 @@ func (i Issuer) validate(loopback bool) error {
 	}
 
 	switch i.TokenType {
-	case "", TokenTypeRFC9068, TokenTypeOkta, TokenTypeKeycloak, TokenTypeWorkload:
+	case "", TokenTypeRFC9068, TokenTypeOkta, TokenTypeKeycloak, TokenTypeWorkload, TokenTypeSPIFFE:
 	case TokenTypeEntra:
 		if entraTenant(i.URL) == "" {
 			faults = append(faults, errTenant)
@@ -173,9 +180,27 @@ func (i Issuer) validateAudiences() error {
 		if isCosmosAudience(audience) {
 			faults = append(faults, fmt.Errorf("audience %q: %w", audience, errCosmos))
 		}
+
+		if err := i.checkAudienceRule(audience); err != nil {
+			faults = append(faults, fmt.Errorf("audience %q: %w", audience, err))
+		}
 	}
 
 	return errors.Join(faults...)
+}
+
+// checkAudienceRule refuses audiences that tokens of this kind of issuer never have, or that every token of it has.
+func (i Issuer) checkAudienceRule(audience string) error {
+	switch {
+	case i.TokenType == TokenTypeEntra && strings.HasSuffix(i.URL, "/v2.0") && uuid.Validate(audience) != nil:
+		return errEntraAudience
+	case i.isGitHub() && strings.HasPrefix(audience, "https://github.com/"):
+		return errDefaultAudience
+	case i.TokenType == TokenTypeWorkload && strings.HasPrefix(audience, "https://kubernetes.default.svc"):
+		return errDefaultAudience
+	default:
+		return nil
+	}
 }
 
 // validateLink checks how the issuer's people are found in the directory.
@@ -196,7 +221,7 @@ func (i Issuer) validateLink() error {
 		faults = append(faults, errEntraClaim)
 	}
 
-	if i.Connection != "" && i.TokenType == TokenTypeWorkload {
+	if i.Connection != "" && (i.TokenType == TokenTypeWorkload || i.TokenType == TokenTypeSPIFFE) {
 		faults = append(faults, errNoPeople)
 	}
 
@@ -300,7 +325,10 @@ func (i Issuer) complete() *issuer {
 	completed := &issuer{
 		Issuer: i,
 		// The library checks signature and issuer. Audiences are several and times have a skew, which it can't express: ours.
-		verifier: &oidc.Config{SupportedSigningAlgs: i.Algorithms, SkipClientIDCheck: true, SkipExpiryCheck: true},
+		verifier: &oidc.Config{
+			SupportedSigningAlgs: i.Algorithms, SkipClientIDCheck: true, SkipExpiryCheck: true,
+			SkipIssuerCheck: i.TokenType == TokenTypeSPIFFE, // the trust domain of sub selects the issuer
+		},
 	}
 
 	if i.TokenType == TokenTypeEntra {

@@ -38,7 +38,10 @@ var (
 
 // parseKeys decodes a JWK set (RFC 7517 section 5), skipping what can't verify tokens here: private and symmetric keys, keys for
 // other uses, other types and curves, keys without kid. An empty set is valid: the issuer has withdrawn everything.
-func parseKeys(document []byte) (keysByID, error) {
+func parseKeys(document []byte) (keysByID, error) { return parseKeysFor(document, "") }
+
+// parseKeysFor is parseKeys for keys of a special use, which they must state; "" means sig or none stated.
+func parseKeysFor(document []byte, use string) (keysByID, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
@@ -60,7 +63,17 @@ func parseKeys(document []byte) (keysByID, error) {
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
 		// One key we can't read must not take the others with it (RFC 7517 section 5).
-		if err := json.Unmarshal(raw, &key); err != nil || !isVerificationKey(key) {
+		if err := json.Unmarshal(raw, &key); err != nil {
+			continue
+		}
+
+		if use != "" && key.Use == use {
+			key.Use = "sig"
+		} else if use != "" {
+			continue
+		}
+
+		if !isVerificationKey(key) {
 			continue
 		}
 
