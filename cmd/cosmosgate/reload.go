@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/policy"
 )
@@ -24,7 +25,7 @@ import (
 type policyFolder struct {
 	path    string
 	options policy.Options
-	issuers []string
+	issuers []identity.Issuer
 	engine  *policy.Engine
 	log     *slog.Logger
 
@@ -39,7 +40,7 @@ type policyFolder struct {
 
 func newPolicyFolder(cfg *config.Config, log *slog.Logger) (*policyFolder, error) {
 	p := &policyFolder{
-		path: cfg.Policy.Path, options: policyOptions(cfg), issuers: issuerNames(cfg), log: log,
+		path: cfg.Policy.Path, options: policyOptions(cfg), issuers: identityConfig(cfg, nil, log).Issuers, log: log,
 		asked: make(chan struct{}, 1),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cosmosgate_policy_reloads_total", Help: "Policies read, by result: success or failure.",
@@ -75,10 +76,11 @@ func policyOptions(cfg *config.Config) policy.Options {
 	return o
 }
 
-func issuerNames(cfg *config.Config) []string {
-	names := make([]string, 0, len(cfg.Issuers))
-	for i := range cfg.Issuers {
-		names = append(names, cfg.Issuers[i].Name)
+// names are what the issuers are called.
+func (p *policyFolder) names() []string {
+	names := make([]string, 0, len(p.issuers))
+	for i := range p.issuers {
+		names = append(names, p.issuers[i].Name)
 	}
 	return names
 }
@@ -91,7 +93,10 @@ func (p *policyFolder) read() (*policy.Set, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // each line begins with its file
 	}
-	_, err = declarationsOf(set)
+	declared, err := declarationsOf(set)
+	if err == nil {
+		err = identity.CheckApplications(p.issuers, declared.applications)
+	}
 	if err := errors.Join(err, p.knownIssuers(set), runPolicyTests(set)); err != nil {
 		return nil, err
 	}
@@ -109,14 +114,15 @@ var (
 // knownIssuers refuses an application that no token could ever be.
 func (p *policyFolder) knownIssuers(set *policy.Set) error {
 	var faults []error
+	names := p.names()
 	for _, a := range set.Applications() {
-		if a.Issuer != "" && !slices.Contains(p.issuers, a.Issuer) {
-			faults = append(faults, fmt.Errorf("application %s %w: %q is not one of %v", a.Name, errUnknownIssuer, a.Issuer, p.issuers))
+		if a.Issuer != "" && !slices.Contains(names, a.Issuer) {
+			faults = append(faults, fmt.Errorf("application %s %w: %q is not one of %v", a.Name, errUnknownIssuer, a.Issuer, names))
 		}
 	}
 	for _, a := range set.Agents() {
-		if a.Issuer != "" && !slices.Contains(p.issuers, a.Issuer) {
-			faults = append(faults, fmt.Errorf("agent %s %w: %q is not one of %v", a.Name, errUnknownIssuer, a.Issuer, p.issuers))
+		if a.Issuer != "" && !slices.Contains(names, a.Issuer) {
+			faults = append(faults, fmt.Errorf("agent %s %w: %q is not one of %v", a.Name, errUnknownIssuer, a.Issuer, names))
 		}
 	}
 	return errors.Join(faults...)

@@ -225,7 +225,11 @@ func (c *Config) checkIssuers(ps *problems) {
 }
 
 func (i *Issuer) check(ps *problems, path string) {
-	i.checkURL(ps, path+".url")
+	if i.TokenType == "spiffe" {
+		i.checkTrustDomain(ps, path)
+	} else {
+		i.checkURL(ps, path+".url")
+	}
 	if len(i.Audiences) == 0 {
 		ps.add(path+".audiences", "is empty: give the aud of tokens made for this gate")
 	}
@@ -246,12 +250,24 @@ func (i *Issuer) check(ps *problems, path string) {
 	if i.KeysURL != "" && i.KeysFile != "" {
 		ps.add(path+".keys_file", "stands beside keys_url: give one")
 	}
-	oneOf(ps, path+".token_type", i.TokenType, "at+jwt", "entra", "okta", "keycloak", "workload", "")
+	oneOf(ps, path+".token_type", i.TokenType, "at+jwt", "entra", "okta", "keycloak", "workload", "spiffe", "")
 	const longest = 25 * time.Hour
 	if i.MaxLifetime < 0 || i.MaxLifetime > longest {
 		ps.add(path+".max_lifetime", "is %s: use at most 25h", i.MaxLifetime)
 	}
 }
+
+// checkTrustDomain checks an issuer that is a SPIFFE trust domain.
+func (i *Issuer) checkTrustDomain(ps *problems, path string) {
+	if !trustDomainForm.MatchString(i.URL) {
+		ps.add(path+".url", "%q is no trust domain: write spiffe://example.org", i.URL)
+	}
+	if i.KeysURL == "" && i.KeysFile == "" {
+		ps.add(path+".keys_url", "is required: a trust domain has no discovery, give the address of its bundle, or keys_file")
+	}
+}
+
+var trustDomainForm = regexp.MustCompile(`^spiffe://[a-z0-9._-]+$`)
 
 func (i *Issuer) checkURL(ps *problems, path string) {
 	u, err := url.Parse(i.URL)
