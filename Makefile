@@ -59,12 +59,13 @@ demo: ## Watch a new hire get access, use it, and lose it
 	@$(GO) run ./cmd/cosmosgate demo
 
 .PHONY: conformance
-conformance: ## Run the official SDKs directly and through the gate, and compare
+conformance: ## Run the official SDKs directly and through the gate, and the public SCIM suites
 	$(MAKE) -C test/conformance
+	./test/scim/run.sh
 
 .PHONY: suites
-suites: ## Run the tests of the nested modules: bypass corpus, faults, public SCIM suites, deployment files
-	@for module in $(filter-out tools test/conformance,$(NESTED)); do \
+suites: ## Run the tests of the nested modules: bypass corpus, faults, deployment files
+	@for module in $(filter-out tools test/conformance test/scim,$(NESTED)); do \
 	  echo "== $$module"; \
 	  if [ -x $$module/run.sh ]; then $$module/run.sh; \
 	  elif [ -f $$module/Makefile ]; then $(MAKE) -C $$module; \

@@ -90,13 +90,22 @@ func (s service) earlier(t *testing.T, collection string) string {
 	return made.ID
 }
 
+// missing skips a test whose program is not installed, where that is allowed.
+func missing(t *testing.T, name string) {
+	t.Helper()
+	if os.Getenv("REQUIRE_ALL") != "" {
+		t.Fatalf("%s is not installed, and REQUIRE_ALL is set", name)
+	}
+	t.Skipf("SKIPPED: %s is not installed", name)
+}
+
 // program runs an installed program and returns what it printed, whatever its
 // exit code.
 func program(t *testing.T, name string, arguments ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("SKIPPED: %s is not installed", name)
+		missing(t, name)
 	}
 	out, err := exec.CommandContext(t.Context(), path, arguments...).Output()
 	var exit *exec.ExitError
