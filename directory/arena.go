@@ -52,7 +52,7 @@ func makeRef(chunk uint32, offset, length int) ref {
 	return ref(uint64(chunk+1)<<(2*offsetBits) | uint64(offset)<<offsetBits | uint64(length)) //nolint:gosec // within a chunk
 }
 
-func (r ref) chunk() uint32 { return uint32(r>>(2*offsetBits)) - 1 } //nolint:gosec // 24 bits
+func (r ref) chunk() uint32 { return uint32(r>>(2*offsetBits)) - 1 }
 
 // of cuts the record out of its chunk.
 func (r ref) of(chunk []byte) []byte {
@@ -147,7 +147,7 @@ func (a *arena) tidy(place uint32) {
 func (a *arena) tidyAll() {
 	for place := range a.fill {
 		if a.fill[place].used > 0 {
-			a.tidy(uint32(place)) //nolint:gosec // a place
+			a.tidy(uint32(place))
 		}
 	}
 }

@@ -73,7 +73,7 @@ const (
 // processes off. A file that another process has open is refused after two
 // seconds.
 func OpenBolt(path string) (*BoltLog, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil { //nolint:gosec // the path is the operator's
 		return nil, fmt.Errorf("making the directory's folder: %w", err)
 	}
 	lock, err := bolt.Open(path+".lock", fileMode, &bolt.Options{Timeout: lockTimeout})

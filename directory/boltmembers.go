@@ -124,14 +124,11 @@ func foldMembers(state *bolt.Bucket, group []byte, d Delta) error {
 func mergeMembers(members []byte, others [][]byte, add bool) []byte {
 	merged := make([]byte, 0, len(members)+len(others)*idSize)
 	for len(members) > 0 || len(others) > 0 {
-		order := 0
-		switch {
-		case len(others) == 0:
-			order = -1
-		case len(members) == 0:
-			order = 1
-		default:
+		order := 1
+		if len(members) > 0 && len(others) > 0 {
 			order = bytes.Compare(members[:idSize], others[0])
+		} else if len(members) > 0 {
+			order = -1
 		}
 		if order < 0 {
 			merged = append(merged, members[:idSize]...)

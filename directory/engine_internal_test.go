@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	bolt "go.etcd.io/bbolt"
 )
 
 // arenaRecord is a record that says whose it is and that it is whole.
@@ -303,5 +304,55 @@ func TestChunksOfMembersEqualASet(t *testing.T) {
 	maps.DeleteFunc(model, func(_ string, in bool) bool { return !in })
 	if !maps.Equal(model, got) {
 		t.Errorf("%d members, want %d", len(got), len(model))
+	}
+}
+
+// TestAFileWithAKeyForEachMembershipIsRead writes memberships as earlier
+// versions did, and then changes them.
+func TestAFileWithAKeyForEachMembershipIsRead(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	const group = "019aa000-0000-7000-8000-000000000009"
+	member := func(n byte) []byte { return bytes.Repeat([]byte{n}, idSize) }
+	if err := l.db.Update(func(tx *bolt.Tx) error {
+		for n := range byte(5) {
+			key := append(stateKey(prefixMember, binaryID(group)), member(2*n)...)
+			if err := tx.Bucket([]byte(bucketState)).Put(key, binary.BigEndian.AppendUint32(nil, checksum(key, nil))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for version, d := range []Delta{
+		{Kind: KindAddMembers, Payload: slices.Concat(member(3), member(5), member(9), member(0))},
+		{Kind: KindRemoveMembers, Payload: slices.Concat(member(0), member(4), member(7))},
+	} {
+		d.Version, d.Time, d.Subject = uint64(version+1), time.Unix(1, 0), group
+		if err := l.Append(t.Context(), []Delta{d}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Fold(100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []byte
+	if _, _, err := l.replay(0, func(d Delta, _ int) error {
+		if d.Kind == KindAddMembers {
+			got = append(got, d.Payload...)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Concat(member(2), member(3), member(5), member(6), member(8), member(9))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -31,7 +32,7 @@ func TestEveryPowerLossImageHoldsWhatWasAcknowledged(t *testing.T) {
 	meta := 2 * os.Getpagesize()
 	random := rand.New(rand.NewPCG(1, 2))
 	acknowledged, version := map[string]uint64{}, uint64(0)
-	for step := range 14 {
+	for step := range 24 {
 		before := readFile(t, path)
 		next := maps.Clone(acknowledged)
 		if step%4 == 3 {
@@ -42,12 +43,19 @@ func TestEveryPowerLossImageHoldsWhatWasAcknowledged(t *testing.T) {
 			batch := make([]Delta, 0, 6)
 			for range 1 + random.IntN(6) {
 				version++
-				id := fmt.Sprintf("019aa000-0000-7000-8000-%012d", random.IntN(9))
-				next[id] = version
-				batch = append(batch, Delta{
-					Version: version, Time: time.Unix(1, 0), Kind: KindPutUser, Connection: "c", Subject: id,
-					Revision: version, Payload: bytes.Repeat([]byte{byte(version)}, 100+random.IntN(900)),
-				})
+				d := Delta{
+					Version: version, Time: time.Unix(1, 0), Kind: KindPutUser, Connection: "c", Revision: version,
+					Subject: fmt.Sprintf("019aa000-0000-7000-8000-%012d", random.IntN(9)),
+					Payload: bytes.Repeat([]byte{byte(version)}, 100+random.IntN(900)),
+				}
+				if random.IntN(2) == 0 { // up to 300 memberships, so that chunks are split and joined
+					d.Kind, d.Payload = []Kind{KindAddMembers, KindAddMembers, KindRemoveMembers}[random.IntN(3)], nil
+					for range 1 + random.IntN(300) {
+						d.Payload = append(d.Payload, bytes.Repeat([]byte{byte(random.IntN(256))}, idSize)...)
+					}
+				}
+				note(next, d)
+				batch = append(batch, d)
 			}
 			if err := l.Append(t.Context(), batch); err != nil {
 				t.Fatal(err)
@@ -87,7 +95,7 @@ func readFile(t *testing.T, path string) []byte {
 	return content
 }
 
-// bootImage opens a disk image and returns the revision of every record.
+// bootImage opens a disk image and returns what it holds.
 func bootImage(t *testing.T, image []byte) map[string]uint64 {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image.db")
@@ -101,10 +109,27 @@ func bootImage(t *testing.T, image []byte) map[string]uint64 {
 	defer func() { _ = l.Close() }()
 	got := map[string]uint64{}
 	if _, err := l.Tail(t.Context(), 0, func(d Delta) error {
-		got[d.Subject] = d.Revision
+		note(got, d)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// note writes down what a delta leads to: the revisions of users, and
+// memberships.
+func note(held map[string]uint64, d Delta) {
+	switch d.Kind {
+	case KindPutUser:
+		held[d.Subject] = d.Revision
+	case KindAddMembers, KindRemoveMembers:
+		for member := range slices.Chunk(d.Payload, idSize) {
+			if key := d.Subject + string(member); d.Kind == KindAddMembers {
+				held[key] = 1
+			} else {
+				delete(held, key)
+			}
+		}
+	}
 }

@@ -58,18 +58,6 @@ func (t *table[K, V]) get(k K) *V {
 	return nil
 }
 
-// all returns every value with key k.
-func (t *table[K, V]) all(k K) []*V {
-	h := t.hash(k)
-	var values []*V
-	for n := t.buckets.Load().of(h).Load(); n != nil; n = n.next {
-		if n.hash == h && t.match(n.value, k) {
-			values = append(values, n.value)
-		}
-	}
-	return values
-}
-
 // values yields every value once, as of the beginning of the walk or later.
 func (t *table[K, V]) values() iter.Seq[*V] {
 	return func(yield func(*V) bool) {

@@ -190,7 +190,7 @@ func (e edges) at(i int) uint32 { return binary.LittleEndian.Uint32(e[i*edgeSize
 func (e edges) search(ordinal uint32) (int, bool) {
 	low, high := 0, e.len()
 	for low < high {
-		if middle := int(uint(low+high) >> 1); e.at(middle) < ordinal { //nolint:gosec // lengths
+		if middle := int(uint(low+high) >> 1); e.at(middle) < ordinal {
 			low = middle + 1
 		} else {
 			high = middle
@@ -275,7 +275,7 @@ func nibble(c byte) byte {
 }
 
 func packTime(b []byte, t time.Time) {
-	binary.LittleEndian.PutUint64(b, uint64(t.UnixMilli())) //nolint:gosec // read back as an int64
+	binary.LittleEndian.PutUint64(b, uint64(t.UnixMilli()))
 }
 
 func unpackTime(b []byte) time.Time {

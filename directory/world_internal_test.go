@@ -126,18 +126,16 @@ func worldDeltas(t *testing.T, each func(Delta) error) error {
 	}
 	for g := range groups {
 		var members []int
-		switch {
-		case g == 0:
+		if g == 0 {
 			for n := range users {
 				members = append(members, n)
 			}
-		default:
-			for range (memberships - users) / (groups - 1) {
-				members = append(members, random.IntN(users))
-			}
-			if g%100 == 0 { // a group in a group
-				members = append(members, users+g-1)
-			}
+		}
+		for range (memberships - users) / (groups - 1) {
+			members = append(members, random.IntN(users))
+		}
+		if g > 0 && g%100 == 0 { // a group in a group
+			members = append(members, users+g-1)
 		}
 		slices.Sort(members)
 		payload := make([]byte, 0, len(members)*idSize)

@@ -358,21 +358,21 @@ func (p *filterParser) literal(l *literal) error {
 	}
 	j := jsonParser{text: p.text, at: p.at}
 	var err error
-	switch c := p.text[p.at]; {
-	case c == '{' || c == '[':
+	switch p.text[p.at] {
+	case '{', '[':
 		return p.fail("not a comparable value")
-	case c == 'T' || c == 'F' || c == 'N':
+	case 'T', 'F', 'N':
 		return p.fail("an unquoted word is no value")
-	case c == '"':
+	case '"':
 		l.kind = literalText
 		l.text, err = j.string()
-	case c == 't':
+	case 't':
 		l.kind, l.flag = literalFlag, true
 		err = j.word("true")
-	case c == 'f':
+	case 'f':
 		l.kind = literalFlag
 		err = j.word("false")
-	case c == 'n':
+	case 'n':
 		err = j.word("null")
 	default:
 		l.kind = literalNumber

@@ -96,7 +96,7 @@ func (r *row) decoded() map[string]any {
 
 // readDocument reads the document, and the record as it is now.
 func (r *row) readDocument() (document map[string]any, err error) {
-	text := []byte(nil)
+	var text []byte
 	if r.user.ID != "" {
 		r.user, err = r.c.directory.ReadUser(r.c.Name, r.user.ID)
 		text = r.user.Document

@@ -41,6 +41,7 @@ func Run(t *testing.T, start func(t *testing.T) (open func() directory.Log)) {
 var errStop = errors.New("enough")
 
 func testEmpty(t *testing.T, open func() directory.Log) {
+	t.Helper()
 	l := open()
 	defer closing(t, l)
 	deltas, last := tail(t, l, 0)
@@ -53,6 +54,7 @@ func testEmpty(t *testing.T, open func() directory.Log) {
 }
 
 func testOrder(t *testing.T, open func() directory.Log) {
+	t.Helper()
 	l := open()
 	tail(t, l, 0)
 	var want []directory.Delta
@@ -83,6 +85,7 @@ func testOrder(t *testing.T, open func() directory.Log) {
 }
 
 func testStop(t *testing.T, open func() directory.Log) {
+	t.Helper()
 	l := open()
 	defer closing(t, l)
 	tail(t, l, 0)
@@ -95,6 +98,7 @@ func testStop(t *testing.T, open func() directory.Log) {
 }
 
 func testModel(t *testing.T, open func() directory.Log) {
+	t.Helper()
 	random := rand.New(rand.NewPCG(3, 5)) //nolint:gosec // a test's choices
 	l := open()
 	tail(t, l, 0)
@@ -130,6 +134,7 @@ func testModel(t *testing.T, open func() directory.Log) {
 }
 
 func testRecord(t *testing.T, open func() directory.Log) {
+	t.Helper()
 	l := open()
 	tail(t, l, 0)
 	check := func(when string) {
@@ -162,6 +167,7 @@ func testRecord(t *testing.T, open func() directory.Log) {
 }
 
 func testConcurrentRecords(t *testing.T, open func() directory.Log) {
+	t.Helper()
 	l := open()
 	defer closing(t, l)
 	tail(t, l, 0)
@@ -200,6 +206,7 @@ func testConcurrentRecords(t *testing.T, open func() directory.Log) {
 }
 
 func testCounting(t *testing.T, open func() directory.Log) {
+	t.Helper()
 	l := open()
 	tail(t, l, 0)
 	appending(t, l, []directory.Delta{
@@ -215,6 +222,7 @@ func testCounting(t *testing.T, open func() directory.Log) {
 }
 
 func testOwnership(t *testing.T, open func() directory.Log) {
+	t.Helper()
 	l := open()
 	defer closing(t, l)
 	tail(t, l, 0)
@@ -287,7 +295,7 @@ func anyDelta(random *rand.Rand, version uint64) directory.Delta {
 func members(random *rand.Rand) []byte {
 	var payload []byte
 	for range 1 + random.IntN(3) {
-		payload = append(payload, bytes.Repeat([]byte{byte(random.IntN(6))}, idBytes)...)
+		payload = append(payload, bytes.Repeat([]byte{byte(random.Uint32N(6))}, idBytes)...)
 	}
 	return payload
 }
