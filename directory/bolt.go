@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -205,6 +206,7 @@ func (l *BoltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending, l.pendingBytes = 0, 0
+	defer l.readAhead()()
 	folded, last, err := l.replay(from, func(d Delta, journalBytes int) error {
 		if journalBytes > 0 {
 			l.pending++
@@ -221,6 +223,27 @@ func (l *BoltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (
 	}
 	return last, nil
 }
+
+// readAhead reads the file from front to back until stopped: bbolt maps it for
+// random access, so a scan of a file that isn't in memory waits for every page.
+func (l *BoltLog) readAhead() (stop func()) {
+	file, err := os.Open(l.path)
+	if err != nil {
+		return func() {} // then it is as slow as it is
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{file}, make([]byte, readAheadBytes))
+	}()
+	return func() {
+		_ = file.Close() // nothing was written; a read under way ends
+		<-done
+	}
+}
+
+// readAheadBytes is how much of a file is read at once.
+const readAheadBytes = 1 << 20
 
 // replay calls each for the state before a version and for every delta from
 // there on, with the delta's size in the journal, zero for state. It returns
