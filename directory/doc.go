@@ -11,4 +11,26 @@
 // connection and an external id, never by a name or an e-mail address. After
 // any failure to write it stops writing for good ([ErrStopped]); memory never
 // holds what the log does not.
+//
+// # In memory
+//
+// Every record has an ordinal, a number that lives as long as the process. A
+// user is a packed record of some 150 bytes, its groups' ordinals included, in
+// an arena of chunks without pointers; a change appends a new record and swaps
+// one word. Indexes by id, user name, external id and e-mail are open-addressing
+// tables of ordinals, under a seed of the process; a hit is confirmed on the
+// record. A membership is there twice, four bytes each: in the user's sorted
+// list, which answers "is a member" and decisions, and in the group's set,
+// which answers listings. Each group keeps its finished ancestors, so that a
+// change of nesting touches the groups below it and no user. Documents aren't
+// in memory: [Directory.ReadUser] reads one from the log.
+//
+// # On disk
+//
+// The embedded log is one bbolt file and one beside it that is its lock. A
+// commit appends to a journal and is synced once for all callers that wait. The
+// journal is folded, a little at a time, into a state that holds a record under
+// its id and a group's members in chunks. A start reads state and journal, in
+// one goroutine, while another builds, and opens the file again so that the
+// pages it has read don't stay.
 package directory
