@@ -379,3 +379,28 @@ func TestMetricsCountRequestsErrorsAndRecords(t *testing.T) {
 		}
 	}
 }
+
+func TestAnExternalIDIsNeverAnID(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	ann := g.user(t, "ann")
+	mallory, _ := g.want(t, http.StatusCreated, http.MethodPost, "/Users", `{"userName":"mallory","id":"`+ann+`","externalId":"`+ann+`"}`)["id"].(string)
+	if mallory == ann {
+		t.Fatal("a client chose an id")
+	}
+	if got := g.want(t, http.StatusOK, http.MethodGet, "/Users/"+ann, "")["userName"]; got != "ann" {
+		t.Errorf("ann's id leads to %v", got)
+	}
+	group := g.group(t, "staff", ann)
+	if diff := cmp.Diff([]string{ann}, g.members(t, group)); diff != "" {
+		t.Errorf("members (-want +got):\n%s", diff)
+	}
+	for _, id := range []string{"1", "0", "-1", mallory + "x"} {
+		g.want(t, http.StatusBadRequest, http.MethodPatch, "/Groups/"+group, patchBody(`{"op":"add","path":"members","value":[{"value":"`+id+`"}]}`))
+		g.want(t, http.StatusNotFound, http.MethodGet, "/Users/"+id, "")
+	}
+	view, _ := g.directory.Lookup(directory.LinkKey{Connection: corp, ExternalID: ann})
+	if view.UserName != "mallory" || len(view.Groups) != 0 {
+		t.Errorf("the external id names %s in %v", view.UserName, view.Groups)
+	}
+}
