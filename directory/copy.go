@@ -18,7 +18,11 @@ import (
 // origin: that of another history is never taken for this one's.
 
 // openTimeout bounds how long a shared log may take to bring a copy up to date.
-const openTimeout = 15 * time.Minute
+const (
+	openTimeout = 15 * time.Minute
+	// openPatience is how long it may be out of reach meanwhile.
+	openPatience = 30 * time.Second
+)
 
 // readCopy opens the copy, made anew if there is none or the log no longer
 // holds what comes after it, and obeys all that the log holds beyond it.
@@ -83,12 +87,35 @@ func (d *Directory) resume(ctx context.Context, path string) error {
 		return err
 	}
 	d.seen.Store(d.state.version)
-	started := d.config.Clock()
-	if err := d.catchUp(ctx); err != nil {
+	if err := d.catchUpPatiently(ctx); err != nil {
 		return fmt.Errorf("reading the shared log: %w", err)
 	}
-	d.proven(started)
 	return nil
+}
+
+// catchUpPatiently obeys all that the shared log holds. While the log can't be
+// reached it asks again, until that has lasted for too long.
+func (d *Directory) catchUpPatiently(ctx context.Context) error {
+	reached := d.config.Clock()
+	for {
+		version, started := d.state.version, d.config.Clock()
+		err := d.catchUp(ctx)
+		if err == nil {
+			d.proven(started)
+			return nil
+		}
+		if d.state.version > version {
+			reached = d.config.Clock()
+		}
+		if !errors.Is(err, ErrUnavailable) || d.config.Clock().Sub(reached) > openPatience {
+			return err
+		}
+		select {
+		case <-time.After(d.config.Poll):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // Replay calls each for deltas that lead from nothing to the directory as it is

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/directory/logtest"
 )
 
 // commonLog is a shared log in memory, and the faults it is told to have.
@@ -413,74 +414,12 @@ func TestASingleUseEntryIsWonOnce(t *testing.T) {
 	}
 }
 
-// TestSeveralGatesAreOneDirectory runs clients that each own some records and
-// move from gate to gate, over a log that fails at random; what a client was
-// told must hold at the next gate, and all gates end with the same.
-func TestSeveralGatesAreOneDirectory(t *testing.T) {
+func TestALogInMemoryKeepsTheContractOfASharedLog(t *testing.T) {
 	t.Parallel()
-	l := newCommonLog()
-	l.chaos = 25
-	g := gates(t, l, 3)
-	team := g[0].groupDespite(t, "team")
-	var wait sync.WaitGroup
-	for client := range 8 {
-		wait.Go(func() { wander(t, g, team, fmt.Sprintf("client%d", client)) })
-	}
-	wait.Wait()
-	l.set(func(l *commonLog) { l.chaos = 0 })
-	for _, h := range g {
-		h.current(t)
-	}
-	for _, h := range g[1:] {
-		if diff := cmp.Diff(g[0].dump(t), h.dump(t)); diff != "" {
-			t.Errorf("gates differ (-first +other):\n%s", diff)
-		}
-	}
-}
-
-// wander makes one client's changes, each at another gate, each until it is
-// acknowledged, and checks each at a further one.
-func wander(t *testing.T, g []*house, team directory.ID, name string) {
-	t.Helper()
-	at := func() *house { return g[rand.IntN(len(g))] }
-	insist := func(change ...directory.Change) {
-		for {
-			_, err := at().Apply(t.Context(), corp, change...)
-			if !errors.Is(err, directory.ErrUnavailable) {
-				if err != nil && conflictOn(err) == "" {
-					t.Errorf("%s: %v", name, err)
-				}
-				return
-			}
-		}
-	}
-	check := func(what string, holds func(*house) bool) {
-		h := at()
-		for h.Barrier(t.Context()) != nil { //nolint:revive // asked again until the log answers
-		}
-		if !holds(h) {
-			t.Errorf("%s: %s does not hold at another gate", name, what)
-		}
-	}
-	insist(directory.CreateUser{User: user(name)})
-	var id directory.ID
-	check("created", func(h *house) bool {
-		u, ok := h.UserByName(corp, name)
-		id = u.ID
-		return ok
+	logtest.RunShared(t, func(*testing.T) func() directory.Shared {
+		l := newCommonLog()
+		return func() directory.Shared { return l }
 	})
-	for range 15 {
-		insist(directory.AddMembers{Group: team, Members: []directory.ID{id}})
-		check("added", func(h *house) bool { return h.IsMember(team, id) })
-		active := rand.IntN(2) == 0
-		insist(directory.EditUser{ID: id, Edit: func(u directory.User) (directory.User, error) {
-			u.Active = active
-			return u, nil
-		}})
-		check("activity", func(h *house) bool { u, _ := h.User(corp, id); return u.Active == active })
-		insist(directory.RemoveMembers{Group: team, Members: []directory.ID{id}})
-		check("removed", func(h *house) bool { return !h.IsMember(team, id) })
-	}
 }
 
 func cryptoRandom() io.Reader { return crand.Reader }
@@ -492,17 +431,6 @@ func user(name string) directory.User {
 func deactivate(tb testing.TB, h *house, id directory.ID) {
 	tb.Helper()
 	h.do(tb, edit(id, func(u *directory.User) { u.Active = false }))
-}
-
-// groupDespite makes a group over a log that fails at random.
-func (h *house) groupDespite(tb testing.TB, name string) directory.ID {
-	tb.Helper()
-	for {
-		_, err := h.Apply(tb.Context(), corp, directory.CreateGroup{Group: directory.GroupRecord{DisplayName: name}})
-		if g, ok := h.GroupByName(corp, name); ok && !errors.Is(err, directory.ErrUnavailable) {
-			return g.ID
-		}
-	}
 }
 
 // conflictOn is the attribute that an error says is taken.

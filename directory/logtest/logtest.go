@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -346,7 +347,7 @@ func fold(t *testing.T, l directory.Log, limit int) {
 	}
 }
 
-func closing(t *testing.T, l directory.Log) {
+func closing(t *testing.T, l io.Closer) {
 	t.Helper()
 	if err := l.Close(); err != nil {
 		t.Error(err)

@@ -41,6 +41,7 @@ func rules() map[string]rule {
 		lru        = "github.com/hashicorp/golang-lru/v2"
 		uuid       = "github.com/google/uuid"
 		azcore     = "github.com/Azure/azure-sdk-for-go/sdk/azcore"
+		azcosmos   = "github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 		rate       = "golang.org/x/time/rate"
 		azkeys     = "github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	)
@@ -56,6 +57,7 @@ func rules() map[string]rule {
 		"certs":             {others: []string{prometheus}},
 		"directory":         {others: []string{"go.etcd.io/bbolt", uuid, prometheus, "golang.org/x/text"}},
 		"directory/logtest": {ours: []string{"directory"}},
+		"directory/journal": {ours: []string{"directory"}, others: []string{azcore, azcosmos, prometheus}},
 		"credential":        {others: []string{azcore, "golang.org/x/oauth2", "github.com/coreos/go-oidc/v3", jose, keyring, windows}},
 		"identity":          {ours: []string{"directory"}, others: []string{"github.com/coreos/go-oidc/v3", jose, lru, uuid, prometheus}},
 		"identity/feeds":    {ours: []string{"directory", "identity"}, others: []string{prometheus}},

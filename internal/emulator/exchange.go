@@ -39,6 +39,9 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	started := e.clock()
 	due, faulty := e.faults.take(r)
+	if due.Hang {
+		_, _ = io.Copy(io.Discard, r.Body) // the server notices that a client gives up once it has read the body
+	}
 	if faulty && !due.wait(r.Context()) {
 		e.recorder.add(x.recorded(started, &response{}))
 		panic(http.ErrAbortHandler)

@@ -1,0 +1,194 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/directory/journal"
+	"github.com/cosmosgate/cosmosgate/internal/emulator"
+)
+
+// replayOf replays deltas as the state at a version.
+func replayOf(version uint64, state []directory.Delta) func(func(directory.Delta) error) (uint64, error) {
+	return func(each func(directory.Delta) error) (uint64, error) {
+		for _, d := range state {
+			if err := each(d); err != nil {
+				return 0, err
+			}
+		}
+		return version, nil
+	}
+}
+
+func load(tb testing.TB, j *journal.Journal) (uint64, []directory.Delta) {
+	tb.Helper()
+	var got []directory.Delta
+	version, err := j.Load(tb.Context(), func(d directory.Delta) error {
+		d.Payload = slices.Clone(d.Payload)
+		got = append(got, d)
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return version, got
+}
+
+func soon(c *journal.Config) { c.SnapshotCommits = 3 }
+
+// fill appends commits of one delta each and returns them.
+func fill(tb testing.TB, j *journal.Journal, from, commits uint64) []directory.Delta {
+	tb.Helper()
+	var all []directory.Delta
+	for version := from; version < from+commits; version++ {
+		batch := batchAfter(version, fmt.Sprint(version))
+		if err := j.Append(tb.Context(), batch); err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, batch...)
+	}
+	return all
+}
+
+func TestASnapshotReplacesWhatIsBeforeIt(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	j := s.open(t, soon)
+	if version, got := load(t, j); version != 0 || got != nil {
+		t.Errorf("before the first: %d %v", version, got)
+	}
+	state := fill(t, j, 0, 5)
+	upkeep(t, j, replayOf(5, state))
+	fill(t, j, 5, 1)
+	if version, got := load(t, j); version != 5 || cmp.Diff(state, got) != "" {
+		t.Errorf("version %d (-want +got):\n%s", version, cmp.Diff(state, got))
+	}
+	if got, err := s.open(t).Next(t.Context(), 0); err != nil || len(got) != 1 {
+		t.Errorf("what it replaces is gone at once: %v %v", got, err)
+	}
+	s.clock.advance(25 * time.Hour)
+	if got, err := j.Next(t.Context(), 5); err != nil || len(got) != 1 {
+		t.Errorf("what it doesn't replace: %v %v", got, err)
+	}
+	for _, reader := range []*journal.Journal{j, s.open(t)} {
+		if _, err := reader.Next(t.Context(), 2); !errors.Is(err, directory.ErrOutdated) {
+			t.Errorf("what it replaced: want ErrOutdated, got %v", err)
+		}
+	}
+	if version, _ := load(t, s.open(t)); version != 5 {
+		t.Errorf("the snapshot expired with what it replaced: version %d", version)
+	}
+}
+
+func TestAnOldSnapshotExpires(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	j := s.open(t, soon)
+	state := fill(t, j, 0, 4)
+	upkeep(t, j, replayOf(4, state))
+	state = append(state, fill(t, j, 4, 4)...)
+	upkeep(t, j, replayOf(8, state))
+	s.clock.advance(25 * time.Hour)
+	if version, got := load(t, j); version != 8 || cmp.Diff(state, got) != "" {
+		t.Errorf("version %d", version)
+	}
+	if n := s.count(t, "chunk"); n != 1 {
+		t.Errorf("%d chunks are left", n)
+	}
+	if n := s.count(t, "commit"); n != 0 {
+		t.Errorf("%d commits are left", n)
+	}
+}
+
+// TestAnInterruptedSnapshotHarmsNothing lets every request of an upkeep fail
+// once, one after the other; the next upkeep must finish.
+func TestAnInterruptedSnapshotHarmsNothing(t *testing.T) {
+	t.Parallel()
+	for skip := range 8 {
+		t.Run(fmt.Sprintf("after %d writes", skip), func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, proper)
+			j := s.open(t, soon)
+			state := fill(t, j, 0, 4)
+			s.Inject(emulator.Fault{Method: http.MethodPost, PathPrefix: documents, Skip: skip, Status: http.StatusForbidden})
+			for range 2 {
+				_ = j.Upkeep(t.Context(), replayOf(4, state)) // one of them fails
+			}
+			s.ClearFaults()
+			state = append(state, fill(t, j, 4, 4)...)
+			s.clock.advance(time.Hour)
+			upkeep(t, s.open(t, soon), replayOf(8, state))
+			if version, got := load(t, j); version != 8 || cmp.Diff(state, got) != "" {
+				t.Errorf("version %d (-want +got):\n%s", version, cmp.Diff(state, got))
+			}
+			s.clock.advance(25 * time.Hour)
+			if n := s.count(t, "chunk"); n != 1 {
+				t.Errorf("%d chunks are left", n)
+			}
+		})
+	}
+}
+
+func TestWhoLostTheLeaseLosesTheSnapshot(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	slow := s.open(t, soon, func(c *journal.Config) { c.Name = "slow" })
+	fast := s.open(t, soon, func(c *journal.Config) { c.Name = "fast" })
+	state := fill(t, slow, 0, 4)
+	_ = slow.Upkeep(t.Context(), replayOf(0, nil)) // makes the lease
+	err := slow.Upkeep(t.Context(), func(each func(directory.Delta) error) (uint64, error) {
+		s.clock.advance(time.Hour) // the lease runs out
+		more := fill(t, fast, 4, 1)
+		upkeep(t, fast, replayOf(5, append(slices.Clone(state), more...)))
+		return replayOf(4, state)(each)
+	})
+	if err == nil {
+		t.Error("a snapshot without a lease was published")
+	}
+	if version, _ := load(t, fast); version != 5 {
+		t.Errorf("version %d", version)
+	}
+}
+
+func TestALogThatWentBackIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	j := s.open(t)
+	fill(t, j, 0, 2)
+	s.clock.advance(time.Hour)
+	var err error
+	for range 100 {
+		if _, err = j.Next(t.Context(), 7); errors.Is(err, directory.ErrOutdated) {
+			return
+		}
+	}
+	t.Errorf("version 7 of a log that ends with 2: %v", err)
+}
+
+// upkeep writes a snapshot; the first round may only make the lease.
+func upkeep(tb testing.TB, j *journal.Journal, replay func(func(directory.Delta) error) (uint64, error)) {
+	tb.Helper()
+	for range 2 {
+		if err := j.Upkeep(tb.Context(), replay); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// count counts documents of a kind that have not expired.
+func (s *stand) count(tb testing.TB, kind string) int {
+	tb.Helper()
+	var kept strings.Builder
+	if err := s.Snapshot(&kept); err != nil {
+		tb.Fatal(err)
+	}
+	return strings.Count(kept.String(), `"kind":"`+kind+`"`)
+}
