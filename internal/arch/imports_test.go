@@ -56,7 +56,7 @@ func rules() map[string]rule {
 		"audit":             {others: []string{prometheus}},
 		"certs":             {others: []string{prometheus}},
 		"directory":         {others: []string{"go.etcd.io/bbolt", uuid, prometheus, "golang.org/x/text"}},
-		"directory/logtest": {ours: []string{"directory"}},
+		"directory/logtest": {ours: []string{"directory"}, others: []string{"github.com/google/go-cmp"}},
 		"directory/journal": {ours: []string{"directory"}, others: []string{azcore, azcosmos, prometheus}},
 		"credential":        {others: []string{azcore, "golang.org/x/oauth2", "github.com/coreos/go-oidc/v3", jose, keyring, windows}},
 		"identity":          {ours: []string{"directory"}, others: []string{"github.com/coreos/go-oidc/v3", jose, lru, uuid, prometheus}},
