@@ -36,6 +36,9 @@ func (p *Proxy) admit(c *call) error {
 	if err := p.authorize(c); err != nil {
 		return err
 	}
+	if err := p.fresh(c); err != nil {
+		return err
+	}
 	if err := p.oblige(c); err != nil {
 		return err
 	}

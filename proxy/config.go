@@ -135,6 +135,8 @@ type Config struct {
 	NewID func() string
 	// Limits bound the gate.
 	Limits Limits
+	// Freshness is about a directory that several gates share.
+	Freshness Freshness
 	// Guide is the JSON document at [GuidePath], for everybody to read. Nil: there is no guide, and no who-am-I.
 	Guide []byte
 	// Survey tells callers what they may do. Required with Guide.
@@ -155,6 +157,9 @@ func (c *Config) validate() error {
 		require("clock", c.Now != nil),
 		require("id source", c.NewID != nil),
 		require("surveyor", c.Survey != nil || c.Guide == nil),
+	}
+	if f := c.Freshness; f.Age != nil && (f.StaleAfter <= 0 || f.ServeAtMost < f.StaleAfter) {
+		faults = append(faults, fault("freshness needs a stale age, and a serving age that is no less"))
 	}
 	l := c.Limits
 	if l.UpstreamTimeout != 0 && l.UpstreamTimeout < minUpstreamTimeout {

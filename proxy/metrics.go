@@ -18,6 +18,7 @@ type metrics struct {
 	unrecorded    prometheus.Counter
 	rejections    *prometheus.CounterVec
 	tokenFailures *prometheus.CounterVec
+	stale         *prometheus.CounterVec
 	ages          []prometheus.Collector
 }
 
@@ -47,6 +48,10 @@ func newMetrics(inFlight func() float64) *metrics {
 			Name: "cosmosgate_identity_token_failures_total", Help: "Failed attempts to get an upstream token.",
 		}, []string{"account", "identity"}),
 	}
+	m.stale = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cosmosgate_stale_directory_requests_total",
+		Help: "Allowed requests while the shared directory was stale, by what became of them: served (best_effort) or refused (503).",
+	}, []string{"result"})
 	m.gate = m.durations.WithLabelValues("gate")
 	m.upstream = m.durations.WithLabelValues("upstream")
 	return m
@@ -86,6 +91,6 @@ func (m *metrics) watch(a *account) {
 
 func (m *metrics) collectors() []prometheus.Collector {
 	return append([]prometheus.Collector{
-		m.requests, m.durations, m.inFlight, m.stripped, m.unrecorded, m.rejections, m.tokenFailures,
+		m.requests, m.durations, m.inFlight, m.stripped, m.unrecorded, m.rejections, m.tokenFailures, m.stale,
 	}, m.ages...)
 }

@@ -168,6 +168,12 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 	if q.query, err = parseQuery(r.URL.RawQuery); err != nil {
 		return answer{}, err
 	}
+	if q.trusted {
+		// What another gate has acknowledged a moment ago is there for this one too.
+		if err := c.directory.Barrier(r.Context()); err != nil {
+			return answer{}, err //nolint:wrapcheck // explained as the directory's other errors are
+		}
+	}
 	return c.handle(r.Context(), call{
 		method: r.Method, path: path, query: q.query, body: q.body,
 		ifMatch: r.Header.Get("If-Match"), ifNoneMatch: r.Header.Get("If-None-Match"),

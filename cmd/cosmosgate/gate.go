@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/certs"
 	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/directory/journal"
 	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/identity/feeds"
 	"github.com/cosmosgate/cosmosgate/identity/seal"
@@ -38,6 +38,7 @@ type gate struct {
 	certs     *certs.Store
 	policy    *policyFolder
 	directory *directory.Directory
+	journal   *journal.Journal // nil if the directory is this gate's alone
 	sealer    seal.Sealer // nil if the configuration has no key-encryption keys
 	revoked   *identity.Revocations
 	keys      *identity.Keys // nil if virtual keys are not accepted
@@ -86,8 +87,7 @@ func newGate(cfg config.Config, log *slog.Logger, level *slog.LevelVar, open ope
 	if g.policy, err = newPolicyFolder(&cfg, log); err != nil {
 		return nil, err
 	}
-	g.directory, err = directory.Open(directory.Config{Path: cfg.Directory.Path, Clock: time.Now, Random: rand.Reader, Logger: log})
-	if err != nil {
+	if err := g.openDirectory(); err != nil {
 		return nil, fmt.Errorf("opening directory: %w", err)
 	}
 	if err := errors.Join(g.newSealer(), g.newKeys(), g.newSigningKeys()); err != nil {
@@ -202,6 +202,7 @@ func (g *gate) newServers() error {
 	g.health = server.NewHealth(
 		server.Check{Name: "audit", Probe: g.audit.Healthy},
 		server.Check{Name: "directory", Probe: g.directory.Healthy},
+		server.Check{Name: "directory_current", Probe: g.directoryCurrent, Advisory: true},
 		server.Check{Name: "issuers", Probe: g.identity.Ready},
 		server.Check{Name: "accounts", Probe: g.proxy.Ready},
 		server.Check{Name: "policy", Probe: g.policy.fault, Advisory: true},
@@ -261,6 +262,10 @@ func (g *gate) register() error {
 	all = append(all, g.rereads)
 	all = append(all, g.policy.collectors()...)
 	all = append(all, g.certs.Collectors()...)
+	all = append(all, g.directory.Collectors()...)
+	if g.journal != nil {
+		all = append(all, g.journal.Collectors()...)
+	}
 	all = append(all, g.revoked.Collectors()...)
 	if g.keys != nil {
 		all = append(all, g.keys.Collectors()...)
@@ -312,7 +317,7 @@ func (g *gate) Run(ctx context.Context) error {
 
 	audit, stopAudit := start(detached, stop, g.audit.Run)
 	background, stopBackground := start(detached, stop,
-		g.certs.Run, g.directory.Run, g.identity.Run, g.proxy.Run, g.policy.Run, g.watchSCIM, g.watchKeys, g.watchSigning, g.admin.Run, g.control.Run)
+		g.certs.Run, g.directory.Run, g.keepJournal, g.identity.Run, g.proxy.Run, g.policy.Run, g.watchSCIM, g.watchKeys, g.watchSigning, g.admin.Run, g.control.Run)
 	listeners, stopListeners := start(detached, stop, g.data.Run, g.push.Run)
 	g.health.Started()
 	g.log.Info("gate started", "data", g.data.Addr().String(), "scim", g.push.Addr().String(), "admin", g.admin.Addr().String())

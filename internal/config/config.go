@@ -288,12 +288,6 @@ type Rate struct {
 	Burst int `yaml:"burst"`
 }
 
-// Directory is the embedded store.
-type Directory struct {
-	// Path is the bbolt file.
-	Path string `yaml:"path"`
-}
-
 // Policy is the policy set.
 type Policy struct {
 	// Path is a file or a folder of .yaml files; it is read again when it changes.

@@ -51,7 +51,7 @@ func (c *Config) problems() problems {
 		httpsBase(&ps, "scim.public_url", c.SCIM.PublicURL)
 	}
 	c.SCIM.checkSchemas(&ps)
-	ps.require("directory.path", c.Directory.Path, "name the file that people and groups are kept in")
+	c.Directory.check(&ps)
 	ps.require("policy.path", c.Policy.Path, "name the policy file or folder")
 	ps.require("audit.path", c.Audit.Path, "name the file that every request is recorded in")
 	const smallestAudit = 1 << 20

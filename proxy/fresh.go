@@ -1,0 +1,47 @@
+package proxy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cosmosgate/cosmosgate/cosmos"
+	"github.com/cosmosgate/cosmosgate/policy"
+)
+
+// Freshness says how far behind the directory may be that callers are looked up
+// in. The zero value is that of a directory that is never behind.
+type Freshness struct {
+	// Age returns how long before now the directory was last known to be current.
+	Age func(now time.Time) time.Duration
+	// StaleAfter is the age from which on only roles with best_effort are served,
+	// ServeAtMost the age from which on nobody is.
+	StaleAfter, ServeAtMost time.Duration
+}
+
+// staleRetryAfter is what callers are told while the directory is behind.
+const staleRetryAfter = time.Second
+
+// fresh refuses what was allowed on a directory that may have missed a
+// revocation, unless the deciding role puts up with that for a while. It follows
+// the decision, so that a denial stays a denial.
+func (p *Proxy) fresh(c *call) error {
+	f := &p.cfg.Freshness
+	if f.Age == nil || c.op.Disposition != cosmos.Forward {
+		return nil
+	}
+	age := f.Age(c.start)
+	if age <= f.StaleAfter {
+		return nil
+	}
+	bestEffort := c.decision.Obligations.Staleness == policy.StalenessBestEffort
+	if bestEffort && age <= f.ServeAtMost {
+		p.metrics.stale.WithLabelValues("served").Inc()
+		c.detail = fmt.Sprintf("served by best effort: the directory was last known to be current %s before", age.Round(time.Millisecond))
+		return nil
+	}
+	p.metrics.stale.WithLabelValues("refused").Inc()
+	c.reason = "directory_stale"
+	refusal := cosmos.Unavailable(fmt.Sprintf("the directory was last known to be current %s before", age.Round(time.Millisecond)))
+	refusal.RetryAfter = staleRetryAfter
+	return refusal
+}
