@@ -39,7 +39,7 @@ type gate struct {
 	policy    *policyFolder
 	directory *directory.Directory
 	journal   *journal.Journal // nil if the directory is this gate's alone
-	sealer    seal.Sealer // nil if the configuration has no key-encryption keys
+	sealer    seal.Sealer      // nil if the configuration has no key-encryption keys
 	revoked   *identity.Revocations
 	keys      *identity.Keys // nil if virtual keys are not accepted
 	signing   *sts.Keys      // nil if there is no token service
