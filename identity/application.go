@@ -151,7 +151,7 @@ func (is *issuer) isPersonless(c claims, client string) bool {
 		return isAppOnly(c)
 	case TokenTypeWorkload, TokenTypeSPIFFE:
 		return true
-	case TokenTypeRFC9068, TokenTypeOkta, TokenTypeKeycloak:
+	case TokenTypeRFC9068, TokenTypeOkta, TokenTypeKeycloak, TokenTypeJWT:
 		// The client is the subject of its own tokens (RFC 9068 section 2.2).
 		return client != "" && c.text("sub") == client
 	default:

@@ -193,6 +193,8 @@ func (is *issuer) isAccess(t *token) bool {
 		return (t.typ == "jwt" || t.typ == "at+jwt") && t.claims.text("typ") == "Bearer"
 	case TokenTypeSPIFFE:
 		return untyped || t.typ == "jose"
+	case TokenTypeJWT:
+		return untyped && isPlainAccess(t.claims)
 	case TokenTypeWorkload:
 		return untyped && !t.claims.has("nonce")
 	default:
@@ -209,6 +211,15 @@ func (is *issuer) isEntraAccess(c claims) bool {
 // isOktaAccess goes by the prefix of jti, which is ID. in Okta's ID tokens.
 func isOktaAccess(c claims) bool {
 	return strings.HasPrefix(c.text("jti"), "AT.") && c.text("cid") != "" && c.has("scp") && !c.has("nonce")
+}
+
+// isPlainAccess goes by what RFC 9068 wants of access tokens and ID tokens lack: client_id, jti and scope. An ID token is meant for its
+// client; a token that is meant for nobody else may be one.
+func isPlainAccess(c claims) bool {
+	client := c.text("client_id")
+
+	return client != "" && c.text("jti") != "" && len(c.scopes()) > 0 && !c.has("nonce") && !c.has("auth_time") &&
+		slices.ContainsFunc(c.list("aud"), func(audience string) bool { return audience != client })
 }
 
 // isAppOnly reports whether an Entra token was issued to an application for itself.

@@ -73,7 +73,7 @@ func TestUnsafeConfigurationsAreRefused(t *testing.T) {
 		{"HS256", issuer(func(i *identity.Issuer) { i.Algorithms = []string{"HS256"} }), []string{"HS256"}},
 		{"none", issuer(func(i *identity.Issuer) { i.Algorithms = []string{"none"} }), []string{"none"}},
 		{"opted-in algorithms", issuer(func(i *identity.Issuer) { i.Algorithms = []string{"PS256", "EdDSA"} }), nil},
-		{"unknown token type", issuer(func(i *identity.Issuer) { i.TokenType = "jwt" }), []string{"token type"}},
+		{"unknown token type", issuer(func(i *identity.Issuer) { i.TokenType = "opaque" }), []string{"token type"}},
 		{"negative lifetime", issuer(func(i *identity.Issuer) { i.MaxLifetime = -1 }), []string{"lifetime"}},
 		{"negative cache", func(c *identity.Config) { c.CacheSize = -1 }, []string{"cache size"}},
 		{"e-mail as link", issuer(func(i *identity.Issuer) { i.Claim = "email" }), []string{"reassigned"}},

@@ -71,6 +71,10 @@ func foreignIssuers() []identity.Issuer {
 			Audiences: []string{"cosmosgate"}, Connection: "keycloak", Claim: "sub", FrontEndClients: []string{corpClient},
 		},
 		{
+			Name: "zitadel", URL: "https://zitadel.corp.example", TokenType: identity.TokenTypeJWT,
+			Audiences: []string{corpAudience}, Connection: "zitadel", Claim: "sub", FrontEndClients: []string{corpClient},
+		},
+		{
 			Name: "github", URL: "https://token.actions.githubusercontent.com", TokenType: identity.TokenTypeWorkload,
 			Audiences: []string{gateAudience}, MaxLifetime: 10 * time.Minute,
 		},
@@ -126,6 +130,7 @@ func foreignPeople() *people {
 		{Connection: "entra", ExternalID: "690222be-ff1a-4d56-abd1-7e4f7d38e474"},
 		{Connection: "okta", ExternalID: "00uain6z9zIedDCxB0h7"},
 		{Connection: "keycloak", ExternalID: "f:1234:ann"},
+		{Connection: "zitadel", ExternalID: "zitadel-ann"},
 	} {
 		linked[key] = ann()
 	}

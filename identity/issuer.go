@@ -27,6 +27,9 @@ const (
 	TokenTypeOkta TokenType = "okta"
 	// TokenTypeKeycloak is Keycloak: claim typ is Bearer.
 	TokenTypeKeycloak TokenType = "keycloak"
+	// TokenTypeJWT is an issuer whose access tokens are plain JWTs (header typ JWT or none) with client_id, scope and jti, and meant for
+	// somebody else than their client; ZITADEL is one. Prefer at+jwt where the issuer can send it.
+	TokenTypeJWT TokenType = "jwt"
 	// TokenTypeWorkload is GitHub Actions or Kubernetes: plain JWTs that never stand for a person.
 	TokenTypeWorkload TokenType = "workload"
 	// TokenTypeSPIFFE is a SPIFFE trust domain: JWT-SVIDs, which never stand for a person.
@@ -91,7 +94,7 @@ var (
 	errDefaultAudience = errors.New("is what every token of this issuer carries unless asked otherwise: choose the gate's own")
 
 	errEmpty        = errors.New("is empty")
-	errTokenType    = errors.New("is not one of at+jwt, entra, okta, keycloak, workload, spiffe")
+	errTokenType    = errors.New("is not one of at+jwt, entra, okta, keycloak, jwt, workload, spiffe")
 	errAlgorithm    = errors.New("is not one of RS256, ES256, PS256, EdDSA")
 	errKeysTwice    = errors.New("keys url and keys file: give one")
 	errLifetime     = errors.New("max lifetime: must not be negative")
@@ -126,7 +129,7 @@ func (i Issuer) validate(loopback bool) error {
 	}
 
 	switch i.TokenType {
-	case "", TokenTypeRFC9068, TokenTypeOkta, TokenTypeKeycloak, TokenTypeWorkload, TokenTypeSPIFFE:
+	case "", TokenTypeRFC9068, TokenTypeOkta, TokenTypeKeycloak, TokenTypeJWT, TokenTypeWorkload, TokenTypeSPIFFE:
 	case TokenTypeEntra:
 		if entraTenant(i.URL) == "" {
 			faults = append(faults, errTenant)

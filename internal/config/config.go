@@ -174,9 +174,9 @@ type Issuer struct {
 	FrontEndClients []string `yaml:"front_end_clients"`
 	// Algorithms are the accepted signature algorithms. Default RS256 and ES256.
 	Algorithms []string `yaml:"algorithms"`
-	// TokenType is how the provider marks access tokens: at+jwt (RFC 9068, the default), entra, okta, keycloak, workload
-	// for issuers of nothing but workload tokens (GitHub Actions, Kubernetes), or spiffe for a SPIFFE trust domain (JWT-SVIDs), whose url is
-	// spiffe://example.org.
+	// TokenType is how the provider marks access tokens: at+jwt (RFC 9068, the default), entra, okta, keycloak, jwt for plain JWTs with
+	// client_id and jti (ZITADEL), workload for issuers of nothing but workload tokens (GitHub Actions, Kubernetes), or spiffe for a SPIFFE
+	// trust domain (JWT-SVIDs), whose url is spiffe://example.org.
 	TokenType string `yaml:"token_type"`
 	// KeysURL is where the provider's keys are, for one whose discovery cannot be reached or does not exist (Kubernetes, SPIFFE).
 	KeysURL string `yaml:"keys_url"`

@@ -250,7 +250,7 @@ func (i *Issuer) check(ps *problems, path string) {
 	if i.KeysURL != "" && i.KeysFile != "" {
 		ps.add(path+".keys_file", "stands beside keys_url: give one")
 	}
-	oneOf(ps, path+".token_type", i.TokenType, "at+jwt", "entra", "okta", "keycloak", "workload", "spiffe", "")
+	oneOf(ps, path+".token_type", i.TokenType, "at+jwt", "entra", "okta", "keycloak", "jwt", "workload", "spiffe", "")
 	const longest = 25 * time.Hour
 	if i.MaxLifetime < 0 || i.MaxLifetime > longest {
 		ps.add(path+".max_lifetime", "is %s: use at most 25h", i.MaxLifetime)
