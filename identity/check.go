@@ -213,12 +213,12 @@ func isOktaAccess(c claims) bool {
 	return strings.HasPrefix(c.text("jti"), "AT.") && c.text("cid") != "" && c.has("scp") && !c.has("nonce")
 }
 
-// isPlainAccess goes by what RFC 9068 wants of access tokens and ID tokens lack: client_id, jti and scope. An ID token is meant for its
+// isPlainAccess goes by what RFC 9068 wants of access tokens and ID tokens lack: client_id and jti. An ID token is meant for its
 // client; a token that is meant for nobody else may be one.
 func isPlainAccess(c claims) bool {
 	client := c.text("client_id")
 
-	return client != "" && c.text("jti") != "" && len(c.scopes()) > 0 && !c.has("nonce") && !c.has("auth_time") &&
+	return client != "" && c.text("jti") != "" && !c.has("nonce") && !c.has("auth_time") &&
 		slices.ContainsFunc(c.list("aud"), func(audience string) bool { return audience != client })
 }
 

@@ -27,7 +27,7 @@ const (
 	TokenTypeOkta TokenType = "okta"
 	// TokenTypeKeycloak is Keycloak: claim typ is Bearer.
 	TokenTypeKeycloak TokenType = "keycloak"
-	// TokenTypeJWT is an issuer whose access tokens are plain JWTs (header typ JWT or none) with client_id, scope and jti, and meant for
+	// TokenTypeJWT is an issuer whose access tokens are plain JWTs (header typ JWT or none) with client_id and jti, and meant for
 	// somebody else than their client; ZITADEL is one. Prefer at+jwt where the issuer can send it.
 	TokenTypeJWT TokenType = "jwt"
 	// TokenTypeWorkload is GitHub Actions or Kubernetes: plain JWTs that never stand for a person.

@@ -30,6 +30,8 @@ func runAttacks(t *testing.T, rows []attack) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, w *world) {
+				t.Helper()
+
 				r := row.send(t, w)
 				if diff := cmp.Diff(row.want, r.code()); diff != "" {
 					t.Fatalf("(-want +got):\n%s\n%d %v", diff, r.status, r.body)
@@ -147,48 +149,68 @@ func TestNobodyActsWhoMayNot(t *testing.T) {
 	t.Parallel()
 	runAttacks(t, []attack{
 		{"an agent without a grant", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.exchange(t, "loner", w.corp.sign(t, "at+jwt", w.person())))
 		}, "access_denied"},
 		{"an agent whose grant is gone", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			delete(w.grants, "scout")
 
 			return exchanging(nil, nil)(t, w)
 		}, "access_denied"},
 		{"an agent before it in the chain without a grant", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			first := w.delegated(t, "scout", nil)
 			delete(w.grants, "scout")
 
 			return w.post("/oauth2/token", w.exchange(t, "chef", first))
 		}, "access_denied"},
 		{"an agent that may only act for itself, for itself", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": "client_credentials"}))
 		}, "ok"},
 		{"an agent that may only act for people, for itself", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.as(t, "chef", object{"grant_type": "client_credentials"}))
 		}, "unauthorized_client"},
 		{"an application for a person", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", object{
 				"grant_type": exchange, "subject_token": w.corp.sign(t, "at+jwt", w.person()), "subject_token_type": accessToken,
 				"client_assertion_type": assertion, "client_assertion": w.cluster.sign(t, "", w.pod("checkout")),
 			})
 		}, "unauthorized_client"},
 		{"an agent that is declared no more", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			form := w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person()))
 			w.agents = w.agents[1:]
 
 			return w.post("/oauth2/token", form)
 		}, "invalid_client"},
 		{"an agent that is locked", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			w.people.locked[directory.Subject{Kind: directory.SubjectAgent, Name: "scout"}] = &directory.Lock{}
 
 			return exchanging(nil, nil)(t, w)
 		}, "invalid_client"},
 		{"an agent and an application of one name", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			w.applications = append(w.applications, identity.Application{Name: "scout", Issuer: "cluster", Claims: map[string]string{"sub": "x"}})
 
 			return exchanging(nil, nil)(t, w)
 		}, "invalid_client"},
 		{"for a person who has left", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			left := ann()
 			left.Active = false
 			w.people.linked[directory.LinkKey{Connection: "corp", ExternalID: annSubject}] = left
@@ -202,24 +224,32 @@ func TestNobodyActsWhoMayNot(t *testing.T) {
 		{"the token names no actor at all", exchanging(object{"may_act": object{}}, nil), "invalid_grant"},
 		{"the token names an actor by text", exchanging(object{"may_act": "scout"}, nil), "invalid_grant"},
 		{"a loop", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			second := w.post("/oauth2/token", w.exchange(t, "chef", w.delegated(t, "scout", nil)))
 
 			return w.post("/oauth2/token", w.exchange(t, "scout", second.token()))
 		}, "invalid_grant"},
-		{"three actors", func(t *testing.T, w *world) reply { return w.chain(t, "scout", "chef", "fourth") }, "ok"},
-		{"four actors", func(t *testing.T, w *world) reply { return w.chain(t, "scout", "chef", "fourth", "pod") }, "invalid_grant"},
+		{"three actors", func(t *testing.T, w *world) reply { t.Helper(); return w.chain(t, "scout", "chef", "fourth") }, "ok"},
+		{"four actors", func(t *testing.T, w *world) reply { t.Helper(); return w.chain(t, "scout", "chef", "fourth", "pod") }, "invalid_grant"},
 		{"an actor token of another agent", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person())).with(object{
 				"actor_token": w.scout.sign(t, "JWT", w.assertion("chef")), "actor_token_type": jwtToken,
 			}))
 		}, "invalid_request"},
 		{"an actor token that a stranger signed", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person())).with(object{
 				"actor_token": w.corp.sign(t, "JWT", w.assertion("scout")), "actor_token_type": jwtToken,
 			}))
 		}, "invalid_request"},
 		{"an actor token without its type", exchanging(nil, object{"actor_token": "x"}), "invalid_request"},
 		{"re-exchange until the chain of tokens is too long", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			r := reply{body: object{"access_token": w.delegated(t, "scout", nil)}}
 			for range 9 {
 				r = w.post("/oauth2/token", w.exchange(t, "scout", r.token()))
@@ -251,11 +281,11 @@ func (w *world) chain(t *testing.T, agents ...string) reply {
 func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 	t.Parallel()
 
-	raw := func(make func(t *testing.T, w *world) string, kind string) func(*testing.T, *world) reply {
+	raw := func(mint func(t *testing.T, w *world) string, kind string) func(*testing.T, *world) reply {
 		return func(t *testing.T, w *world) reply {
 			t.Helper()
 
-			return w.post("/oauth2/token", w.exchange(t, "scout", make(t, w)).with(object{"subject_token_type": kind}))
+			return w.post("/oauth2/token", w.exchange(t, "scout", mint(t, w)).with(object{"subject_token_type": kind}))
 		}
 	}
 	id := func(changes object) func(*testing.T, *world) string {
@@ -274,7 +304,7 @@ func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 		{"for Cosmos DB itself", exchanging(object{"aud": "https://cosmos.azure.com"}, nil), "invalid_grant"},
 		{"of a client that is not declared", exchanging(object{"client_id": "stranger"}, nil), "invalid_grant"},
 		{"bound to a key", exchanging(object{"cnf": object{"jkt": "x"}}, nil), "invalid_grant"},
-		{"signed by a stranger", raw(func(t *testing.T, w *world) string { return w.scout.sign(t, "at+jwt", w.person()) }, accessToken), "invalid_grant"},
+		{"signed by a stranger", raw(func(t *testing.T, w *world) string { t.Helper(); return w.scout.sign(t, "at+jwt", w.person()) }, accessToken), "invalid_grant"},
 		{"unsigned", exchanging(nil, object{"subject_token": "eyJhbGciOiJub25lIn0.e30."}), "invalid_grant"},
 		{"no token", exchanging(nil, object{"subject_token": "cosmos"}), "invalid_grant"},
 		{"17 KB", exchanging(nil, object{"subject_token": strings.Repeat("a", 17<<10)}), "invalid_grant"},
@@ -282,15 +312,19 @@ func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 		{"an ID token", raw(id(nil), idToken), "ok"},
 		{"an ID token of another client", raw(id(object{"aud": "other"}), idToken), "invalid_grant"},
 		{"an ID token for two", raw(id(object{"aud": []string{portal, "other"}}), idToken), "invalid_grant"},
+		{"an ID token for two, by its own client", raw(id(object{"aud": []string{portal, "other"}, "azp": portal}), idToken), "ok"},
+		{"an ID token for two, by the other", raw(id(object{"aud": []string{portal, "other"}, "azp": "other"}), idToken), "invalid_grant"},
 		{"an ID token that another client asked for", raw(id(object{"azp": "other"}), idToken), "invalid_grant"},
 		{"an ID token with an actor", raw(id(object{"act": object{"sub": "chef-client"}}), idToken), "invalid_grant"},
 		{"an ID token bound to a key", raw(id(object{"cnf": object{"jkt": "x"}}), idToken), "invalid_grant"},
 		{"an expired ID token", raw(id(object{"exp": time.Unix(1, 0).Unix()}), idToken), "invalid_grant"},
 		{"an access token as ID token", raw(func(t *testing.T, w *world) string {
+			t.Helper()
+
 			return w.corp.sign(t, "JWT", w.person().with(object{"aud": portal}))
 		}, idToken), "invalid_grant"},
 		{"a logout token as ID token", raw(id(object{"events": object{}}), idToken), "invalid_grant"},
-		{"a logout token", raw(func(t *testing.T, w *world) string { return w.corp.sign(t, "logout+jwt", w.person()) }, accessToken), "invalid_grant"},
+		{"a logout token", raw(func(t *testing.T, w *world) string { t.Helper(); return w.corp.sign(t, "logout+jwt", w.person()) }, accessToken), "invalid_grant"},
 		{"a refresh token", exchanging(nil, object{"subject_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}), "invalid_request"},
 		{"a SAML assertion", exchanging(nil, object{"subject_token_type": "urn:ietf:params:oauth:token-type:saml2"}), "invalid_request"},
 		{"asking for a refresh token", exchanging(nil, object{"requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}), "invalid_request"},
@@ -298,18 +332,24 @@ func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 		{"no type", exchanging(nil, object{"subject_token_type": nil}), "invalid_request"},
 		{"no subject", exchanging(nil, object{"subject_token": nil}), "invalid_request"},
 		{"a token of ours that was revoked", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			first := w.delegated(t, "scout", nil)
 			w.post("/oauth2/revoke", w.as(t, "scout", object{"token": first}))
 
 			return w.post("/oauth2/token", w.exchange(t, "chef", first))
 		}, "invalid_grant"},
 		{"a token whose session was revoked", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			form := w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person()))
 			check(t, w.config.Revoke(t.Context(), identity.Revocation{Kind: identity.RevokeSession, Issuer: corpURL, Name: "session-1"}))
 
 			return w.post("/oauth2/token", form)
 		}, "invalid_grant"},
 		{"a token of ours under a key that is gone", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			first := w.delegated(t, "scout", nil)
 			check(t, w.keys.Drop(t.Context(), w.keys.List()[0].ID))
 
@@ -344,11 +384,15 @@ func TestIdentityAssertionsAreGoodOnceForTheirClientHere(t *testing.T) {
 		{"with an actor", granting("scout", typ, func(int64) object { return object{"act": object{"sub": "chef-client"}} }), "invalid_grant"},
 		{"bound to a key", granting("scout", typ, func(int64) object { return object{"cnf": object{"jkt": "x"}} }), "invalid_grant"},
 		{"narrowed, asking for more", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.as(t, "scout", object{
 				"grant_type": jwtBearer, "assertion": w.corp.sign(t, typ, w.jag()), "scope": "cosmos.write",
 			}))
 		}, "invalid_scope"},
 		{"twice", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			raw := w.corp.sign(t, typ, w.jag())
 			if r := w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer, "assertion": raw})); r.code() != "ok" {
 				t.Fatal(r.body)
@@ -357,15 +401,21 @@ func TestIdentityAssertionsAreGoodOnceForTheirClientHere(t *testing.T) {
 			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer, "assertion": raw}))
 		}, "invalid_grant"},
 		{"twice, the second time as subject token", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			raw := w.corp.sign(t, typ, w.jag())
 			w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer, "assertion": raw}))
 
 			return w.post("/oauth2/token", w.exchange(t, "scout", raw).with(object{"subject_token_type": idJAG}))
 		}, "invalid_grant"},
 		{"none", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer}))
 		}, "invalid_request"},
 		{"of an issuer whose assertions are not taken", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			raw := w.cluster.sign(t, typ, w.jag().with(object{"iss": clusterURL}))
 
 			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer, "assertion": raw}))
@@ -394,6 +444,8 @@ func TestClientsProveThemselvesOrAreRefused(t *testing.T) {
 		{"an empty secret", bare(object{"client_id": "scout"}, func(r *http.Request) { r.SetBasicAuth("scout", "") }), "invalid_client"},
 		{"a bearer token", bare(nil, func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }), "invalid_client"},
 		{"two proofs", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.exchange(t, "scout", "x").with(object{"client_secret": "x"}))
 		}, "invalid_request"},
 		{"an assertion of another kind", exchanging(nil, object{"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"}), "invalid_request"},
@@ -412,11 +464,15 @@ func TestClientsProveThemselvesOrAreRefused(t *testing.T) {
 		{"an access token for an assertion", asserting("at+jwt", nothing), "invalid_client"},
 		{"a proof for an assertion", asserting("dpop+jwt", nothing), "invalid_client"},
 		{"signed by a stranger", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			thief := newSigner(t, "scout-1")
 
 			return exchanging(nil, object{"client_assertion": thief.sign(t, "JWT", w.assertion("scout"))})(t, w)
 		}, "invalid_client"},
 		{"twice", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			form := w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person()))
 			if r := w.post("/oauth2/token", form); r.code() != "ok" {
 				t.Fatal(r.body)
@@ -425,20 +481,30 @@ func TestClientsProveThemselvesOrAreRefused(t *testing.T) {
 			return w.post("/oauth2/token", form)
 		}, "invalid_client"},
 		{"a person's token", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return exchanging(nil, object{"client_assertion": w.corp.sign(t, "at+jwt", w.person())})(t, w)
 		}, "invalid_client"},
 		{"a token of ours", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			own := w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": "client_credentials"}))
 
 			return exchanging(nil, object{"client_assertion": own.token()})(t, w)
 		}, "invalid_client"},
 		{"a platform's token for somebody else", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return exchanging(nil, object{"client_assertion": w.cluster.sign(t, "", w.pod("pod").with(object{"aud": "https://vault.example"}))})(t, w)
 		}, "invalid_client"},
 		{"a platform's token for two", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return exchanging(nil, object{"client_assertion": w.cluster.sign(t, "", w.pod("pod").with(object{"aud": []string{ownURL, "https://vault.example"}}))})(t, w)
 		}, "invalid_client"},
 		{"a platform's token of a workload nobody declared", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return exchanging(nil, object{"client_assertion": w.cluster.sign(t, "", w.pod("stranger"))})(t, w)
 		}, "invalid_client"},
 	})
@@ -483,7 +549,7 @@ func TestCertificatesProveTheKeysThatAgentsAreDeclaredWith(t *testing.T) {
 		}
 	}
 	ours := func(_ *testing.T, w *world) *ecdsa.PrivateKey { return w.scout.key }
-	stranger := func(t *testing.T, _ *world) *ecdsa.PrivateKey { return newSigner(t, "x").key }
+	stranger := func(t *testing.T, _ *world) *ecdsa.PrivateKey { t.Helper(); return newSigner(t, "x").key }
 
 	runAttacks(t, []attack{
 		{"its own", certified("scout", -time.Hour, time.Hour, ours), "ok"},
@@ -517,11 +583,15 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		{"JSON", form(`{"grant_type":"client_credentials"}`, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }), "invalid_request"},
 		{"in the query", form("", func(r *http.Request) { r.URL.RawQuery = "grant_type=client_credentials" }), "invalid_request"},
 		{"nothing", form(""), "invalid_client"},
-		{"no grant", func(t *testing.T, w *world) reply { return w.post("/oauth2/token", w.as(t, "scout", nil)) }, "invalid_request"},
+		{"no grant", func(t *testing.T, w *world) reply { t.Helper(); return w.post("/oauth2/token", w.as(t, "scout", nil)) }, "invalid_request"},
 		{"a password", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": "password"}))
 		}, "unsupported_grant_type"},
 		{"a refresh token", func(t *testing.T, w *world) reply {
+			t.Helper()
+
 			return w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": "refresh_token"}))
 		}, "unsupported_grant_type"},
 	})

@@ -69,7 +69,7 @@ func (s *Service) authenticate(ctx context.Context, r *http.Request, f form) (pr
 	}
 
 	if id := f["client_id"]; id != "" && id != client.Name {
-		return proven{}, invalidClient("client_id names another client than the proof", "")
+		return proven{}, invalidClient("client_id names another client than the proof")
 	}
 
 	return client, nil
@@ -122,9 +122,9 @@ func (s *Service) byCertificate(r *http.Request, f form) (proven, error) {
 
 	switch {
 	case now.Before(certificate.NotBefore) || now.After(certificate.NotAfter):
-		return proven{}, invalidClient("the client certificate is expired or not valid yet", "")
+		return proven{}, invalidClient("the client certificate is expired or not valid yet")
 	case !isAmong(certificate.PublicKey, keys):
-		return proven{}, invalidClient("the client certificate has no key of this client", "")
+		return proven{}, invalidClient("the client certificate has no key of this client")
 	}
 
 	return proven{Client: client, method: methodTLS, certificate: certificate}, nil

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/identity"
@@ -82,12 +82,47 @@ var (
 	errRate     = errors.New("sts: rate and burst must not be negative")
 )
 
-// complete fills in defaults and reports every fault at once.
-func (c Config) complete() (Config, error) {
+// complete fills in defaults.
+func (c *Config) complete() {
+	if c.Lifetime == 0 {
+		c.Lifetime = defaultLifetime
+	}
+
+	if c.Rate == 0 {
+		c.Rate = defaultRate
+	}
+
+	if c.Burst == 0 {
+		c.Burst = defaultBurst
+	}
+}
+
+// validate reports every fault at once.
+func (c *Config) validate() error {
+	faults := []error{c.validateNames()}
+
+	if c.Lifetime < minLifetime || c.Lifetime > identity.MaxOwnLifetime {
+		faults = append(faults, errLifetime)
+	}
+
+	if slices.Contains([]bool{
+		c.Authenticator == nil, c.MayActFor == nil, c.Spend == nil, c.Revoke == nil, c.Keys == nil, c.Record == nil,
+		c.NewID == nil, c.Clock == nil, c.Logger == nil,
+	}, true) {
+		faults = append(faults, errMissing)
+	}
+
+	if c.Rate < 0 || c.Burst < 0 {
+		faults = append(faults, errRate)
+	}
+
+	return errors.Join(faults...)
+}
+
+func (c *Config) validateNames() error {
 	var faults []error
 
-	u, err := url.Parse(c.Issuer)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || strings.ContainsAny(c.Issuer, "?#") {
+	if u, err := url.Parse(c.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || c.Issuer != u.Scheme+"://"+u.Host {
 		faults = append(faults, fmt.Errorf("%w: %q", errIssuer, c.Issuer))
 	}
 
@@ -100,32 +135,7 @@ func (c Config) complete() (Config, error) {
 		seen[audience] = true
 	}
 
-	if c.Lifetime == 0 {
-		c.Lifetime = defaultLifetime
-	}
-
-	if c.Lifetime < minLifetime || c.Lifetime > identity.MaxOwnLifetime {
-		faults = append(faults, errLifetime)
-	}
-
-	if c.Authenticator == nil || c.MayActFor == nil || c.Spend == nil || c.Revoke == nil || c.Keys == nil || c.Record == nil ||
-		c.NewID == nil || c.Clock == nil || c.Logger == nil {
-		faults = append(faults, errMissing)
-	}
-
-	if c.Rate < 0 || c.Burst < 0 {
-		faults = append(faults, errRate)
-	}
-
-	if c.Rate == 0 {
-		c.Rate = defaultRate
-	}
-
-	if c.Burst == 0 {
-		c.Burst = defaultBurst
-	}
-
-	return c, errors.Join(faults...)
+	return errors.Join(faults...)
 }
 
 // audiences are all resources that tokens are made for.

@@ -54,12 +54,14 @@ func refuse(code, description string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: code, Description: description}
 }
 
-func invalidClient(description, reason string) *Error {
-	return &Error{Status: http.StatusUnauthorized, Code: codeInvalidClient, Description: description, Reason: reason}
+func invalidClient(description string) *Error {
+	return &Error{Status: http.StatusUnauthorized, Code: codeInvalidClient, Description: description}
 }
 
 func unavailable(err error) *Error {
-	return &Error{Status: http.StatusServiceUnavailable, Code: codeUnavailable, Description: "the gate can't do this now; try again", Reason: err.Error()}
+	return &Error{
+		Status: http.StatusServiceUnavailable, Code: codeUnavailable, Description: "the gate can't do this now; try again", Reason: err.Error(),
+	}
 }
 
 // faultOf turns what identity says about a token into an error under a code. The gate's own trouble stays its own.

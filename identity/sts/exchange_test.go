@@ -15,6 +15,8 @@ import (
 func TestAnAgentGetsATokenByWhichItActsForAPerson(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		r := w.post("/oauth2/token", w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person())).with(object{
 			"scope": "cosmos.read", "resource": dataAud,
 			"authorization_details": `[{"type":"cosmos","actions":["items/read"],"resources":["prod/shop/orders"],"partitionKeys":[["emea"]]}]`,
@@ -75,6 +77,8 @@ func TestAnAgentGetsATokenByWhichItActsForAPerson(t *testing.T) {
 func TestChainsNameEverybodyAndOnlyNarrow(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		first := w.delegated(t, "scout", object{"scope": "cosmos.read cosmos.write"})
 
 		time.Sleep(time.Minute)
@@ -121,22 +125,30 @@ func TestEveryWayToProveAClientWorks(t *testing.T) {
 		form   func(t *testing.T, w *world, form object) object
 		method string
 	}{
-		{"its own key", func(t *testing.T, w *world, form object) object { return w.as(t, "scout", form) }, "private_key_jwt"},
+		{"its own key", func(t *testing.T, w *world, form object) object { t.Helper(); return w.as(t, "scout", form) }, "private_key_jwt"},
 		{"its own key, meant for the endpoint", func(t *testing.T, w *world, form object) object {
+			t.Helper()
+
 			claims := w.assertion("scout").with(object{"aud": ownURL + "/oauth2/token"})
 
 			return form.with(object{"client_assertion_type": assertion, "client_assertion": w.scout.sign(t, "client-authentication+jwt", claims)})
 		}, "private_key_jwt"},
 		{"its platform's token", func(t *testing.T, w *world, form object) object {
+			t.Helper()
+
 			return form.with(object{"client_assertion_type": assertion, "client_assertion": w.cluster.sign(t, "", w.pod("pod"))})
 		}, "workload"},
 		{"its platform's token, by SPIFFE's type", func(t *testing.T, w *world, form object) object {
+			t.Helper()
+
 			return form.with(object{
 				"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe", "client_id": "pod",
 				"client_assertion": w.cluster.sign(t, "", w.pod("pod")),
 			})
 		}, "workload"},
 		{"its provider's token for the gate", func(t *testing.T, w *world, form object) object {
+			t.Helper()
+
 			return form.with(object{
 				"client_assertion_type": assertion,
 				"client_assertion":      w.corp.sign(t, "at+jwt", w.person().with(object{"sub": "chef-client", "client_id": "chef-client"})),
@@ -146,6 +158,8 @@ func TestEveryWayToProveAClientWorks(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, w *world) {
+				t.Helper()
+
 				form := object{"grant_type": exchange, "subject_token": w.corp.sign(t, "at+jwt", w.person()), "subject_token_type": jwtToken}
 
 				r := w.post("/oauth2/token", row.form(t, w, form))
@@ -165,30 +179,42 @@ func TestSubjectsOfEveryKindAreExchanged(t *testing.T) {
 		form func(t *testing.T, w *world) object
 	}{
 		{"an ID token of a client that is declared for it", func(t *testing.T, w *world) object {
+			t.Helper()
+
 			now := time.Now().Unix()
 			raw := w.corp.sign(t, "JWT", object{"iss": corpURL, "aud": portal, "sub": annSubject, "iat": now, "exp": now + 300, "nonce": "n", "at_hash": "x"})
 
 			return object{"grant_type": exchange, "subject_token": raw, "subject_token_type": idToken}
 		}},
 		{"an identity assertion", func(t *testing.T, w *world) object {
+			t.Helper()
+
 			return object{"grant_type": jwtBearer, "assertion": w.corp.sign(t, "oauth-id-jag+jwt", w.jag())}
 		}},
 		{"an identity assertion as subject token", func(t *testing.T, w *world) object {
+			t.Helper()
+
 			return object{"grant_type": exchange, "subject_token": w.corp.sign(t, "oauth-id-jag+jwt", w.jag()), "subject_token_type": idJAG}
 		}},
 		{"a token that is the agent's already", func(t *testing.T, w *world) object {
+			t.Helper()
+
 			return object{
 				"grant_type": exchange, "subject_token_type": accessToken,
 				"subject_token": w.corp.sign(t, "at+jwt", w.person().with(object{"client_id": "chef-client", "scope": "orders"})),
 			}
 		}},
 		{"a token that names the agent (may_act)", func(t *testing.T, w *world) object {
+			t.Helper()
+
 			return object{
 				"grant_type": exchange, "subject_token_type": accessToken,
 				"subject_token": w.corp.sign(t, "at+jwt", w.person().with(object{"may_act": object{"iss": ownURL, "sub": "scout"}})),
 			}
 		}},
 		{"with an actor token of the client's own", func(t *testing.T, w *world) object {
+			t.Helper()
+
 			return object{
 				"grant_type": exchange, "subject_token": w.corp.sign(t, "at+jwt", w.person()), "subject_token_type": accessToken,
 				"actor_token": w.scout.sign(t, "JWT", w.assertion("scout")), "actor_token_type": jwtToken,
@@ -198,6 +224,8 @@ func TestSubjectsOfEveryKindAreExchanged(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, w *world) {
+				t.Helper()
+
 				r := w.post("/oauth2/token", w.as(t, "scout", row.form(t, w)))
 				if r.code() != "ok" {
 					t.Fatalf("%d %v (%s)", r.status, r.body, w.events[0].Reason)
@@ -217,6 +245,8 @@ func TestSubjectsOfEveryKindAreExchanged(t *testing.T) {
 func TestClientsGetTokensForThemselves(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		form := object{"grant_type": "client_credentials", "scope": "cosmos.read"}
 
 		agent := w.post("/oauth2/token", w.as(t, "scout", form))
@@ -244,6 +274,8 @@ func TestClientsGetTokensForThemselves(t *testing.T) {
 func TestATokenEndsWithWhatItWasMadeFrom(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		short := w.corp.sign(t, "at+jwt", w.person().with(object{"exp": time.Now().Unix() + 120}))
 
 		r := w.post("/oauth2/token", w.exchange(t, "scout", short))

@@ -12,7 +12,7 @@ import (
 // The grants of the token endpoint.
 const (
 	grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
-	grantBearer   = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	grantBearer   = "urn:ietf:params:oauth:grant-type:jwt-bearer" //nolint:gosec // G101: a name of RFC 7523.
 	grantClient   = "client_credentials"
 )
 

@@ -160,6 +160,8 @@ func TestAKeyIsPublishedUntilTheLastOfItsTokensHasEnded(t *testing.T) {
 func TestADroppedKeyIsRefusedByTheNextRequest(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		token := w.delegated(t, "scout", nil)
 		if _, err := w.authenticate(t, token); err != nil {
 			t.Fatal(err)

@@ -27,7 +27,7 @@ func (s *Service) revoke(ctx context.Context, r *http.Request, client proven, f 
 			return nil, fault
 		}
 
-		return nil, nil //nolint:nilnil,nilerr // A token that is not ours, or not one, is revoked already (section 2.2).
+		return nil, nil //nolint:nilnil // A token that is not ours, or not one, is revoked already (section 2.2).
 	}
 
 	p := &found.Principal
@@ -68,14 +68,14 @@ func (s *Service) person(ctx context.Context, r *http.Request, client proven) (*
 		return p, nil
 	}
 
-	return nil, invalidClient("the bearer token is not a person's own", "")
+	return nil, invalidClient("the bearer token is not a person's own")
 }
 
 // inspection is an answer of RFC 7662 section 2.2.
 type inspection struct {
-	Active bool `json:"active"`
 	claims
 
+	Active    bool   `json:"active"`
 	TokenType string `json:"token_type,omitempty"`
 }
 

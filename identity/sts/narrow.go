@@ -113,7 +113,7 @@ func narrowScopes(asked string, allowed []string) ([]string, error) {
 
 	var scopes []string
 
-	for _, scope := range strings.Fields(asked) {
+	for scope := range strings.FieldsSeq(asked) {
 		switch {
 		case !isScope(scope):
 			return nil, refuse(codeInvalidScope, "scopes are cosmos.read, cosmos.write, cosmos.execute and role:NAME")
@@ -146,7 +146,8 @@ const maxScopes = 8
 func narrowDetails(text string, allowed []identity.CosmosDetail) ([]identity.CosmosDetail, error) {
 	details, err := identity.ParseDetails([]byte(text))
 	if err != nil {
-		e := refuse(codeInvalidDetails, `authorization_details is a list of {"type":"cosmos","actions":[…],"resources":["account/database/container"],"partitionKeys":[[…]]}`)
+		e := refuse(codeInvalidDetails,
+			`authorization_details is a list of {"type":"cosmos","actions":[…],"resources":["account/database/container"],"partitionKeys":[[…]]}`)
 		e.Reason = err.Error()
 
 		return nil, e

@@ -18,7 +18,7 @@ import (
 
 // The endpoints, under the issuer.
 const (
-	pathToken      = "/oauth2/token"
+	pathToken      = "/oauth2/token" //nolint:gosec // G101: a path.
 	pathRevoke     = "/oauth2/revoke"
 	pathIntrospect = "/oauth2/introspect"
 	pathKeys       = "/oauth2/jwks"
@@ -49,8 +49,9 @@ func Paths() []string {
 
 // New checks cfg, reporting every fault at once.
 func New(cfg Config) (*Service, error) {
-	cfg, err := cfg.complete()
-	if err != nil {
+	cfg.complete()
+
+	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 

@@ -51,6 +51,8 @@ func dpop(tb testing.TB, s signer, typ string, claims object) string {
 func TestATokenForAnotherResourceIsRefusedOnTheDataPlane(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		for _, row := range []struct {
 			audience string
 			ok       bool
@@ -73,17 +75,25 @@ func TestRevocationCutsTheNextRequest(t *testing.T) {
 		code string
 	}{
 		{"by the client", func(t *testing.T, w *world, token string) reply {
+			t.Helper()
+
 			return w.post("/oauth2/revoke", w.as(t, "scout", object{"token": token, "token_type_hint": "access_token"}))
 		}, true, "ok"},
 		{"by the person", func(t *testing.T, w *world, token string) reply {
+			t.Helper()
+
 			return w.post("/oauth2/revoke", object{"token": token}, func(r *http.Request) {
 				r.Header.Set("Authorization", "Bearer "+w.corp.sign(t, "at+jwt", w.person()))
 			})
 		}, true, "ok"},
 		{"by another client", func(t *testing.T, w *world, token string) reply {
+			t.Helper()
+
 			return w.post("/oauth2/revoke", w.as(t, "chef", object{"token": token}))
 		}, false, "unauthorized_client"},
 		{"by another person", func(t *testing.T, w *world, token string) reply {
+			t.Helper()
+
 			bob := ann()
 			bob.ID = "01890a5d-ac96-774b-bcce-000000000b0b"
 			w.people.linked[directory.LinkKey{Connection: "corp", ExternalID: "00u-bob"}] = bob
@@ -98,17 +108,26 @@ func TestRevocationCutsTheNextRequest(t *testing.T) {
 		{"by nobody", func(_ *testing.T, w *world, token string) reply {
 			return w.post("/oauth2/revoke", object{"token": token})
 		}, false, "invalid_client"},
-		{"without a token", func(t *testing.T, w *world, _ string) reply { return w.post("/oauth2/revoke", w.as(t, "scout", nil)) }, false, "invalid_request"},
+		{"without a token", func(t *testing.T, w *world, _ string) reply {
+			t.Helper()
+			return w.post("/oauth2/revoke", w.as(t, "scout", nil))
+		}, false, "invalid_request"},
 		{"with something that is no token", func(t *testing.T, w *world, _ string) reply {
+			t.Helper()
+
 			return w.post("/oauth2/revoke", w.as(t, "scout", object{"token": "cosmos"}))
 		}, false, "ok"},
 		{"with a token of another issuer", func(t *testing.T, w *world, _ string) reply {
+			t.Helper()
+
 			return w.post("/oauth2/revoke", w.as(t, "scout", object{"token": w.corp.sign(t, "at+jwt", w.person())}))
 		}, false, "ok"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, w *world) {
+				t.Helper()
+
 				token := w.delegated(t, "scout", nil)
 				if _, err := w.authenticate(t, token); err != nil {
 					t.Fatal(err)
@@ -139,6 +158,8 @@ func TestIntrospectionTellsTheTokensPartiesOnly(t *testing.T) {
 		{"another client", func(*testing.T, *world, string) {}, "chef", false},
 		{"once it is expired", func(*testing.T, *world, string) { time.Sleep(12 * time.Minute) }, "scout", false},
 		{"once it is revoked", func(t *testing.T, w *world, token string) {
+			t.Helper()
+
 			w.post("/oauth2/revoke", w.as(t, "scout", object{"token": token}))
 		}, "scout", false},
 		{"once the person has left", func(_ *testing.T, w *world, _ string) { clear(w.people.linked) }, "scout", false},
@@ -146,6 +167,8 @@ func TestIntrospectionTellsTheTokensPartiesOnly(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, w *world) {
+				t.Helper()
+
 				token := w.delegated(t, "scout", nil)
 				row.change(t, w, token)
 
@@ -169,6 +192,8 @@ func TestIntrospectionTellsTheTokensPartiesOnly(t *testing.T) {
 func TestIntrospectionWantsAClient(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		if r := w.post("/oauth2/introspect", object{"token": w.delegated(t, "scout", nil)}); r.code() != "invalid_client" || r.status != http.StatusUnauthorized {
 			t.Errorf("%d %v", r.status, r.body)
 		}
@@ -185,6 +210,8 @@ func TestIntrospectionWantsAClient(t *testing.T) {
 func TestNothingIsIssuedThatCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		form := w.exchange(t, "scout", w.corp.sign(t, "at+jwt", w.person()))
 		w.full = errors.New("disk full")
 
@@ -212,6 +239,8 @@ func TestTheGatesOwnTroubleIsNobodysFault(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, w *world) {
+				t.Helper()
+
 				row.break_(w)
 
 				r := exchanging(nil, nil)(t, w)
@@ -296,6 +325,8 @@ func TestSecretsAreForWhereTheyAreConfigured(t *testing.T) {
 func TestMetadataDescribesWhatThereIs(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
 			r := w.do(httptest.NewRequest(http.MethodGet, ownURL+path, nil))
 			if r.body["issuer"] != ownURL || r.body["token_endpoint"] != ownURL+"/oauth2/token" || r.body["jwks_uri"] != ownURL+"/oauth2/jwks" {
@@ -313,6 +344,8 @@ func TestMetadataDescribesWhatThereIs(t *testing.T) {
 func TestMethodsAndBrowsersAreRefused(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
 		if r := w.do(httptest.NewRequest(http.MethodGet, ownURL+"/oauth2/token", nil)); r.status != http.StatusMethodNotAllowed {
 			t.Errorf("GET: %d", r.status)
 		}

@@ -70,7 +70,7 @@ func (c *Config) checkTokenService(ps *problems) {
 		}
 		return
 	}
-	if u, err := url.Parse(t.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+	if u, err := url.Parse(t.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || t.Issuer != u.Scheme+"://"+u.Host {
 		ps.add("token_service.issuer", "%q is not https://host[:port], without a slash at the end", t.Issuer)
 	}
 	for n := range c.Issuers {
@@ -81,18 +81,7 @@ func (c *Config) checkTokenService(ps *problems) {
 	if !c.Secrets.Keys.Set() {
 		ps.add("token_service.issuer", "needs secrets.keys, under which signing keys are sealed")
 	}
-	seen := map[string]bool{c.DataAudience(): true}
-	for n, aud := range t.FurtherAudiences {
-		if seen[aud] || aud == "" {
-			ps.add(fmt.Sprintf("token_service.further_audiences[%d]", n), "%q is empty or named already", aud)
-		}
-		seen[aud] = true
-	}
-	for aud := range seen {
-		if cosmosAudience(aud) {
-			ps.add("token_service", "%q is Cosmos DB's own: such a token would open the account itself", aud)
-		}
-	}
+	t.checkAudiences(ps, c.DataAudience())
 	t.checkNumbers(ps)
 	for _, name := range slices.Sorted(maps.Keys(t.InsecureClientSecrets)) {
 		oneReference(ps, "token_service.insecure_client_secrets."+name, t.InsecureClientSecrets[name])
@@ -101,6 +90,21 @@ func (c *Config) checkTokenService(ps *problems) {
 
 // OwnIssuer is what policy and records call the token service.
 const OwnIssuer = "gate"
+
+func (t *TokenService) checkAudiences(ps *problems, data string) {
+	seen := map[string]bool{data: true}
+	for n, aud := range t.FurtherAudiences {
+		if seen[aud] || aud == "" {
+			ps.add(fmt.Sprintf("token_service.further_audiences[%d]", n), "%q is empty or named already", aud)
+		}
+		seen[aud] = true
+	}
+	for _, aud := range slices.Sorted(maps.Keys(seen)) {
+		if cosmosAudience(aud) {
+			ps.add("token_service", "%q is Cosmos DB's own: such a token would open the account itself", aud)
+		}
+	}
+}
 
 func (t *TokenService) checkNumbers(ps *problems) {
 	const shortest, longest, often = 6 * time.Minute, 15 * time.Minute, 48 * time.Hour
