@@ -19,11 +19,12 @@
 // Partitions. Every container has one physical partition, "0", which never splits; a query plan therefore tells the SDK
 // to send the query there as it is. Hashes of partition keys are always of version 2, also in containers of version 1.
 //
-// Queries. Numbers are doubles, and strings are counted in characters, not in UTF-16 units. Operators bind as the published grammar (sql.g4) says. Indexes are not consulted: queries
-// that need a composite index or an indexed path run without one, and metrics of index use are empty. Spatial functions, ORDER BY
-// RANK, FullTextScore and user-defined functions are refused with 400; full-text search matches whole words without
-// stemming; REGEXMATCH is RE2, without back references and look-around. A query that exceeds a bound on work is refused.
-// The numbers in SC codes of refusals are those known to be the service's for syntax, names and functions only.
+// Queries. Numbers are doubles, and strings are counted in characters, not in UTF-16 units. Operators bind as the
+// published grammar (sql.g4) says. Indexes are not consulted: queries that need a composite index or an indexed path run
+// without one, and metrics of index use are empty. Spatial functions, ORDER BY RANK, FullTextScore and user-defined
+// functions are refused with 400; full-text search matches whole words without stemming; REGEXMATCH is RE2, without back
+// references and look-around. A query that exceeds a bound on work is refused. The numbers in SC codes of refusals are
+// those known to be the service's for syntax, names and functions only.
 //
 // Change feeds. The feed of all versions starts no earlier than the request that starts it and keeps the last 100,000
 // changes; expiry of an item's time to live is not in it. Queries over a change feed are refused.
@@ -35,7 +36,8 @@
 // naming a trigger are refused, and so is the resource token of a permission. Deleting by partition key is 404. Throughput is
 // kept and never enforced; a 429 comes from Inject only.
 //
-// Of two members of one name in an item the last counts. Documents are JSON text, never CosmosBinary. HybridRow is spoken where .NET
+// Of two members of one name in an item the last counts. Documents may come in CosmosBinary, as SDKs write it, and always go in
+// JSON text. HybridRow is spoken where .NET
 // needs it, in batches and their results; effective partition keys and binary ids in them are refused, and a time to live beside the
 // document is ignored.
 package emulator

@@ -219,9 +219,13 @@ func feed(rid, name string, elements []document.Value) *response {
 	return answer
 }
 
-// parseBody reads the request's JSON.
+// parseBody reads the request's JSON, text or CosmosBinary.
 func (x *exchange) parseBody() (document.Value, error) {
-	value, err := document.Parse(x.body)
+	parse := document.Parse
+	if len(x.body) > 0 && x.body[0] == document.BinaryMark {
+		parse = document.ParseBinary
+	}
+	value, err := parse(x.body)
 	if err != nil {
 		return document.Value{}, badRequest(`Message: {"Errors":["The input content is invalid: %s"]}`, err)
 	}

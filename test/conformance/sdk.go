@@ -63,10 +63,7 @@ func sdks() []sdk {
 		{
 			name: "rust", version: "azure_data_cosmos " + locked("sdk/rust/Cargo.toml", `azure_data_cosmos = { version = "=`),
 			tools: []string{"cargo"}, install: installRust,
-			// Emulators speak text, says the SDK's README, and to turn its binary encoding off.
-			command: fixed(func(folder string) []string {
-				return []string{"env", "AZURE_COSMOS_BINARY_ENCODING_ENABLED=false", filepath.Join(folder, "target", "debug", "conformance")}
-			}),
+			command: fixed(func(folder string) []string { return []string{filepath.Join(folder, "target", "debug", "conformance")} }),
 		},
 	}
 }
