@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/cosmosgate/cosmosgate/directory"
 )
@@ -15,6 +16,9 @@ import (
 // schemaClass is where the directory remembers which schemas its records were
 // last read with, by connection.
 const schemaClass = "scim.schemas"
+
+// refreshChunk is how many users are brought up to date together.
+const refreshChunk = 200
 
 // refresh reads what policy may know of each user anew if the schemas are not
 // those that the records were written with: an attribute that an administrator
@@ -28,22 +32,50 @@ func (c *connection) refresh(ctx context.Context) (changed int, err error) {
 	if string(known.Value) == now || known.Value == nil && len(c.kinds.user.extensions) == 1 {
 		return 0, nil
 	}
+	var stale []directory.ID
 	for u := range c.directory.Users(c.Name, "") {
 		edited, err := c.reread(u)
 		if err != nil || maps.Equal(edited.Attributes, u.Attributes) {
 			continue // a document that cannot be read is answered as one; it is no reason to leave the others
 		}
-		_, err = c.directory.Apply(ctx, c.Name, directory.EditUser{ID: u.ID, Edit: c.reread})
-		if err != nil && !errors.Is(err, directory.ErrNotFound) {
-			return changed, fmt.Errorf("reading the attributes of %s anew: %w", u.ID, err)
+		stale = append(stale, u.ID)
+	}
+	for some := range slices.Chunk(stale, refreshChunk) {
+		if err := c.rereadAll(ctx, some); err != nil {
+			return changed, err
 		}
-		changed++
+		changed += len(some)
 	}
 	entry := directory.Entry{Class: schemaClass, Name: c.Name, Value: []byte(now)}
 	if _, err := c.directory.PutEntry(ctx, entry, directory.AnyRevision); err != nil {
 		return changed, fmt.Errorf("remembering the schemas of %s: %w", c.Name, err)
 	}
 	return changed, nil
+}
+
+// rereadAll edits some users together, or one by one if a provider deletes one
+// of them meanwhile.
+func (c *connection) rereadAll(ctx context.Context, ids []directory.ID) error {
+	changes := make([]directory.Change, 0, len(ids))
+	for _, id := range ids {
+		changes = append(changes, directory.EditUser{ID: id, Edit: c.reread})
+	}
+	_, err := c.directory.Apply(ctx, c.Name, changes...)
+	switch {
+	case errors.Is(err, directory.ErrNotFound) && len(ids) == 1:
+		return nil
+	case errors.Is(err, directory.ErrNotFound):
+		for i := range ids {
+			if err := c.rereadAll(ctx, ids[i:i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading attributes anew: %w", err)
+	default:
+		return nil
+	}
 }
 
 // reread returns a user with the policy attributes of its document.

@@ -157,6 +157,9 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 		w.Header().Set("WWW-Authenticate", `Bearer realm="scim"`)
 		return answer{}, &Error{Status: http.StatusUnauthorized, Detail: "a valid bearer token is required"}
 	}
+	if discovery(path) && r.Method != http.MethodGet {
+		return answer{}, pathOrMethod(true) // before anything is read for somebody who may be a stranger
+	}
 	var err error
 	q.body, err = s.readBody(w, r, path)
 	if q.trusted {

@@ -24,7 +24,9 @@ type Status struct {
 	LastWrite   time.Time `json:"last_write,omitzero"`
 	// Silent is true if nothing came for longer than SilentAfter.
 	Silent      bool          `json:"silent"`
-	SilentAfter time.Duration `json:"silent_after"`
+	SilentAfter time.Duration `json:"-"`
+	// SilentSeconds is SilentAfter for programs.
+	SilentSeconds int `json:"silent_after_seconds"`
 	// Refused counts refusals by scimType.
 	Refused        map[string]int `json:"refused,omitempty"`
 	RateLimited    int            `json:"rate_limited"`
@@ -112,7 +114,8 @@ func (s *Server) Status() []Status {
 func (c *connection) status(now time.Time) Status {
 	counts := c.directory.Counts(c.Name)
 	s := Status{
-		Connection: c.Name, Dialect: c.Dialect, Since: c.since, SilentAfter: c.silentAfter(),
+		Connection: c.Name, Dialect: c.Dialect, Since: c.since,
+		SilentAfter: c.silentAfter(), SilentSeconds: int(c.silentAfter().Seconds()),
 		Counts: Census{
 			Users: counts.Users, Active: counts.Active, Inactive: counts.Users - counts.Active,
 			Linked: counts.Linked, Unlinked: counts.Users - counts.Linked, Groups: counts.Groups,

@@ -126,13 +126,36 @@ func (g *gate) lockable(s lockSubject) (directory.Subject, error) {
 	if err != nil {
 		return subject, control.Invalid(fmt.Sprintf("cannot lock a %q", s.Kind), "lock a user, an application, an agent or a key")
 	}
-	if subject.Kind == directory.SubjectApplication {
-		names := g.applicationNames()
-		if !slices.Contains(names, s.Name) {
-			return subject, control.NotFound(fmt.Sprintf("policy declares no application %q", s.Name), "it declares "+listed(names))
-		}
+	names, what := g.lockableNames(subject.Kind)
+	if !slices.Contains(names, s.Name) {
+		return subject, control.NotFound(fmt.Sprintf("there is no %s %q", subject.Kind, s.Name), what+" "+listed(names))
 	}
 	return subject, nil
+}
+
+// lockableNames are the names of a kind that mean something, and where they come from.
+func (g *gate) lockableNames(kind directory.SubjectKind) (names []string, from string) {
+	switch kind {
+	case directory.SubjectApplication:
+		for _, a := range g.policy.declaredApplications() {
+			names = append(names, a.Name)
+		}
+		from = "policy declares"
+	case directory.SubjectAgent:
+		for _, a := range g.policy.declaredAgents() {
+			names = append(names, a.Name)
+		}
+		from = "policy declares"
+	default:
+		if g.keys != nil {
+			for _, k := range g.keys.List(context.Background()) {
+				names = append(names, k.ID)
+			}
+		}
+		from = "cosmosgate key ls lists"
+	}
+	slices.Sort(names)
+	return names, from
 }
 
 // lockedSubject finds what a command wants to unlock: also what is locked and no longer declared.
@@ -143,15 +166,6 @@ func (g *gate) lockedSubject(s lockSubject) (directory.Subject, error) {
 		}
 	}
 	return g.lockable(s)
-}
-
-func (g *gate) applicationNames() []string {
-	var names []string
-	for _, a := range g.policy.declaredApplications() {
-		names = append(names, a.Name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 func (g *gate) userByID(id string) (directory.User, bool) {
