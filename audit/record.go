@@ -50,6 +50,9 @@ const (
 // Event says what a record is about, where that is no request on the data plane.
 type Event string
 
+// Provisioning is what an identity provider changed over SCIM: the principal is its connection.
+const Provisioning Event = "provisioning"
+
 // Admin is an act of administration through the control socket: the principal is an operator, the operation names the act.
 const Admin Event = "admin"
 

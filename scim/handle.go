@@ -327,12 +327,3 @@ func (c *connection) remove(ctx context.Context, k call, kind *resourceType, id 
 	_, err = c.commit(ctx, change)
 	return answer{status: http.StatusNoContent}, err
 }
-
-// commit makes changes durable and visible.
-func (c *connection) commit(ctx context.Context, changes ...directory.Change) ([]directory.Result, error) {
-	results, err := c.directory.Apply(ctx, c.Name, changes...)
-	if err == nil {
-		c.contact.wrote(c.clock())
-	}
-	return results, err //nolint:wrapcheck // explain translates the directory's own words
-}

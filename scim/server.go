@@ -48,6 +48,7 @@ type connection struct {
 	strangers *rate.Limiter // all others
 	contact   contact
 	since     time.Time // when the server started
+	record    func(Written)
 
 	surveyed atomic.Pointer[survey]
 }
@@ -74,7 +75,7 @@ func New(config Config) (*Server, error) {
 		}
 		s.connections[c.Name] = &connection{
 			Connection: c, normalizer: normalizer{strict: c.Strict, firstPrimary: c.Dialect == "ping"},
-			since: config.Clock(), directory: config.Directory, clock: config.Clock, kinds: newKinds(extensions),
+			since: config.Clock(), record: config.Record, directory: config.Directory, clock: config.Clock, kinds: newKinds(extensions),
 			base:      strings.TrimSuffix(config.PublicURL.String(), "/") + pathPrefix + c.Name,
 			known:     rate.NewLimiter(rate.Limit(c.Rate), c.Burst),
 			strangers: rate.NewLimiter(rate.Limit(c.Rate), c.Burst),

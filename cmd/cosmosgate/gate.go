@@ -51,6 +51,8 @@ type gate struct {
 	feeds     *feeds.Intake // nil if no provider may revoke
 	tokens    *connectionTokens
 
+	unrecorded prometheus.Counter // changes by identity providers
+
 	provisioners *identity.Provisioners // identity providers at the SCIM token endpoint
 	health       *server.Health
 	metrics      *prometheus.Registry
@@ -281,7 +283,7 @@ func (g *gate) register() error {
 	}
 	if g.scim != nil {
 		all = append(all, g.scim.Collectors()...)
-		all = append(all, g.tokens)
+		all = append(all, g.tokens, g.unrecorded)
 		all = append(all, g.tokens.oauth.Collectors()...)
 	}
 	for _, s := range []*server.Server{g.data, g.push, g.admin, g.control} {
