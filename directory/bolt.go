@@ -31,14 +31,14 @@ type BoltLog struct {
 
 	mu sync.RWMutex
 	db *bolt.DB
-	// journaled says where the newest delta about a record is, if that is the
-	// journal.
+	// journaled holds the newest deltas about records for as long as they aren't
+	// folded.
 	journaled map[string]journaled
 }
 
-// journaled is the place of a delta about a user or group in the journal.
+// journaled is the newest delta about a user or group, if it is in the journal.
 type journaled struct {
-	version uint64
+	delta   Delta
 	deleted bool
 }
 
@@ -139,11 +139,12 @@ func (l *BoltLog) Append(_ context.Context, batch []Delta) error {
 	return nil
 }
 
-// note remembers where a delta about a record is. Callers hold mu.
+// note remembers a delta about a record. Callers hold mu.
 func (l *BoltLog) note(d Delta) {
 	if d.aboutRecord() {
 		deleted := d.Kind == KindDeleteUser || d.Kind == KindDeleteGroup
-		l.journaled[journalKey(d.Kind, d.Subject)] = journaled{version: d.Version, deleted: deleted}
+		d.Payload = slices.Clone(d.Payload)
+		l.journaled[journalKey(d.Kind, d.Subject)] = journaled{delta: d, deleted: deleted}
 	}
 }
 
@@ -170,34 +171,29 @@ func journalKey(kind Kind, subject string) string {
 func (l *BoltLog) Record(kind Kind, subject string) (Delta, error) {
 	key := journalKey(kind, subject)
 	l.mu.RLock()
-	db, place := l.db, l.journaled[key]
+	db := l.db
+	newest, found := l.journaled[key]
 	l.mu.RUnlock()
-	if place.deleted {
+	if newest.deleted {
 		return Delta{}, fmt.Errorf("record %s: %w", subject, ErrNotFound)
+	}
+	if found {
+		newest.delta.Payload = slices.Clone(newest.delta.Payload)
+		return newest.delta, nil
 	}
 	var d Delta
 	err := db.View(func(tx *bolt.Tx) error {
-		stored := []byte(key)
-		var value []byte
-		if place.version != 0 {
-			stored = versionKey(place.version)
-			value = tx.Bucket([]byte(bucketJournal)).Get(stored)
-		}
-		if value == nil { // never in the journal, or folded meanwhile
-			stored = []byte(key)
-			value = tx.Bucket([]byte(bucketState)).Get(stored)
-		}
+		value := tx.Bucket([]byte(bucketState)).Get([]byte(key))
 		if value == nil {
 			return fmt.Errorf("record %s: %w", subject, ErrNotFound)
 		}
 		var err error
-		d, err = decodeDelta(stored, slices.Clone(value))
+		d, err = decodeDelta([]byte(key), slices.Clone(value))
 		return err
 	})
 	if err != nil {
 		return Delta{}, fmt.Errorf("reading the log: %w", err)
 	}
-	d.Version = place.version
 	return d, nil
 }
 

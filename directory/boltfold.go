@@ -64,7 +64,7 @@ func (l *BoltLog) Fold(limit int) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range folded {
-		if l.journaled[f.key].version <= f.version {
+		if l.journaled[f.key].delta.Version <= f.version {
 			delete(l.journaled, f.key)
 		}
 	}

@@ -82,4 +82,6 @@ type Result struct {
 	Revision uint64
 	// Changed is false if the change found everything as it wanted it.
 	Changed bool
+	// User is the whole user that a [CreateUser] or [EditUser] left behind.
+	User *User
 }

@@ -58,8 +58,8 @@ func (p *planner) createUser(c CreateUser) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	u.ID, p.created = id, id
-	return Result{ID: id, Revision: 1, Changed: true}, p.emit(userDelta(u))
+	u.ID, u.Modified, p.created = id, p.now, id
+	return Result{ID: id, Revision: 1, Changed: true, User: &u}, p.emit(userDelta(u))
 }
 
 func (p *planner) editUser(c EditUser) (Result, error) {
@@ -78,7 +78,7 @@ func (p *planner) editUser(c EditUser) (Result, error) {
 	next.ID, next.Connection, next.Created, next.Modified = old.ID, old.Connection, old.Created, old.Modified
 	next.Revision, next.Emails = old.Revision, foldAll(next.Emails)
 	if sameUser(old, next) {
-		return Result{ID: c.ID, Revision: old.Revision}, nil
+		return Result{ID: c.ID, Revision: old.Revision, User: &old}, nil
 	}
 	if err := p.free(next, c.ID); err != nil {
 		return Result{}, err
@@ -86,8 +86,8 @@ func (p *planner) editUser(c EditUser) (Result, error) {
 	if old.ExternalID != "" && old.ExternalID != next.ExternalID {
 		p.relinked = append(p.relinked, c.ID)
 	}
-	next.Revision++
-	return Result{ID: c.ID, Revision: next.Revision, Changed: true}, p.emit(userDelta(next))
+	next.Revision, next.Modified = next.Revision+1, p.now
+	return Result{ID: c.ID, Revision: next.Revision, Changed: true, User: &next}, p.emit(userDelta(next))
 }
 
 func (p *planner) removeUser(c DeleteUser) (Result, error) {

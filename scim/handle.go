@@ -140,6 +140,15 @@ func (c *connection) show(kind *resourceType, id directory.ID, status int, q que
 	return answer{status: status, location: c.location(kind, id), version: version, body: body}, nil
 }
 
+// showUser answers with a user as a change left it.
+func (c *connection) showUser(u *directory.User, status int, q query) (answer, error) {
+	resource, err := c.renderUser(*u, q.projection(c.kinds.user))
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: status, location: c.location(c.kinds.user, u.ID), version: u.Revision, body: resource}, nil
+}
+
 // rendered renders one resource as it is now.
 func (c *connection) rendered(kind *resourceType, id directory.ID, p projection) (uint64, map[string]any, error) {
 	if kind == c.kinds.user {
@@ -251,10 +260,11 @@ func (c *connection) patch(ctx context.Context, k call, kind *resourceType, id d
 			return answer{}, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "too many operations"}
 		}
 		change := directory.EditUser{ID: id, IfRevision: revision, Edit: e.user(operations)}
-		if _, err := c.commit(ctx, change); err != nil {
+		results, err := c.commit(ctx, change)
+		if err != nil {
 			return answer{}, err
 		}
-		return c.show(kind, id, http.StatusOK, k.query)
+		return c.showUser(results[0].User, http.StatusOK, k.query)
 	}
 	plan := groupPlan{editor: e, id: id, current: c.members(id)}
 	if revision != 0 {
