@@ -39,7 +39,11 @@ func (s *state) pack(d Delta) (userRecord, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: user without a valid id", ErrCorrupt)
 	}
-	return s.packUser(d, key, s.settle(d.Connection))
+	p, err := s.settle(d.Connection)
+	if err != nil {
+		return nil, err
+	}
+	return s.packUser(d, key, p)
 }
 
 func (b *batch) putUser(d Delta) error {
@@ -120,7 +124,9 @@ func (b *batch) putGroup(d Delta) error {
 	if b.user(ordinal) != nil {
 		return fmt.Errorf("%w: %s is a user", ErrCorrupt, given.ID)
 	}
-	b.state.settle(given.Connection)
+	if _, err := b.state.settle(given.Connection); err != nil {
+		return err
+	}
 	old := b.group(ordinal)
 	view := &Group{
 		ID: given.ID, Connection: b.state.text(given.Connection), ExternalID: given.ExternalID, DisplayName: given.DisplayName,

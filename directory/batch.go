@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -141,11 +142,11 @@ func (b *batch) document(kind Kind, ordinal uint32, id ID, revision uint64) ([]b
 		return document, nil
 	}
 	d, err := b.state.log.Record(kind, string(id))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", id, err)
-	}
-	if d.Revision != revision {
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && d.Revision != revision:
 		return nil, fmt.Errorf("%w: %s has revision %d in the log, not %d", ErrCorrupt, id, d.Revision, revision)
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", id, err)
 	}
 	return d.document()
 }

@@ -89,3 +89,19 @@ func TestWithoutItsDocumentARecordIsReadAsAnErrorAndNotEdited(t *testing.T) {
 		t.Errorf("a user read as a group: %v", err)
 	}
 }
+
+// TestARecordThatTheLogHasAheadOfMemoryIsAnErrorAfterAFailedWrite keeps a read
+// from waiting for a publication that never comes.
+func TestARecordThatTheLogHasAheadOfMemoryIsAnErrorAfterAFailedWrite(t *testing.T) {
+	t.Parallel()
+	log := &logtest.Faulty{Log: &logtest.Memory{}}
+	h := withLog(t, log)
+	ann := h.user(t, "ann")
+	log.Fail(logtest.After)
+	if _, err := h.Apply(t.Context(), corp, edit(ann, func(u *directory.User) { u.Active = false })); !errors.Is(err, directory.ErrStopped) {
+		t.Fatal(err)
+	}
+	if u, err := h.ReadUser(corp, ann); err == nil || errors.Is(err, directory.ErrNotFound) {
+		t.Errorf("read %+v, %v", u, err)
+	}
+}

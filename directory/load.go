@@ -95,8 +95,10 @@ func (l *loader) pack(d Delta) error {
 		}
 		r.Payload = nil
 	} else {
-		if d.Connection != "" {
-			l.state.settle(d.Connection) // here, since only one goroutine may
+		if d.Kind == KindPutGroup { // here, since only one goroutine may
+			if _, err := l.state.settle(d.Connection); err != nil {
+				return err
+			}
 		}
 		r.Payload = slices.Clone(d.Payload)
 	}

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"time"
 )
 
 // User returns a connection's user by id, without the document.
@@ -21,7 +22,7 @@ func (d *Directory) User(connection string, id ID) (User, bool) {
 // ReadUser returns a connection's user with its document, which it reads from
 // the log. Errors: [ErrNotFound], and those of reading.
 func (d *Directory) ReadUser(connection string, id ID) (User, error) {
-	for {
+	for attempt := 0; ; attempt++ {
 		u, ok := d.User(connection, id)
 		if !ok {
 			return User{}, fmt.Errorf("user %s: %w", id, ErrNotFound)
@@ -31,17 +32,16 @@ func (d *Directory) ReadUser(connection string, id ID) (User, error) {
 			u.Document = document
 			return u, nil
 		}
-		if now, ok := d.User(connection, id); ok && now.Revision == u.Revision && !errors.Is(err, errBetween) {
+		if !d.again(err, attempt) {
 			return User{}, err
 		}
-		runtime.Gosched()
 	}
 }
 
 // ReadGroup returns a connection's group with its document, as
 // [Directory.ReadUser] does a user.
 func (d *Directory) ReadGroup(connection string, id ID) (GroupRecord, error) {
-	for {
+	for attempt := 0; ; attempt++ {
 		ordinal, found := d.state.findID(id)
 		g := d.state.groupAt(ordinal)
 		if !found || g == nil || g.view.Connection != connection {
@@ -53,25 +53,39 @@ func (d *Directory) ReadGroup(connection string, id ID) (GroupRecord, error) {
 			read.Document = document
 			return read, nil
 		}
-		if now := d.state.groupAt(ordinal); now == g && !errors.Is(err, errBetween) {
+		if !d.again(err, attempt) {
 			return GroupRecord{}, err
 		}
-		runtime.Gosched()
 	}
+}
+
+// again reports whether a read that met a record between the log and memory may
+// try again, and waits before it does: longer the more often it has.
+func (d *Directory) again(err error, attempt int) bool {
+	const quick, patient = 100, 1000
+	switch {
+	case !errors.Is(err, errBetween), d.Healthy() != nil, attempt == patient:
+		return false
+	case attempt < quick:
+		runtime.Gosched()
+	default:
+		time.Sleep(time.Millisecond)
+	}
+	return true
 }
 
 // errBetween means that a record was written and is about to be published, or
 // the other way about.
-var errBetween = errors.New("another revision is in the log")
+var errBetween = errors.New("the log holds another revision")
 
 // document reads a document of a known revision from the log.
 func (d *Directory) document(kind Kind, id ID, revision uint64) ([]byte, error) {
 	delta, err := d.state.log.Record(kind, string(id))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", id, err)
-	}
-	if delta.Revision != revision {
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && delta.Revision != revision:
 		return nil, fmt.Errorf("reading %s: %w", id, errBetween)
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", id, err)
 	}
 	return delta.document()
 }

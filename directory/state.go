@@ -1,8 +1,10 @@
 package directory
 
 import (
+	"fmt"
 	"hash/maphash"
 	"maps"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -237,16 +239,19 @@ func (s *state) population(connection string) *population {
 func (s *state) numbered(number uint16) *population { return s.numbers.load()[number] }
 
 // settle returns what a connection owns, made if new. Only the writer may call it.
-func (s *state) settle(connection string) *population {
+func (s *state) settle(connection string) (*population, error) {
 	if p := s.population(connection); p != nil {
-		return p
+		return p, nil
+	}
+	if len(s.numbers.load()) > math.MaxUint16 {
+		return nil, fmt.Errorf("connection %.40q: %w: there are %d", connection, ErrLimit, len(s.numbers.load()))
 	}
 	next := maps.Clone(*s.connections.Load())
-	p := &population{name: connection, number: uint16(len(next))} //nolint:gosec // connections are configured by hand
+	p := &population{name: connection, number: uint16(len(next))}
 	next[connection] = p
 	s.numbers.add(p)
 	s.connections.Store(&next)
-	return p
+	return p, nil
 }
 
 // empty reports whether there are no users and no groups.
