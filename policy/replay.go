@@ -24,7 +24,9 @@ type Hashed struct {
 // policy names, not whether it begins with it.
 func (e *Engine) DecideHashed(h Hashed) (Decision, bool) {
 	if len(h.Keys) == 0 {
-		return e.Decide(h.Request), true
+		// A record does not say whether the request named a range, beside which no key is set.
+		d := e.Decide(h.Request)
+		return d, d.Obligations.PartitionKey == nil
 	}
 	q := h.Request
 	q.PartitionKeys = [][]string{{""}} // not JSON, so that no policy names it

@@ -27,11 +27,14 @@ type Starter struct {
 	// recognised: its Issuer and one claim. Without an issuer the policy has no
 	// application.
 	Checkout Application
+	// Agent says how the tokens of the agent `orders-agent` are recognised: its
+	// Issuer and one claim. Without an issuer the policy has no agent.
+	Agent Agent
 }
 
 var (
 	errStarterAccount = errors.New("the account of a starter policy")
-	errStarterClaims  = errors.New("the application of a starter policy needs exactly one claim")
+	errStarterClaims  = errors.New("the application and the agent of a starter policy need exactly one claim")
 )
 
 // Files returns the texts of the policy by file name. They are commented for
@@ -40,12 +43,15 @@ func (s Starter) Files() (map[string][]byte, error) {
 	if err := checkSegment(s.Account); err != nil {
 		return nil, fmt.Errorf("%w: %w", errStarterAccount, err)
 	}
-	if s.Checkout.Issuer != "" && len(s.Checkout.Claims) != 1 {
+	if s.Checkout.Issuer != "" && len(s.Checkout.Claims) != 1 || s.Agent.Issuer != "" && len(s.Agent.Claims) != 1 {
 		return nil, errStarterClaims
 	}
-	replacements := []string{"__account__", s.Account, "__issuer__", strconv.Quote(s.Checkout.Issuer)}
+	replacements := []string{"__account__", s.Account, "__issuer__", strconv.Quote(s.Checkout.Issuer), "__agent-issuer__", strconv.Quote(s.Agent.Issuer)}
 	for claim, value := range s.Checkout.Claims {
 		replacements = append(replacements, "__claim__", strconv.Quote(claim), "__value__", strconv.Quote(value))
+	}
+	for claim, value := range s.Agent.Claims {
+		replacements = append(replacements, "__agent-claim__", strconv.Quote(claim), "__agent-value__", strconv.Quote(value))
 	}
 	for _, role := range []string{"orders-reader", "shop-writer", "shop-operator"} {
 		group := role
@@ -62,7 +68,7 @@ func (s Starter) Files() (map[string][]byte, error) {
 	files := make(map[string][]byte, len(names))
 	for _, name := range names {
 		base := path.Base(name)
-		if base == "applications.yaml" && s.Checkout.Issuer == "" {
+		if base == "applications.yaml" && s.Checkout.Issuer == "" || base == "agents.yaml" && s.Agent.Issuer == "" {
 			continue
 		}
 		text, err := fs.ReadFile(starterFiles, name)

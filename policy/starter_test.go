@@ -23,6 +23,9 @@ func TestStarterPolicyLoadsWithoutWarningsAndPassesItsOwnTests(t *testing.T) {
 		"with an application": {Account: "dev", Checkout: policy.Application{
 			Issuer: "corp", Claims: map[string]string{"azp": "6f1c"},
 		}},
+		"with an agent": {Account: "dev", Agent: policy.Agent{
+			Issuer: "corp", Claims: map[string]string{"azp": "6f1d"},
+		}},
 	}
 	for name, starter := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +67,7 @@ func TestStarterPolicyRefusesWhatItCannotFillIn(t *testing.T) {
 		want    string
 	}{
 		"no account":           {policy.Starter{}, "the account of a starter policy: a part is empty (write * for every name)"},
-		"an issuer, no claims": {policy.Starter{Account: "dev", Checkout: policy.Application{Issuer: "corp"}}, "the application of a starter policy needs exactly one claim"},
+		"an issuer, no claims": {policy.Starter{Account: "dev", Checkout: policy.Application{Issuer: "corp"}}, "the application and the agent of a starter policy need exactly one claim"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

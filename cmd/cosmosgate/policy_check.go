@@ -14,6 +14,7 @@ type checked struct {
 	Hash         string       `json:"hash,omitempty"`
 	Roles        []string     `json:"roles,omitempty"`
 	Applications []string     `json:"applications,omitempty"`
+	Agents       []string     `json:"agents,omitempty"`
 	Faults       []placedText `json:"faults,omitempty"`
 	Warnings     []placedText `json:"warnings,omitempty"`
 }
@@ -79,6 +80,9 @@ func (s *policySource) checkAsJSON(cmd *cobra.Command, paths []string) error {
 	}
 	for _, a := range set.Applications() {
 		c.Applications = append(c.Applications, a.Name)
+	}
+	for _, a := range set.Agents() {
+		c.Agents = append(c.Agents, a.Name)
 	}
 	if e := printJSON(cmd.OutOrStdout(), c); e != nil {
 		return e

@@ -32,7 +32,7 @@ func newPolicyDiff() *cobra.Command {
 		Use:   "diff OLD NEW --people FILE",
 		Short: "Say who gains and who loses access between two policies",
 		Long: `Compares what two policies (files or folders) let every person of a directory export and every declared application
-do, container by container and action by action. A partition key says to which partition the gain or loss is confined:
+and agent do, container by container and action by action. A partition key says to which partition the gain or loss is confined:
 who read everything and now reads one partition loses "any" and gains nothing.
 
 Roles, identities and obligations are not compared, only what is possible. Exit code 1: there are differences.`,
@@ -103,7 +103,7 @@ func (p *people) as(set *policy.Set) []policy.Principal {
 func (p *people) report(entries []accessEntry, change string, i int, r policy.Resource, ways []policy.Access) []accessEntry {
 	for n, way := range ways {
 		same := func(other policy.Access) bool {
-			return slices.Equal(way.PartitionKey, other.PartitionKey) && slices.Equal(way.When, other.When) &&
+			return slices.Equal(way.PartitionKey, other.PartitionKey) && slices.Equal(way.For, other.For) && slices.Equal(way.When, other.When) &&
 				slices.Equal(way.Unless, other.Unless) && way.Expires.Equal(other.Expires)
 		}
 		if slices.ContainsFunc(ways[:n], same) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,17 +19,17 @@ import (
 var (
 	errNotEmptyFolder = errors.New("the folder is not empty")
 	errGroupFlag      = errors.New("--group must be ROLE=GROUP")
-	errClaimFlag      = errors.New("--claim must be NAME=VALUE, and goes with --issuer")
+	errClaimFlag      = errors.New("--claim and --agent-claim must be NAME=VALUE, and --claim goes with --issuer")
 )
 
 func newPolicyInit() *cobra.Command {
 	var s policy.Starter
 	var groups []string
-	var claim string
+	var claim, agentClaim string
 	cmd := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Write a commented policy to begin with",
-		Long: `Writes roles for analysts, developers and operators of a database "shop", a guardrail for agents, and tests that the
+		Long: `Writes roles for analysts, developers, operators and agents of a database "shop", a guardrail for agents, and tests that the
 policy passes. The roles use the upstream identities reader, writer and operator. A folder that holds anything is refused.`,
 		Example: `  cosmosgate policy init policy/ --account prod
   cosmosgate policy init policy/ --account prod --group orders-reader=0192f0c1-2345-7abc-8def-0123456789ab \
@@ -43,6 +44,12 @@ policy passes. The roles use the upstream identities reader, writer and operator
 				}
 				s.Groups[role] = group
 			}
+			s.Agent.Issuer = cmp.Or(s.Checkout.Issuer, "corp")
+			name, value, ok := strings.Cut(agentClaim, "=")
+			if !ok || name == "" || value == "" {
+				return errClaimFlag
+			}
+			s.Agent.Claims = map[string]string{name: value}
 			if name, value, ok := strings.Cut(claim, "="); ok {
 				s.Checkout.Claims = map[string]string{name: value}
 			}
@@ -54,7 +61,8 @@ policy passes. The roles use the upstream identities reader, writer and operator
 	}
 	cmd.Flags().StringVar(&s.Account, "account", "prod", "account of the configuration that the policy is about")
 	cmd.Flags().StringArrayVar(&groups, "group", nil, "group that gets a role, as ROLE=GROUP with a directory id or external id (repeatable)")
-	cmd.Flags().StringVar(&s.Checkout.Issuer, "issuer", "", "issuer of the tokens of an example application")
+	cmd.Flags().StringVar(&s.Checkout.Issuer, "issuer", "", "issuer of the tokens of an example application, and of the agent's (default corp)")
+	cmd.Flags().StringVar(&agentClaim, "agent-claim", "azp=orders-agent", "claim that makes a token that of the example agent, as NAME=VALUE")
 	cmd.Flags().StringVar(&claim, "claim", "", "claim that makes a token that application's, as NAME=VALUE")
 	return cmd
 }

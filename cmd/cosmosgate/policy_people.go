@@ -80,6 +80,23 @@ func (p *people) addApplications(sets ...*policy.Set) {
 	}
 }
 
+// addAgents adds the agents that the policies declare, each once.
+func (p *people) addAgents(sets ...*policy.Set) {
+	for _, set := range sets {
+		for _, a := range set.Agents() {
+			key := agentEntry(a.Name)
+			if _, ok := p.byID[key]; !ok {
+				p.byID[key] = len(p.principals)
+				p.principals = append(p.principals, policy.Principal{ID: a.Name, Kind: policy.KindAgent})
+				p.names = append(p.names, a.Name)
+			}
+		}
+	}
+}
+
+// agentEntry keeps names of agents apart from ids of persons and names of applications.
+func agentEntry(name string) string { return "agent " + name }
+
 // applicationKey keeps names of applications apart from ids of persons.
 func applicationKey(name string) string { return "application " + name }
 

@@ -110,6 +110,7 @@ func newReplay(set *policy.Set, f *replayFlags) (*replay, error) {
 		return nil, err
 	}
 	all.addApplications(set)
+	all.addAgents(set)
 	r := &replay{engine: policy.NewEngine(set), people: all, total: newTally()}
 	if f.hashKey != "" {
 		if r.key, err = readHashKey(f.hashKey); err != nil {

@@ -76,7 +76,9 @@ type replayLine struct {
 		Record      string `json:"record"`
 		Application string `json:"application"`
 	} `json:"principal"`
-	Actors    []struct{} `json:"actors"`
+	Actors    []struct {
+		Name string `json:"name"`
+	} `json:"actors"`
 	Source    string     `json:"source"`
 	Operation string     `json:"operation"`
 	Actions   []string   `json:"actions"`
@@ -207,20 +209,23 @@ func (r *replay) request(l *replayLine) (h policy.Hashed, who, skip string) {
 		return h, "", "nobody was authenticated"
 	case l.Decision == "error":
 		return h, "", "the gate could not decide, or not act"
+	case l.Decision == "deny" && afterwards(l.Reason):
+		return h, "", "refused for its text, for the token's scopes, or for what its caller had used up"
 	case l.Decision == "deny" && !policyReason(l.Reason):
 		return h, "", "refused before the policy was asked"
 	case len(l.Actions) == 0:
 		return h, "", "answered whatever the policy says"
-	case len(l.Actors) > 0 || l.Principal.Kind == "agent":
-		return h, "", "an agent acted"
 	}
 	actions, err := policy.ParseActions(l.Actions...)
 	if err != nil {
 		return h, "", "it names an action that this version does not know"
 	}
 	key, missing := l.Principal.Record, "the person is not in the export, or may no longer sign in"
-	if l.Principal.Kind == "application" {
+	switch l.Principal.Kind {
+	case "application":
 		key, missing = applicationKey(l.Principal.Application), "the candidate does not declare the application"
+	case "agent":
+		key, missing = agentEntry(l.Principal.Application), "the candidate does not declare the agent"
 	}
 	i, ok := r.people.byID[key]
 	if !ok {
@@ -233,8 +238,19 @@ func (r *replay) request(l *replayLine) (h policy.Hashed, who, skip string) {
 		NoData:   withoutData(l.Operation),
 		Context:  policy.Context{SourceIP: source, Time: l.Time},
 	}
+	who = r.people.names[i]
+	for _, actor := range l.Actors {
+		h.Actors = append(h.Actors, policy.Principal{ID: actor.Name, Kind: policy.KindAgent})
+		who += " by " + actor.Name
+	}
+	h.Injectable = h.SetsNoKey() && len(l.Keys) == 0
 	h.Keys, h.Cut, h.Hash = l.Keys, l.Truncated && len(l.Keys) > 0, r.hash(l.Keys)
-	return h, r.people.names[i], ""
+	return h, who, ""
+}
+
+// afterwards reports whether a denial came after the policy had allowed, or depends on what records do not hold.
+func afterwards(reason string) bool {
+	return reason == policy.ReasonRedaction.String() || reason == policy.ReasonScope.String() || reason == "maxRUPerSecond"
 }
 
 // policyReason reports whether a denial was the policy's.

@@ -25,6 +25,7 @@ type accessEntry struct {
 	Role         string            `json:"role"`
 	Identity     string            `json:"identity"`
 	Policy       string            `json:"policy"`
+	OnBehalfOf   []string          `json:"onBehalfOf,omitempty"`
 	When         []string          `json:"when,omitempty"`
 	Unless       []string          `json:"unless,omitempty"`
 	Expires      time.Time         `json:"expires,omitzero"`
@@ -34,7 +35,7 @@ func (p *people) entry(i int, r policy.Resource, way *policy.Access) accessEntry
 	e := accessEntry{
 		Kind: p.principals[i].Kind.String(), ID: p.principals[i].ID, Name: p.names[i], Resource: r.String(),
 		Actions: way.Actions.Names(), Role: way.Role, Identity: way.Identity, Policy: way.Policy,
-		When: way.When, Unless: way.Unless, Expires: way.Expires,
+		OnBehalfOf: way.For, When: way.When, Unless: way.Unless, Expires: way.Expires,
 	}
 	for _, component := range way.PartitionKey {
 		e.PartitionKey = append(e.PartitionKey, json.RawMessage(component))
@@ -53,6 +54,9 @@ func (e *accessEntry) cells() (actions, key, conditions string) {
 		key = "[" + strings.Join(parts, ", ") + "]"
 	}
 	var all []string
+	if len(e.OnBehalfOf) > 0 {
+		all = append(all, "on behalf of "+strings.Join(e.OnBehalfOf, ", ")+", as far as they may")
+	}
 	for _, c := range e.When {
 		all = append(all, "when "+oneLine(c))
 	}
@@ -74,7 +78,7 @@ type peopleFlags struct {
 }
 
 func (f *peopleFlags) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.people, "people", "", "directory export, JSON lines; without it only declared applications are looked at")
+	cmd.Flags().StringVar(&f.people, "people", "", "directory export, JSON lines; without it only declared applications and agents are looked at")
 	cmd.Flags().StringSliceVar(&f.actions, "action", nil, "data action to look at (repeatable; default all but readMetadata, which goes with each)")
 }
 
@@ -94,11 +98,12 @@ func (f *peopleFlags) resolve(cmd *cobra.Command, at time.Time, sets ...*policy.
 	out := &printer{w: cmd.ErrOrStderr()}
 	switch {
 	case f.people == "":
-		out.line("note: no --people FILE, so only declared applications are looked at")
+		out.line("note: no --people FILE, so only declared applications and agents are looked at")
 	case all.barred > 0:
 		out.line("note: %d inactive or locked people left out: the gate lets none of them in", all.barred)
 	}
 	all.addApplications(sets...)
+	all.addAgents(sets...)
 	return all, actions, out.done()
 }
 
@@ -112,9 +117,10 @@ func newPolicyWho() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "who PATH... --people FILE",
 		Short: "Say who can access a container, and why",
-		Long: `Lists every person of a directory export and every declared application that may act on a container, by which role and
-binding, confined to which partition. What depends on the request is told, not decided: "when" is a condition that must
-hold too, "unless" a guardrail that may deny, "until" the end of a binding.
+		Long: `Lists every person of a directory export and every declared application and agent that may act on a container, by which
+role and binding, confined to which partition. What depends on the request is told, not decided: "when" is a condition
+that must hold too, "unless" a guardrail that may deny, "until" the end of a binding, "on behalf of" whom an agent may
+act for, and never further than they may themselves.
 
 A resource may be a database or an account; without one, every container is listed that the policy tells apart, and
 prod/shop/* stands for those that it does not name.`,
