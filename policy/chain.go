@@ -101,7 +101,7 @@ func (m *merger) narrow(d *Decision) {
 		all.Role, all.Identity, all.Width = d.Role, d.Identity, d.Width
 	}
 	stale := all.Obligations.Staleness.fresher(d.Obligations.Staleness)
-	all.Obligations = all.Obligations.strictest(d.Obligations)
+	all.Obligations = all.Obligations.strictest(&d.Obligations)
 	all.Obligations.Staleness = stale
 	all.Policies = append(all.Policies, d.Policies...)
 }

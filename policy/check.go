@@ -170,17 +170,15 @@ func (c *checker) declared(name string, at Position) *application {
 	return nil
 }
 
-// declaredAgent checks that an agent is declared and returns it, or nil.
-func (c *checker) declaredAgent(name string, at Position) *agent {
-	var names []string
-	for _, a := range c.docs.agents {
-		if a.name == name {
-			return a
-		}
-		names = append(names, a.name)
+// declaredAgent checks that an agent is declared.
+func (c *checker) declaredAgent(name string, at Position) {
+	names := make([]string, len(c.docs.agents))
+	for i, a := range c.docs.agents {
+		names[i] = a.name
 	}
-	c.fault(at, "there is no agent %q (%s)", name, suggest(name, names))
-	return nil
+	if !slices.Contains(names, name) {
+		c.fault(at, "there is no agent %q (%s)", name, suggest(name, names))
+	}
 }
 
 func (c *checker) connections() {

@@ -113,24 +113,11 @@ func expressionError(err error) error {
 
 // inspect finds what the expression reads by walking Cedar's JSON form of it.
 func (c *condition) inspect() error {
-	text, err := c.alone.MarshalJSON()
-	if err != nil {
-		return fmt.Errorf("reading the condition back: %w", err)
-	}
 	var form struct {
-		Conditions []struct {
-			Body any `json:"body"`
-		} `json:"conditions"`
+		Conditions any `json:"conditions"`
 	}
-	if err := json.Unmarshal(text, &form); err != nil {
-		return fmt.Errorf("reading the condition back: %w", err)
-	}
-	for _, part := range form.Conditions {
-		if err := c.walk(part.Body); err != nil {
-			return err
-		}
-	}
-	return nil
+	text, err := c.alone.MarshalJSON()
+	return errors.Join(err, json.Unmarshal(text, &form), c.walk(form.Conditions))
 }
 
 func (c *condition) walk(node any) error {

@@ -22,7 +22,8 @@ func (r *reader) testCase(n *yaml.Node) *testCase {
 	const what = "a case"
 	out := &testCase{pos: r.at(n)}
 	m, ok := r.mapping(n, what,
-		keyUser, keyApplication, keyAgent, keyAgents, keyScopes, keyDetails, "action", "actions", "resource", keyPartitionKey, "partitionKeys", "ranged", "noData",
+		keyUser, keyApplication, keyAgent, keyAgents, keyScopes, keyDetails,
+		"action", "actions", "resource", keyPartitionKey, "partitionKeys", "ranged", "noData",
 		"asRole", "from", "at", "isAgent", "onBehalfOf", "authenticationStrength",
 		"expect", keyRole, keyIdentity, "because", "policy", fieldInjected, keyStaleness,
 		keyRedact, keyMaxItems, keyMaxRU, keyMaxBody, keyPriority, keyBucket)

@@ -114,6 +114,12 @@ func TestHugeAndDeepTextIsRefusedQuickly(t *testing.T) {
 				numbered("{user: u%d}, ", 400) + "{user: u}]}",
 			"compiling policy: the policy has more than 100000 combinations of rule, resource and subject: bind groups instead of people, or use *",
 		},
+		"grants to everybody": {
+			"{kind: Role, name: r, identity: i, rules: [{dataActions: [items/read], resources: [" + numbered("a/b/c%d, ", 1000) + "a/b/c]}]}\n---\n" +
+				numbered("{kind: Agent, name: u%[1]d, match: {issuer: i, claims: {azp: u%[1]d}}}\n---\n", 110) +
+				"{kind: AgentGrant, name: b, role: r, onBehalfOf: none, subjects: [" + numbered("{agent: u%d}, ", 109) + "{agent: u109}]}",
+			"compiling policy: the policy has more than 100000 combinations of rule, resource and subject: bind groups instead of people, or use *",
+		},
 		"a condition of five thousand bytes": {
 			"{kind: Role, name: r, identity: i, rules: [{dataActions: [items/read], resources: [a/b/c], when: '" + strings.Repeat("!", 5000) + "context.isAgent'}]}",
 			"p.yaml:1:98: when: the condition is longer than 4096 bytes",

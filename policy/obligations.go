@@ -132,17 +132,18 @@ func least[T int | int64](a, b T) T {
 }
 
 // strictest merges two sets of obligations.
-func (o Obligations) strictest(p Obligations) Obligations {
-	o.MaxItems = least(o.MaxItems, p.MaxItems)
-	o.MaxRUPerSecond = least(o.MaxRUPerSecond, p.MaxRUPerSecond)
-	o.MaxBodyBytes = least(o.MaxBodyBytes, p.MaxBodyBytes)
-	o.Priority = max(o.Priority, p.Priority)
-	o.ThroughputBucket = least(o.ThroughputBucket, p.ThroughputBucket)
-	o.Redact = mergePaths(o.Redact, p.Redact)
-	if len(p.PartitionKey) > len(o.PartitionKey) {
-		o.PartitionKey = p.PartitionKey
+func (o *Obligations) strictest(with *Obligations) Obligations {
+	merged := *o
+	merged.MaxItems = least(o.MaxItems, with.MaxItems)
+	merged.MaxRUPerSecond = least(o.MaxRUPerSecond, with.MaxRUPerSecond)
+	merged.MaxBodyBytes = least(o.MaxBodyBytes, with.MaxBodyBytes)
+	merged.Priority = max(o.Priority, with.Priority)
+	merged.ThroughputBucket = least(o.ThroughputBucket, with.ThroughputBucket)
+	merged.Redact = mergePaths(o.Redact, with.Redact)
+	if len(with.PartitionKey) > len(o.PartitionKey) {
+		merged.PartitionKey = with.PartitionKey
 	}
-	return o
+	return merged
 }
 
 // count returns how many obligations there are.
@@ -177,7 +178,7 @@ func mergePaths(a, b []Path) []Path {
 		return a
 	}
 	all := slices.Concat(a, b)
-	slices.SortFunc(all, func(p, q Path) int { return slices.Compare(p, q) })
+	slices.SortFunc(all, slices.Compare)
 	var out []Path
 	for _, p := range all {
 		if last := len(out) - 1; last < 0 || !hasPrefix(p, out[last]) {

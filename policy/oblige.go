@@ -26,7 +26,7 @@ func (j *judgement) oblige(chosen *tally, found []filed) Decision {
 	d.Obligations.PartitionKey = chosen.injected
 	matched := j.guardrails(found)
 	for _, g := range matched {
-		d.Obligations = d.Obligations.strictest(g.guardrail.obligations)
+		d.Obligations = d.Obligations.strictest(&g.guardrail.obligations)
 		d.Policies = append(d.Policies, g.origin)
 	}
 	d.Policies = sortedOnce(d.Policies)

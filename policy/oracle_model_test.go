@@ -23,9 +23,10 @@ type world struct {
 }
 
 type modelRole struct {
+	modelObligations
+
 	Name, Identity string
 	Rules          []modelRule
-	modelObligations
 
 	Key string // of a role as it is granted to agents
 }
@@ -69,7 +70,7 @@ func (o modelObligations) with(p modelObligations) modelObligations {
 	return o
 }
 
-func (o modelObligations) yaml() string {
+func (o modelObligations) obligationsYAML() string {
 	var parts []string
 	if o.MaxItems > 0 {
 		parts = append(parts, fmt.Sprintf("maxItems: %d", o.MaxItems))
@@ -88,10 +89,11 @@ func (o modelObligations) yaml() string {
 
 // modelGrant lets an agent act for people, or for itself if there are none.
 type modelGrant struct {
+	modelObligations
+
 	Name, Role string
 	Agents     []string
 	People     []modelSubject
-	modelObligations
 }
 
 type modelRule struct {
@@ -126,11 +128,12 @@ type modelSubject struct {
 }
 
 type modelGuardrail struct {
+	modelObligations
+
 	Name     string
 	Deny     bool
 	Subjects []modelSubject
 	Rule     modelRule
-	modelObligations
 }
 
 // yaml writes the world as a policy file.
@@ -143,14 +146,14 @@ func (w world) yaml() string {
 			b.WriteString("- ")
 			b.WriteString(strings.ReplaceAll(strings.TrimSuffix(rule.yaml(), "\n"), "\n", "\n  ") + "\n")
 		}
-		b.WriteString(r.modelObligations.yaml())
+		b.WriteString(r.obligationsYAML())
 	}
 	for _, name := range []string{"bot", "aide"} {
 		fmt.Fprintf(&b, "---\n{kind: Agent, name: %s, match: {issuer: corp, claims: {azp: %s}}, attributes: {department: emea}}\n", name, name)
 	}
 	for _, g := range w.Grants {
 		fmt.Fprintf(&b, "---\nkind: AgentGrant\nname: %s\nrole: %s\nsubjects: [{agent: %s}]\n%s", g.Name, g.Role,
-			strings.Join(g.Agents, "}, {agent: "), g.modelObligations.yaml())
+			strings.Join(g.Agents, "}, {agent: "), g.obligationsYAML())
 		b.WriteString("onBehalfOf: " + g.onBehalfOf() + "\n")
 	}
 	for _, m := range w.Bindings {
@@ -174,12 +177,12 @@ func (w world) yaml() string {
 			b.WriteString("effect: deny\nreason: because\n")
 			continue
 		}
-		b.WriteString("effect: obligations\n" + g.modelObligations.yaml())
+		b.WriteString("effect: obligations\n" + g.obligationsYAML())
 	}
 	return b.String()
 }
 
-func (g modelGrant) onBehalfOf() string {
+func (g *modelGrant) onBehalfOf() string {
 	var groups, users []string
 	for _, s := range g.People {
 		if s.Kind == "user" {

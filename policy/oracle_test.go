@@ -193,7 +193,7 @@ func (w world) asGranted() world {
 	granted := world{All: w.Roles, Guardrails: w.Guardrails}
 	for _, g := range w.Grants {
 		r := w.role(g.Role)
-		r.Key, r.modelObligations = r.Name+" by "+g.Name, r.modelObligations.with(g.modelObligations)
+		r.Key, r.modelObligations = r.Name+" by "+g.Name, r.with(g.modelObligations)
 		granted.Roles = append(granted.Roles, r)
 		b := modelBinding{Name: g.Name, Role: r.Key, grant: &g}
 		for _, agent := range g.Agents {

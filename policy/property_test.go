@@ -133,7 +133,7 @@ func (g generator) world() world {
 	for i := range g.IntN(3) {
 		m := modelGuardrail{Name: fmt.Sprintf("guard%d", i), Deny: g.IntN(2) == 0, Rule: g.rule(), modelObligations: modelObligations{MaxItems: 1 + g.IntN(99)}}
 		if !m.Deny {
-			m.modelObligations = m.modelObligations.with(g.obligations())
+			m.modelObligations = m.with(g.obligations())
 		}
 		if g.IntN(2) == 0 {
 			m.Subjects = some(g, 2, g.subject)

@@ -40,7 +40,7 @@ func rank(docs *documents) {
 		for _, r := range docs.roles {
 			if r.name == g.role {
 				as := *r
-				as.obligations = r.obligations.strictest(g.obligations)
+				as.obligations = r.obligations.strictest(&g.obligations)
 				g.as = &as
 				all = append(all, entry{role: g.as, grant: g.name})
 			}

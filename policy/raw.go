@@ -2,12 +2,14 @@ package policy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/ast"
 )
 
 // A .cedar file holds policies for what YAML cannot say. A forbid is a guardrail
@@ -77,7 +79,7 @@ func cedarError(err error, start Position) (Position, string) {
 	line, rest, hasLine := strings.Cut(text, ":")
 	column, what, hasColumn := strings.Cut(rest, " ")
 	l, lineErr := strconv.Atoi(line)
-	c, columnErr := strconv.Atoi(column)
+	c, columnErr := strconv.Atoi(strings.TrimSuffix(column, ":"))
 	if !found || !hasLine || !hasColumn || lineErr != nil || columnErr != nil {
 		return start, err.Error()
 	}
@@ -106,15 +108,9 @@ func (r *rawReader) read(p *cedar.Policy) {
 	}
 	var form rawPolicy
 	text, err := p.MarshalJSON()
-	if err == nil {
-		err = json.Unmarshal(text, &form)
-	}
-	if err != nil {
-		r.fault("reading the policy back: %v", err)
-		return
-	}
-	when, err := form.condition(kindCedar + "/" + name)
-	if err != nil {
+	err = errors.Join(err, json.Unmarshal(text, &form))
+	when, fault := form.condition(kindCedar + "/" + name)
+	if err = errors.Join(err, fault); err != nil {
 		r.fault("%v", err)
 		return
 	}
@@ -166,16 +162,9 @@ func (p *rawPolicy) condition(text string) (*condition, error) {
 		form.Conditions = append(form.Conditions, rawCondition{"unless", isType("principal", string(agentType))})
 	}
 	form.Conditions = append(form.Conditions, p.Conditions...)
+	found := &condition{text: text, alone: cedar.NewPolicyFromAST(ast.Forbid())} // until it is written anew
 	written, err := json.Marshal(form)
-	if err != nil {
-		return nil, fmt.Errorf("writing the policy anew: %w", err)
-	}
-	alone := &cedar.Policy{}
-	if err := alone.UnmarshalJSON(written); err != nil {
-		return nil, fmt.Errorf("writing the policy anew: %w", err)
-	}
-	found := &condition{text: text, alone: alone}
-	return found, found.inspect()
+	return found, errors.Join(err, found.alone.UnmarshalJSON(written), found.inspect())
 }
 
 // conditions says in conditions what a scope says.
@@ -234,7 +223,7 @@ func (s *rawScope) subjects(at Position) []subject {
 	if entity == nil {
 		return nil
 	}
-	var ref reference
+	ref := groupReference(entity.ID) // the only other type that a condition may name
 	switch cedar.EntityType(entity.Type) {
 	case userType:
 		ref = reference{kind: userReference, text: entity.ID}
@@ -242,10 +231,6 @@ func (s *rawScope) subjects(at Position) []subject {
 		ref = reference{kind: applicationReference, text: entity.ID}
 	case agentType:
 		ref = reference{kind: agentReference, text: entity.ID}
-	case groupType:
-		ref = groupReference(entity.ID)
-	default:
-		return nil
 	}
 	return []subject{{reference: ref, pos: at}}
 }

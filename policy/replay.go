@@ -48,20 +48,22 @@ func (e *Engine) DecideHashed(h Hashed) (Decision, bool) {
 	if h.Cut || h.Hash == nil {
 		return d, false
 	}
-	known := make([][]string, 0, len(h.Keys))
-	for _, hash := range h.Keys {
-		for _, key := range helpful {
-			if h.Hash(key) == hash {
-				known = append(known, key)
-				break
-			}
-		}
-	}
-	q.PartitionKeys = known
-	if len(known) < len(h.Keys) {
+	if q.PartitionKeys = h.known(helpful); len(q.PartitionKeys) < len(h.Keys) {
 		return d, false
 	}
 	return e.Decide(q), true
+}
+
+// known returns the keys of which the request carried the hash.
+func (h *Hashed) known(keys [][]string) [][]string {
+	known := make([][]string, 0, len(h.Keys))
+	for _, hash := range h.Keys {
+		i := slices.IndexFunc(keys, func(key []string) bool { return h.Hash(key) == hash })
+		if i >= 0 {
+			known = append(known, keys[i])
+		}
+	}
+	return known
 }
 
 // namesKeys reports whether a detail holds for some partition keys only.

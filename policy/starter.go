@@ -46,21 +46,7 @@ func (s Starter) Files() (map[string][]byte, error) {
 	if s.Checkout.Issuer != "" && len(s.Checkout.Claims) != 1 || s.Agent.Issuer != "" && len(s.Agent.Claims) != 1 {
 		return nil, errStarterClaims
 	}
-	replacements := []string{"__account__", s.Account, "__issuer__", strconv.Quote(s.Checkout.Issuer), "__agent-issuer__", strconv.Quote(s.Agent.Issuer)}
-	for claim, value := range s.Checkout.Claims {
-		replacements = append(replacements, "__claim__", strconv.Quote(claim), "__value__", strconv.Quote(value))
-	}
-	for claim, value := range s.Agent.Claims {
-		replacements = append(replacements, "__agent-claim__", strconv.Quote(claim), "__agent-value__", strconv.Quote(value))
-	}
-	for _, role := range []string{"orders-reader", "shop-writer", "shop-operator"} {
-		group := role
-		if id, ok := s.Groups[role]; ok {
-			group = id
-		}
-		replacements = append(replacements, "__"+role+"__", strconv.Quote(group))
-	}
-	filled := strings.NewReplacer(replacements...)
+	filled := strings.NewReplacer(s.replacements()...)
 	names, err := fs.Glob(starterFiles, "starter/*.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("listing the starter policy: %w", err)
@@ -78,4 +64,23 @@ func (s Starter) Files() (map[string][]byte, error) {
 		files[base] = []byte(filled.Replace(string(text)))
 	}
 	return files, nil
+}
+
+// replacements are what stands in the texts, and what comes there.
+func (s Starter) replacements() []string {
+	all := []string{"__account__", s.Account, "__issuer__", strconv.Quote(s.Checkout.Issuer), "__agent-issuer__", strconv.Quote(s.Agent.Issuer)}
+	for claim, value := range s.Checkout.Claims {
+		all = append(all, "__claim__", strconv.Quote(claim), "__value__", strconv.Quote(value))
+	}
+	for claim, value := range s.Agent.Claims {
+		all = append(all, "__agent-claim__", strconv.Quote(claim), "__agent-value__", strconv.Quote(value))
+	}
+	for _, role := range []string{"orders-reader", "shop-writer", "shop-operator"} {
+		group := role
+		if id, ok := s.Groups[role]; ok {
+			group = id
+		}
+		all = append(all, "__"+role+"__", strconv.Quote(group))
+	}
+	return all
 }

@@ -62,7 +62,7 @@ func (b *budgets) take(who spender, limit float64, now time.Time) (*lease, time.
 // and says nothing about what is usual.
 func (b *budgets) settle(l *lease, charge float64, forwarded bool, now time.Time) {
 	const weight = 8                                  // of what was usual against the last
-	if !forwarded || charge < 0 || charge != charge { //nolint:gocritic // not a number: upstream's header is not ours to trust
+	if !forwarded || charge < 0 || charge != charge { // or not a number: upstream's header is not ours to trust
 		charge = 0
 	}
 	b.mu.Lock()

@@ -100,8 +100,8 @@ least, each with what did not fit and its place in the policy.
 
 Who asks is a person by id with their groups and attributes, or somebody from a directory export (--people), or a
 declared application; --agent is an agent that acts for that person, or for itself if there is none (repeatable,
-outermost first), and --scope what its token was narrowed to. A partition key is text, or a JSON array for other types and for hierarchical keys; several mean a
-bulk request. Exit code 1: the request is denied.`,
+outermost first), and --scope what its token was narrowed to. A partition key is text, or a JSON array for other types and
+for hierarchical keys; several mean a bulk request. Exit code 1: the request is denied.`,
 		Example: `  cosmosgate policy explain policy/ --user ann --group orders-readers --attribute department=emea \
       --action items/read --resource prod/shop/orders --partition-key emea
   cosmosgate policy explain policy/ --user ann@corp.example --people people.jsonl --action executeQuery --resource prod/shop/orders

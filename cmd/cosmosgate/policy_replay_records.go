@@ -76,19 +76,19 @@ type replayLine struct {
 		Record      string `json:"record"`
 		Application string `json:"application"`
 	} `json:"principal"`
-	Actors    []struct {
+	Actors []struct {
 		Name string `json:"name"`
 	} `json:"actors"`
-	Source    string     `json:"source"`
-	Operation string     `json:"operation"`
-	Actions   []string   `json:"actions"`
-	Account   string     `json:"account"`
-	Database  string     `json:"database"`
-	Container string     `json:"container"`
-	Keys      []string   `json:"partition_keys"`
-	Decision  string     `json:"decision"`
-	Reason    string     `json:"reason"`
-	Truncated bool       `json:"truncated"`
+	Source    string   `json:"source"`
+	Operation string   `json:"operation"`
+	Actions   []string `json:"actions"`
+	Account   string   `json:"account"`
+	Database  string   `json:"database"`
+	Container string   `json:"container"`
+	Keys      []string `json:"partition_keys"`
+	Decision  string   `json:"decision"`
+	Reason    string   `json:"reason"`
+	Truncated bool     `json:"truncated"`
 }
 
 func readHashKey(name string) ([]byte, error) {

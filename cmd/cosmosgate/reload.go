@@ -143,7 +143,8 @@ func (p *policyFolder) swap(set *policy.Set) {
 	p.lastFault.Store(nil)
 	p.reloads.WithLabelValues("success").Inc()
 	p.loaded.SetToCurrentTime()
-	p.log.Info("policy loaded", "path", p.path, "hash", set.Hash(), "roles", len(set.Roles()), "applications", len(set.Applications()), "agents", len(set.Agents()))
+	p.log.Info("policy loaded", "path", p.path, "hash", set.Hash(),
+		"roles", len(set.Roles()), "applications", len(set.Applications()), "agents", len(set.Agents()))
 }
 
 // reload reads the policy again; a bad one leaves the old one in force, and says so.

@@ -6,8 +6,8 @@ import (
 	"unicode/utf16"
 )
 
-// Rewrite writes a query text anew, token by token: without comments, with single blanks for whatever stands between tokens, and with every string in one
-// form, so that whoever reads it next finds the same tokens. Every error is an [*Error].
+// Rewrite writes a query text anew, token by token: without comments, with single blanks for whatever stands between
+// tokens, and with every string in one form, so that whoever reads it next finds the same tokens. Every error is an [*Error].
 func Rewrite(text string) (string, error) {
 	var out strings.Builder
 	l := lexer{text: text}
