@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are what a directory of a shared log counts.
+// metrics are what a directory counts of a shared log.
 type metrics struct {
 	adopted, conflicts, pollFailures prometheus.Counter
 }
@@ -22,12 +22,9 @@ func newMetrics() *metrics {
 	}
 }
 
-// Collectors returns the metrics of a directory that shares its log, and none
-// of one that doesn't.
+// Collectors returns the directory's metrics. One that doesn't share its log has
+// them as well, at zero, so that an alert needs no exception for it.
 func (d *Directory) Collectors() []prometheus.Collector {
-	if d.shared == nil {
-		return nil
-	}
 	return []prometheus.Collector{
 		d.metrics.adopted, d.metrics.conflicts, d.metrics.pollFailures,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{

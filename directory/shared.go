@@ -69,6 +69,24 @@ func (d *Directory) Barrier(ctx context.Context) error {
 	return d.submit(ctx, func(*batch) error { return nil })
 }
 
+// Await waits for the next proof that the directory knows everything, at no
+// further cost, and reports whether there was one: what was not found before may
+// be there now. For an embedded log there is nothing to wait for.
+func (d *Directory) Await(ctx context.Context) bool {
+	if d.shared == nil {
+		return false
+	}
+	const parts = 4 // of a poll
+	for asked := d.config.Clock(); !d.proof.Load().After(asked); {
+		select {
+		case <-time.After(d.config.Poll / parts):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
 // Age is how long ago it was last proven that the directory knows everything:
 // zero for an embedded log, which is never behind.
 func (d *Directory) Age(now time.Time) time.Duration {

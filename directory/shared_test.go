@@ -306,6 +306,30 @@ func TestAgeGrowsOnlyWithoutProof(t *testing.T) {
 	})
 }
 
+func TestAwaitSeesWhatAnotherGateHasJustMade(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCommonLog()
+		g := gates(t, l, 2)
+		_, secret, err := g[0].CreateToken(t.Context(), corp, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !g[1].Await(t.Context()) || !g[1].VerifyToken(corp, secret) {
+			t.Error("a token of another gate is unknown")
+		}
+		l.set(func(l *commonLog) { l.down = true })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if g[1].Await(ctx) {
+			t.Error("there is no proof without a log")
+		}
+	})
+	if fresh(t).Await(t.Context()) {
+		t.Error("an embedded directory waits for nothing")
+	}
+}
+
 func TestAFailedPollChangesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
