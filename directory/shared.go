@@ -120,9 +120,12 @@ func (d *Directory) follow(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrOutdated), errors.Is(err, ErrStopped):
+		case errors.Is(err, ErrOutdated):
 			d.stop(err)
 			return err
+		case errors.Is(err, ErrStopped):
+			<-ctx.Done() // what is known is still served, for as long as roles allow
+			return nil
 		case err != nil && !failing:
 			d.config.Logger.Warn("shared directory log can't be read", "error", err)
 		case err == nil && failing:

@@ -334,9 +334,8 @@ func (j *Journal) expire(ctx context.Context, pk, query string, parameters ...az
 			end.AppendSet("/ttl", int64(j.config.Retention.Seconds()))
 			batch.PatchItem(d.ID, end, nil)
 		}
-		err = j.patiently(ctx, func() error { return j.execute(ctx, batch) })
-		if err != nil && status(err) != http.StatusNotFound { // it has just expired
-			return fmt.Errorf("letting documents expire: %w", err)
+		if err := j.patiently(ctx, func() error { return j.execute(ctx, batch) }); err != nil {
+			return fmt.Errorf("letting documents expire: %w", err) // also if one has just expired: the next round goes on
 		}
 	}
 }
