@@ -24,6 +24,7 @@ func (p *Proxy) admit(c *call) error {
 	if err := p.sanitize(c); err != nil {
 		return err
 	}
+	c.age = p.cfg.Freshness.age(c.start)
 	if err := p.authenticate(c); err != nil {
 		return err
 	}

@@ -43,7 +43,8 @@ type call struct {
 	r *http.Request
 
 	start      time.Time
-	source     netip.Addr // not valid if the server gave none
+	age        time.Duration // of what the directory knew at start
+	source     netip.Addr    // not valid if the server gave none
 	activityID string
 	decisionID string
 	crowded    bool   // beyond the in-flight cap

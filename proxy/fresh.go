@@ -21,16 +21,22 @@ type Freshness struct {
 // staleRetryAfter is what callers are told while the directory is behind.
 const staleRetryAfter = time.Second
 
+// age is how far the directory may be behind, asked before anybody is looked up in
+// it: what it learns later does not make that answer any newer.
+func (f *Freshness) age(now time.Time) time.Duration {
+	if f.Age == nil {
+		return 0
+	}
+	return f.Age(now)
+}
+
 // fresh refuses what was allowed on a directory that may have missed a
 // revocation, unless the deciding role puts up with that for a while. It follows
 // the decision, so that a denial stays a denial.
 func (p *Proxy) fresh(c *call) error {
 	f := &p.cfg.Freshness
-	if f.Age == nil || c.op.Disposition != cosmos.Forward {
-		return nil
-	}
-	age := f.Age(c.start)
-	if age <= f.StaleAfter {
+	age := c.age
+	if c.op.Disposition != cosmos.Forward || age <= f.StaleAfter {
 		return nil
 	}
 	bestEffort := c.decision.Obligations.Staleness == policy.StalenessBestEffort
