@@ -44,6 +44,7 @@ type call struct {
 
 	start      time.Time
 	age        time.Duration // of what the directory knew at start
+	stood      time.Time     // when the caller's standing was last asked for
 	source     netip.Addr    // not valid if the server gave none
 	activityID string
 	decisionID string

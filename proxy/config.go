@@ -137,6 +137,8 @@ type Config struct {
 	Limits Limits
 	// Freshness is about a directory that several gates share.
 	Freshness Freshness
+	// Standing ends answers to callers whose access ends meanwhile. Nil: what was allowed when it was asked for is answered.
+	Standing Standing
 	// Guide is the JSON document at [GuidePath], for everybody to read. Nil: there is no guide, and no who-am-I.
 	Guide []byte
 	// Survey tells callers what they may do. Required with Guide.

@@ -41,6 +41,10 @@ func (p *Proxy) deliver(c *call, from *answer) {
 		c.charge, _ = strconv.ParseFloat(sent[0], 64) // 0 if it is none
 	}
 	c.forgetRID(from.StatusCode)
+	if !p.stands(c) {
+		p.withhold(c, from)
+		return
+	}
 	if refusal := cosmos.CheckResponse(from.StatusCode, from.Header); refusal != nil {
 		p.replace(c, from, refusal)
 		return

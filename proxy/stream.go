@@ -48,6 +48,9 @@ func (p *Proxy) stream(c *call, from *answer) {
 		case c.w.bytes > p.limits.MaxResponseBytes:
 			p.cutShort(c, from, errResponseTooLarge)
 			return
+		case !p.stands(c):
+			p.cutShort(c, from, errNoStanding)
+			return
 		case p.now().Sub(c.start) > p.limits.UpstreamTimeout+p.limits.TransferTimeout:
 			p.cutShort(c, from, errTooSlow)
 			return
