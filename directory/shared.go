@@ -198,7 +198,9 @@ func (d *Directory) adopt(ctx context.Context, deltas []Delta) {
 		}
 	}
 	b.deltas = deltas
-	d.store(ctx, b)
+	if d.store(ctx, b) != nil {
+		return // the directory has stopped, and says why
+	}
 	d.metrics.adopted.Inc()
 }
 

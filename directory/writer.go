@@ -136,7 +136,7 @@ func (d *Directory) Run(ctx context.Context) error {
 			close(d.ending)
 			d.drain(ctx)
 			if d.shared != nil {
-				<-lost
+				_ = <-lost // it ended because the context did
 			}
 			return nil
 		}

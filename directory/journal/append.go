@@ -175,7 +175,7 @@ func (j *Journal) whose(ctx context.Context, c *commit) error {
 		// It has expired, and a snapshot has what it did; or the replica that was
 		// asked doesn't have it yet.
 		j.doubt()
-		if s, _, err := j.readSnapshot(ctx); err == nil && s.Version >= c.Version {
+		if s, err := j.readSnapshot(ctx); err == nil && s.Version >= c.Version {
 			return directory.ErrBehind
 		}
 		return errLagging

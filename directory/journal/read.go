@@ -147,7 +147,7 @@ func (j *Journal) confirm(ctx context.Context, after uint64) error {
 		j.proven()
 		return nil
 	case h.Version > after:
-		s, _, err := j.readSnapshot(ctx)
+		s, err := j.readSnapshot(ctx)
 		if err == nil && s.Version > after {
 			return fmt.Errorf("%w: versions up to %d are in a snapshot only", directory.ErrOutdated, s.Version)
 		}

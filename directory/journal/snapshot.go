@@ -29,7 +29,7 @@ const (
 func (j *Journal) Load(ctx context.Context, each func(directory.Delta) error) (uint64, error) {
 	var s snapshot
 	err := j.patiently(ctx, func() (err error) {
-		s, _, err = j.readSnapshot(ctx)
+		s, err = j.readSnapshot(ctx)
 		return err
 	})
 	if err != nil {
@@ -52,13 +52,13 @@ func (j *Journal) Load(ctx context.Context, each func(directory.Delta) error) (u
 }
 
 // readSnapshot returns the newest snapshot, the zero one if there is none yet.
-func (j *Journal) readSnapshot(ctx context.Context) (snapshot, azcore.ETag, error) {
+func (j *Journal) readSnapshot(ctx context.Context) (snapshot, error) {
 	var s snapshot
-	etag, err := j.read(ctx, partition, idSnapshot, &s)
+	_, err := j.read(ctx, partition, idSnapshot, &s)
 	if absent(err) {
-		return snapshot{}, "", nil
+		return snapshot{}, nil
 	}
-	return s, etag, err
+	return s, err
 }
 
 // Run writes snapshots when they are due, until ctx ends. Replay gives the state
@@ -129,7 +129,7 @@ func (j *Journal) work(ctx context.Context) (work, error) {
 	if w.head, err = j.readHead(ctx); err != nil {
 		return w, err
 	}
-	if w.snapshot, _, err = j.readSnapshot(ctx); err != nil {
+	if w.snapshot, err = j.readSnapshot(ctx); err != nil {
 		return w, err
 	}
 	commits, bytes := w.head.Commits-w.snapshot.AtCommits, w.head.Bytes-w.snapshot.AtBytes

@@ -41,6 +41,7 @@ func RunShared(t *testing.T, start func(t *testing.T) (open func() directory.Sha
 }
 
 func testSharedEmpty(t *testing.T, open func() directory.Shared) {
+	t.Helper()
 	l := open()
 	defer closing(t, l)
 	if batch, err := l.Next(t.Context(), 0); err != nil || len(batch) != 0 {
@@ -58,6 +59,7 @@ func testSharedEmpty(t *testing.T, open func() directory.Shared) {
 }
 
 func testSharedOrder(t *testing.T, open func() directory.Shared) {
+	t.Helper()
 	one, other := open(), open()
 	defer closing(t, one)
 	defer closing(t, other)
@@ -76,6 +78,7 @@ func testSharedOrder(t *testing.T, open func() directory.Shared) {
 }
 
 func testSharedPlace(t *testing.T, open func() directory.Shared) {
+	t.Helper()
 	one, other := open(), open()
 	defer closing(t, one)
 	defer closing(t, other)
@@ -90,6 +93,7 @@ func testSharedPlace(t *testing.T, open func() directory.Shared) {
 }
 
 func testSharedRace(t *testing.T, open func() directory.Shared) {
+	t.Helper()
 	const writers, places = 4, 10
 	logs := make([]directory.Shared, writers)
 	for i := range logs {
@@ -118,10 +122,12 @@ func testSharedRace(t *testing.T, open func() directory.Shared) {
 }
 
 func testSeveral(t *testing.T, open func() directory.Shared) {
+	t.Helper()
 	Several(t, func() directory.Shared { return open() })
 }
 
 func testSeveralDespite(t *testing.T, open func() directory.Shared) {
+	t.Helper()
 	const oneIn = 20
 	Several(t, func() directory.Shared { return &Unsure{Shared: open(), OneIn: oneIn} })
 }
@@ -309,7 +315,7 @@ func entries(after uint64, n int) []directory.Delta {
 	batch := make([]directory.Delta, n)
 	for i := range batch {
 		batch[i] = directory.Delta{
-			Version: after + 1 + uint64(i), Time: time.UnixMilli(1_700_000_000_000).UTC(), Kind: directory.KindPutEntry, //nolint:gosec // an index
+			Version: after + 1 + uint64(i), Time: time.UnixMilli(1_700_000_000_000).UTC(), Kind: directory.KindPutEntry,
 			Subject: fmt.Sprintf("class\x00%d", i), Revision: 1, Payload: make([]byte, 8),
 		}
 	}
