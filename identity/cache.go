@@ -102,10 +102,10 @@ func (v *verdict) holds(declared declarations) bool {
 	return v.declared.same(declared)
 }
 
-// refusal returns a failure of moments ago, nil if there was none.
+// refusal returns a failure of moments ago, nil if there was none. One that lies further ahead is from before the clock was set back.
 func (c *cache) refusal(d digest, now time.Time) error {
 	found, ok := c.refusals.Get(d)
-	if !ok || !now.Before(found.until) {
+	if !ok || !now.Before(found.until) || found.until.Sub(now) > refusalAge {
 		return nil
 	}
 

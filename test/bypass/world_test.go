@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,13 +52,17 @@ type world struct {
 	pool     *x509.CertPool
 	upstream *upstream
 	tokens   map[string]string
-	file     string // the audit log
+	file     string       // the audit log
+	jump     atomic.Int64 // how far the gate's clock is ahead
 
 	mu      sync.Mutex
 	records []audit.Record
 	arrived chan struct{}
 	log     bytes.Buffer
 }
+
+// now is the gate's time.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.jump.Load())) }
 
 // Write takes the operations log.
 func (w *world) Write(b []byte) (int, error) {
@@ -109,9 +114,9 @@ func newWorld(t testing.TB) *world {
 	logger := slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	engine := policy.NewEngine(starter(t))
 	people := employ(t, run, ctx, logger)
-	authenticator := authenticatorOf(t, is, people, engine, logger)
+	authenticator := authenticatorOf(t, is, people, engine, logger, w.now)
 	w.file = filepath.Join(t.TempDir(), "audit.jsonl")
-	log, err := audit.Open(audit.Config{Path: w.file, SyncEvery: time.Minute, Clock: time.Now, Logger: logger})
+	log, err := audit.Open(audit.Config{Path: w.file, SyncEvery: time.Minute, Clock: w.now, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +131,7 @@ func newWorld(t testing.TB) *world {
 			}
 			return witness{reserved, w}, nil
 		},
-		Logger: logger, Now: time.Now, NewID: uuid.NewString,
+		Logger: logger, Now: w.now, NewID: uuid.NewString,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -250,7 +255,7 @@ func employ(t testing.TB, run func(func(context.Context) error), ctx context.Con
 	return people
 }
 
-func authenticatorOf(t testing.TB, is *issuer, people *directory.Directory, engine *policy.Engine, logger *slog.Logger) *identity.Authenticator {
+func authenticatorOf(t testing.TB, is *issuer, people *directory.Directory, engine *policy.Engine, logger *slog.Logger, clock func() time.Time) *identity.Authenticator {
 	t.Helper()
 	var declared []identity.Application
 	for _, a := range engine.Set().Applications() {
@@ -262,7 +267,7 @@ func authenticatorOf(t testing.TB, is *issuer, people *directory.Directory, engi
 			Connection: "corp", Claim: "oid", FrontEndClients: []string{frontEnd}, HTTPClient: &http.Client{Transport: is},
 		}},
 		Directory: people, Applications: func() []identity.Application { return declared },
-		Clock: time.Now, Logger: logger,
+		Clock: clock, Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,7 +104,9 @@ func TestOperatorsPageHasEveryRow(t *testing.T) {
 	}
 	var got []string
 	for _, cell := range regexp.MustCompile("(?m)\\| `([^`]+)` \\|$").FindAllStringSubmatch(string(page), -1) {
-		got = append(got, cell[1])
+		if !strings.HasPrefix(cell[1], "Test") { // the clock's rows are played elsewhere
+			got = append(got, cell[1])
+		}
 	}
 	slices.Sort(want)
 	slices.Sort(got)
