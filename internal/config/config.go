@@ -73,8 +73,8 @@ type Listener struct {
 
 // Control is the Unix socket of administration. Only the gate's own user and root can open it, and every act is recorded.
 type Control struct {
-	// Socket is its path, at most 107 bytes (103 outside Linux), in a folder that others cannot write. Default: directory.path with .sock in place of
-	// its extension.
+	// Socket is its path, at most 107 bytes (103 outside Linux), in a folder that others cannot write and that is made if it is missing.
+	// Default: gate.sock in a folder beside directory.path, named as it with .control in place of the extension.
 	Socket string `yaml:"socket"`
 }
 

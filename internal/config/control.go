@@ -18,7 +18,7 @@ func controlSocket(socket, directory string) string {
 	if socket != "" || directory == "" {
 		return socket
 	}
-	return strings.TrimSuffix(directory, filepath.Ext(directory)) + ".sock"
+	return filepath.Join(strings.TrimSuffix(directory, filepath.Ext(directory))+".control", "gate.sock")
 }
 
 // FindControlSocket reads from the file at path where the gate's socket is, and nothing else: an operator must be able to suspend

@@ -263,7 +263,8 @@ func TestASocketIsOpenedOnlyWhereItIsSafe(t *testing.T) {
 			}
 			return filepath.Join(dir, "s")
 		}, "others may write to"},
-		"a folder that is not there": {func(_ *testing.T, dir string) string { return filepath.Join(dir, "none", "s") }, "needs its folder"},
+		"a missing folder is made":    {func(_ *testing.T, dir string) string { return filepath.Join(dir, "made", "s") }, ""},
+		"two missing folders are not": {func(_ *testing.T, dir string) string { return filepath.Join(dir, "no", "no", "s") }, "needs its folder"},
 		"a path that is too long": {func(_ *testing.T, dir string) string {
 			return filepath.Join(dir, strings.Repeat("x", control.MaxPath()))
 		}, "set listen.control.socket to a shorter one"},

@@ -14,6 +14,7 @@ import (
 
 const (
 	ownerOnly      fs.FileMode = 0o600
+	ownerFolder    fs.FileMode = 0o700
 	writableOthers fs.FileMode = 0o022
 	dialPatience               = time.Second
 )
@@ -38,14 +39,18 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// Listen opens the socket at path, with mode 0600, replacing one that a dead gate left. Its folder must not be writable for others,
-// who could otherwise put a socket of theirs in its place. Closing the listener removes the socket.
+// Listen opens the socket at path, with mode 0600, replacing one that a dead gate left. Its folder is made if it is missing (mode 0700,
+// one level); it must belong to the gate's user or root and not be writable for others, who could otherwise put a socket of theirs in
+// its place. Closing the listener removes the socket.
 func Listen(path string) (net.Listener, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding the control socket: %w", err)
 	}
-	if err := errors.Join(CheckPath(path), checkFolder(filepath.Dir(path))); err != nil {
+	if err := CheckPath(path); err != nil {
+		return nil, err
+	}
+	if err := checkFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	if err := checkVacant(path); err != nil {
@@ -75,16 +80,23 @@ func Listen(path string) (net.Listener, error) {
 	return &listener{Listener: l, path: path, own: own}, nil
 }
 
+// checkFolder makes the folder if it is missing, and looks whether it is safe. Volumes of container platforms are writable for a group or
+// for everybody, so that a socket there needs a folder of its own.
 func checkFolder(dir string) error {
+	if err := os.Mkdir(dir, ownerFolder); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("the control socket needs its folder: %w", err)
+	}
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
 		return fmt.Errorf("the control socket needs its folder: %w", err)
 	case !info.IsDir():
 		return fmt.Errorf("%s is no folder: name another place with listen.control.socket", dir)
+	case !ownFolder(info):
+		return fmt.Errorf("%s belongs to another user%s, who could replace the control socket: name another place with listen.control.socket", dir, ownerOf(info))
 	case info.Mode().Perm()&writableOthers != 0:
 		return fmt.Errorf("others may write to %s (mode %04o), so they could replace the control socket: chmod go-w %s, or name another place with "+
-			"listen.control.socket", dir, info.Mode().Perm(), dir)
+			"listen.control.socket; a folder that is missing is made", dir, info.Mode().Perm(), dir)
 	}
 	return nil
 }

@@ -5,3 +5,5 @@ package control
 import "io/fs"
 
 func ownerOf(fs.FileInfo) string { return "" }
+
+func ownFolder(fs.FileInfo) bool { return true }
