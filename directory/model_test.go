@@ -50,8 +50,14 @@ func randomUser(random *rand.Rand, turn int) directory.User {
 		Attributes: map[string]string{"department": fmt.Sprint(random.IntN(3)), "number": fmt.Sprint(turn)},
 		Document:   fmt.Appendf(nil, `{"turn":%d}`, turn),
 	}
-	if random.IntN(4) > 0 {
+	switch random.IntN(4) {
+	case 0: // not linked
+	case 1:
 		u.ExternalID = fmt.Sprint("ext-", turn)
+	case 2:
+		u.ExternalID = fmt.Sprintf("c0ffee00-0000-4000-8000-%012d", turn)
+	case 3:
+		u.ExternalID = fmt.Sprintf("C0FFEE00-0000-4000-8000-%012d", turn/2) // another's but for the case, now and then
 	}
 	for range random.IntN(3) {
 		u.Emails = append(u.Emails, fmt.Sprintf("shared%d@corp.example", random.IntN(5)))
@@ -78,13 +84,18 @@ func (m model) change(t *testing.T, h *house, random *rand.Rand, turn int) {
 	switch roll := random.IntN(10); {
 	case roll < 3 || len(users) < 2:
 		u := randomUser(random, turn)
+		if m.linked(u.ExternalID) {
+			u.ExternalID = ""
+		}
 		u.ID = h.do(t, directory.CreateUser{User: u})[0]
 		m.users[u.ID] = u
 	case roll == 3 || len(groups) < 2:
 		m.groups[h.group(t, fmt.Sprint("Group ", turn))] = map[directory.ID]bool{}
 	case roll == 4:
 		id, next := pick(users), randomUser(random, turn)
-		next.ID = id
+		if next.ID = id; m.linked(next.ExternalID) {
+			next.ExternalID = ""
+		}
 		h.do(t, edit(id, func(u *directory.User) {
 			u.UserName, u.ExternalID, u.Active, u.Emails = next.UserName, next.ExternalID, next.Active, next.Emails
 			u.Attributes, u.Document = next.Attributes, next.Document
@@ -122,6 +133,16 @@ func (m model) change(t *testing.T, h *house, random *rand.Rand, turn int) {
 			m.groups[g][id] = true
 		}
 	}
+}
+
+// linked reports whether somebody has an external id.
+func (m model) linked(externalID string) bool {
+	for _, u := range m.users {
+		if u.ExternalID == externalID {
+			return true
+		}
+	}
+	return false
 }
 
 // direct and effective return the groups that somebody is in.
@@ -230,6 +251,11 @@ func (m model) compareUser(t *testing.T, h *house, u directory.User) {
 	view, linked := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: u.ExternalID})
 	if linked != (u.ExternalID != "") {
 		t.Fatalf("%s: linked %v", u.ID, linked)
+	}
+	if upper := strings.ToUpper(u.ExternalID); upper != u.ExternalID && !m.linked(upper) {
+		if _, found := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: upper}); found {
+			t.Fatalf("%s is found in another case", u.ExternalID)
+		}
 	}
 	if linked && (view.ID != u.ID || view.Active != u.Active || !maps.Equal(view.Attributes, u.Attributes) || !slices.Equal(ids(view.Groups), effective)) {
 		t.Fatalf("view %+v of %+v in %v", view, u, effective)

@@ -14,7 +14,8 @@ type places struct {
 // the views remembered of those users who were looked up.
 type page struct {
 	cells [pageSize]atomic.Uint64
-	views [pageSize]atomic.Pointer[UserView]
+	// views are made when the first of them is remembered.
+	views atomic.Pointer[[pageSize]atomic.Pointer[UserView]]
 }
 
 const (
@@ -35,7 +36,10 @@ func (p *places) cell(ordinal uint32) *atomic.Uint64 {
 // view returns the view remembered for an ordinal, or nil. The ordinal must
 // have a cell.
 func (p *places) view(ordinal uint32) *UserView {
-	return p.pages.load()[ordinal/pageSize].views[ordinal%pageSize].Load()
+	if views := p.pages.load()[ordinal/pageSize].views.Load(); views != nil {
+		return views[ordinal%pageSize].Load()
+	}
+	return nil
 }
 
 // remember keeps a view, nil for none, and forgets a page of others if there
@@ -50,13 +54,21 @@ func (p *places) remember(ordinal uint32, view *UserView) {
 			p.remembered.Add(-1)
 		}
 	}
-	count(pages[ordinal/pageSize].views[ordinal%pageSize].Swap(view), view)
+	views := &pages[ordinal/pageSize].views
+	if views.Load() == nil {
+		if view == nil {
+			return
+		}
+		views.CompareAndSwap(nil, new([pageSize]atomic.Pointer[UserView]))
+	}
+	count(views.Load()[ordinal%pageSize].Swap(view), view)
 	if p.remembered.Load() <= maxRemembered {
 		return
 	}
-	next := int(p.hand.Add(1)) % len(pages)
-	for i := range pages[next].views {
-		count(pages[next].views[i].Swap(nil), nil)
+	if old := pages[int(p.hand.Add(1))%len(pages)].views.Load(); old != nil {
+		for i := range old {
+			count(old[i].Swap(nil), nil)
+		}
 	}
 }
 

@@ -110,9 +110,13 @@ func (s *state) userHash(sp space, p *population, r userRecord) (uint64, bool) {
 	if r == nil {
 		return 0, false
 	}
-	name := r.externalID()
-	if sp == spaceUserName {
+	var text [idText]byte
+	name := r.link()
+	switch {
+	case sp == spaceUserName:
 		name = r.folded()
+	case r.linkIsUUID():
+		name = r.externalID(text[:0])
 	}
 	return p.salt(maphash.Bytes(s.seed, name)), len(name) > 0
 }

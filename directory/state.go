@@ -214,7 +214,7 @@ func (r userRecord) nameIn(sp space, p *population) nameKey {
 		return nameKey{}
 	}
 	if sp == spaceUserLink {
-		return nameKey{p, string(r.externalID())}
+		return nameKey{p, string(r.externalID(nil))}
 	}
 	return nameKey{p, Fold(r.fields().userName)}
 }

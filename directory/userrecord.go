@@ -3,10 +3,9 @@ package directory
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // userRecord is the packed, immutable form of a user: all but the document. It
@@ -34,12 +33,16 @@ const (
 	flagDeleted
 	// flagNameIsEmail means that the one e-mail address is the folded user name.
 	flagNameIsEmail
+	// flagLinkIsUUID means that the external id is a UUID in canonical form, and
+	// kept in sixteen bytes: it is with most providers.
+	flagLinkIsUUID
 )
 
 const edgeSize = 4
 
 func (r userRecord) active() bool       { return r[atFlags]&flagActive != 0 }
 func (r userRecord) deleted() bool      { return r[atFlags]&flagDeleted != 0 }
+func (r userRecord) linkIsUUID() bool   { return r[atFlags]&flagLinkIsUUID != 0 }
 func (r userRecord) nameIsEmail() bool  { return r[atFlags]&flagNameIsEmail != 0 }
 func (r userRecord) connection() uint16 { return binary.LittleEndian.Uint16(r[atConnection:]) }
 func (r userRecord) generation() uint64 { return binary.LittleEndian.Uint64(r[atGeneration:]) }
@@ -57,12 +60,20 @@ func (r userRecord) revision() uint64 {
 	return revision
 }
 
-// externalID returns a part of the record.
-func (r userRecord) externalID() []byte {
+// link returns the external id as it is packed.
+func (r userRecord) link() []byte {
 	rest := r[headerSize:]
 	_, n := binary.Uvarint(rest)
 	size, m := binary.Uvarint(rest[n:])
 	return rest[n+m:][:size]
+}
+
+// externalID appends the external id.
+func (r userRecord) externalID(b []byte) []byte {
+	if r.linkIsUUID() {
+		return recordKey(r.link()).appendID(b)
+	}
+	return append(b, r.link()...)
 }
 
 // folded returns the folded user name.
@@ -98,11 +109,18 @@ func (r userRecord) or(other userRecord) userRecord {
 }
 
 // hasLink reports whether the user has an external id.
-func (r userRecord) hasLink() bool { return r != nil && len(r.externalID()) > 0 }
+func (r userRecord) hasLink() bool { return r != nil && len(r.link()) > 0 }
 
 // linked reports whether this is the user of a link key.
 func (r userRecord) linked(connection uint16, externalID string) bool {
-	return r != nil && r.connection() == connection && string(r.externalID()) == externalID
+	if r == nil || r.connection() != connection {
+		return false
+	}
+	if r.linkIsUUID() {
+		key, ok := ID(externalID).key()
+		return ok && recordKey(r.link()) == key
+	}
+	return string(r.link()) == externalID
 }
 
 // userFields is a record's variable part, taken apart.
@@ -116,7 +134,9 @@ type userFields struct {
 // fields takes the record apart.
 func (r userRecord) fields() userFields {
 	p := reader{rest: r[headerSize:binary.LittleEndian.Uint32(r[atEdges:])]}
-	f := userFields{revision: p.uvarint(), externalID: p.text(), userName: p.text()}
+	f := userFields{revision: p.uvarint(), externalID: string(r.externalID(nil))}
+	p.bytes()
+	f.userName = p.text()
 	if r.nameIsEmail() {
 		f.emails = []string{Fold(f.userName)}
 	}
@@ -140,6 +160,10 @@ func (s *state) packUser(d Delta, key recordKey, p *population) (userRecord, err
 	packTime(r[atCreated:], created)
 	packTime(r[atModified:], d.Time)
 	r = binary.AppendUvarint(r, d.Revision)
+	if link, ok := ID(externalID).key(); ok {
+		flags |= flagLinkIsUUID
+		externalID = link[:]
+	}
 	r = appendBytes(appendBytes(r, externalID), userName)
 	emails := make([][]byte, 0, 1)
 	for range in.count() {
@@ -237,13 +261,30 @@ func packEdges(ordinals []uint32) edges {
 type recordKey [idSize]byte
 
 // id returns the canonical text.
-func (k recordKey) id() ID { return ID(uuid.UUID(k).String()) }
+func (k recordKey) id() ID {
+	var text [idText]byte
+	return ID(k.appendID(text[:0]))
+}
+
+// idText is the length of an id.
+const idText = 36
+
+// appendID appends the canonical text.
+func (k recordKey) appendID(b []byte) []byte {
+	for i, part := range [...][]byte{k[:4], k[4:6], k[6:8], k[8:10], k[10:]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, part)
+	}
+	return b
+}
 
 // key reads an id in its canonical form, which is lower-case; every other
 // spelling is no id.
 func (id ID) key() (recordKey, bool) {
 	var k recordKey
-	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
+	if len(id) != idText || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
 		return k, false
 	}
 	at := 0

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -411,4 +412,29 @@ func (w *worldBench) memory(b *testing.B) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "heap-MiB")
+}
+
+// BenchmarkSync writes a page to a file and syncs it, twice, as every commit
+// has to: what the disk alone takes at the moment.
+func BenchmarkSync(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "page"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	var took []time.Duration
+	page := make([]byte, 4096)
+	for i := int64(0); b.Loop(); i++ {
+		start := time.Now()
+		for at := range int64(2) {
+			if _, err := f.WriteAt(page, (2*(i%1000)+at)*4096); err != nil {
+				b.Fatal(err)
+			}
+			if err := f.Sync(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		took = append(took, time.Since(start))
+	}
+	quantiles(b, took)
 }
