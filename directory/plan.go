@@ -18,6 +18,8 @@ type planner struct {
 	connection string
 	newID      func() (ID, error)
 	created    ID
+	// read are records that were read before the writer's turn.
+	read map[ID]Delta
 	// relinked are users whose external id changed or went away.
 	relinked []ID
 }
@@ -68,7 +70,7 @@ func (p *planner) editUser(c EditUser) (Result, error) {
 		return Result{}, err
 	}
 	old := p.state.exportUser(current)
-	if old.Document, err = p.document(KindPutUser, ordinal, c.ID, old.Revision); err != nil {
+	if old.Document, err = p.documentOf(KindPutUser, ordinal, c.ID, old.Revision); err != nil {
 		return Result{}, err
 	}
 	next, err := c.Edit(old)
@@ -88,6 +90,41 @@ func (p *planner) editUser(c EditUser) (Result, error) {
 	}
 	next.Revision, next.Modified = next.Revision+1, p.now
 	return Result{ID: c.ID, Revision: next.Revision, Changed: true, User: &next}, p.emit(userDelta(next))
+}
+
+// maxReadAhead bounds the records that a call reads ahead.
+const maxReadAhead = 16
+
+// readAhead reads the records that changes will edit. It runs in the caller, so
+// that the one writer needn't wait for a disk; what changes until its turn, or
+// can't be read, is read there.
+func (d *Directory) readAhead(changes []Change) map[ID]Delta {
+	read := map[ID]Delta{}
+	for _, change := range changes[:min(len(changes), maxReadAhead)] {
+		kind, id := KindPutUser, ID("")
+		switch c := change.(type) {
+		case EditUser:
+			id = c.ID
+		case EditGroup:
+			kind, id = KindPutGroup, c.ID
+		}
+		if id == "" {
+			continue
+		}
+		if delta, err := d.state.log.Record(kind, string(id)); err == nil {
+			read[id] = delta
+		}
+	}
+	return read
+}
+
+// documentOf is [batch.document], from what was read ahead if that is current.
+func (p *planner) documentOf(kind Kind, ordinal uint32, id ID, revision uint64) ([]byte, error) {
+	_, changed := p.documents[ordinal]
+	if delta, ok := p.read[id]; ok && !changed && delta.Kind == kind && delta.Revision == revision {
+		return delta.document()
+	}
+	return p.document(kind, ordinal, id, revision)
 }
 
 func (p *planner) removeUser(c DeleteUser) (Result, error) {
@@ -122,7 +159,7 @@ func (p *planner) editGroup(c EditGroup) (Result, error) {
 		return Result{}, err
 	}
 	old := current.export()
-	if old.Document, err = p.document(KindPutGroup, ordinal, c.ID, current.written); err != nil {
+	if old.Document, err = p.documentOf(KindPutGroup, ordinal, c.ID, current.written); err != nil {
 		return Result{}, err
 	}
 	next, err := c.Edit(old)

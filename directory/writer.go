@@ -43,8 +43,9 @@ func (d *Directory) Apply(ctx context.Context, connection string, changes ...Cha
 	}
 	var results []Result
 	var p planner
+	read := d.readAhead(changes)
 	err := d.submit(ctx, func(b *batch) error {
-		p = planner{batch: b, connection: connection, newID: d.newID}
+		p = planner{batch: b, connection: connection, newID: d.newID, read: read}
 		results = make([]Result, 0, len(changes))
 		for _, change := range changes {
 			result, err := p.plan(change)

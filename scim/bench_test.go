@@ -70,7 +70,7 @@ func BenchmarkPatch(b *testing.B) {
 							time.Sleep(time.Until(start))
 						}
 						patchOver(b, client, web.URL+"/scim/v2/corp/Users/"+ids[i%len(ids)],
-							patchBody(fmt.Sprintf(`{"op":"Replace","path":"title","value":"t%d"}`, i)))
+							patchBody(fmt.Sprintf(`{"op":"Replace","path":"title","value":"%d at %d"}`, i, started.UnixNano())))
 						took[i] = time.Since(start)
 					}
 				})
