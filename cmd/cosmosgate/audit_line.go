@@ -14,6 +14,9 @@ type auditLine struct {
 		Application string `json:"application"`
 		Subject     string `json:"subject"`
 	} `json:"principal"`
+	Actors []struct {
+		Name string `json:"name"`
+	} `json:"actors"`
 	Operation string  `json:"operation"`
 	Account   string  `json:"account"`
 	Database  string  `json:"database"`
@@ -37,6 +40,9 @@ func (l *auditLine) row() []string {
 		if who == "" {
 			who = other
 		}
+	}
+	if len(l.Actors) > 0 {
+		who = l.Actors[0].Name + " for " + who
 	}
 	status := fmt.Sprint(l.Status)
 	if l.Substatus != 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+	"golang.org/x/oauth2"
 )
 
 // tell is the story. Each scene is a real call; the first untrue one ends it.
@@ -63,6 +64,10 @@ func tell(ctx context.Context, s *stage, r *ready, startup time.Duration) error 
 	if err := tellAccess(ctx, s, nina, bob); err != nil {
 		return err
 	}
+	helper, err := tellAgent(ctx, s, client, r)
+	if err != nil {
+		return err
+	}
 
 	s.chapter("Nina leaves. The directory says active: false")
 	pushed = time.Now()
@@ -71,6 +76,9 @@ func tell(ctx context.Context, s *stage, r *ready, startup time.Duration) error 
 	}
 	answered := time.Since(pushed)
 	if err := s.scene("nina reads order 1001, same token", nina.read(ctx, "emea", "1001"), outcome{status: http.StatusUnauthorized, substatus: substatusRevoked}); err != nil {
+		return err
+	}
+	if err := s.scene("her agent reads it, same token", helper.read(ctx, "emea", "1001"), outcome{status: http.StatusUnauthorized, substatus: substatusRevoked}); err != nil {
 		return err
 	}
 	s.out.line("  %s", s.paint(bold, fmt.Sprintf("SCIM answered in %s; the very next request was refused", answered.Round(time.Millisecond/10))))
@@ -104,6 +112,27 @@ func tellAccess(ctx context.Context, s *stage, nina, bob *visitor) error {
 	return nil
 }
 
+// tellAgent shows that an agent does what its person may do, and nothing more, whatever it was granted.
+func tellAgent(ctx context.Context, s *stage, client *http.Client, r *ready) (*visitor, error) {
+	s.chapter("An AI agent exchanges her token for one by which it acts for her. It is granted all of the shop: she is not")
+	nina, err := devToken(ctx, client, r, "nina")
+	if err != nil {
+		return nil, err
+	}
+	token, err := delegate(ctx, client, r, nina.AccessToken, "")
+	if err != nil {
+		return nil, err
+	}
+	helper, err := visitorWith(client, r, token)
+	if err != nil {
+		return nil, err
+	}
+	return helper, errors.Join(
+		s.scene("for nina, "+devAgent+" reads order 1001", helper.read(ctx, "emea", "1001"), outcome{status: http.StatusOK, contains: "Kraków"}),
+		s.scene("for nina, it reads another partition", helper.read(ctx, "amer", "2001"), outcome{status: http.StatusForbidden, contains: "items/read"}),
+	)
+}
+
 // substatusData is the native code for a data action that no role gives.
 const substatusData = 5302
 
@@ -129,8 +158,8 @@ func tellRecord(s *stage, r *ready, person string) error {
 	return s.out.done()
 }
 
-// expectedRecords counts the scenes: one before the push, one after, six of access, one after leaving.
-const expectedRecords = 9
+// expectedRecords counts the scenes: one before the push, one after, six of access, two of the agent, two after leaving.
+const expectedRecords = 12
 
 // recordOf reads what the gate recorded about items.
 func recordOf(path string) ([][]string, error) {
@@ -170,6 +199,20 @@ func actor(ctx context.Context, client *http.Client, r *ready, name string) (*vi
 	if err != nil {
 		return nil, err
 	}
+	v, err := visitorWith(client, r, token)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range r.People {
+		if p.Name == name {
+			v.id = p.ExternalID
+		}
+	}
+	return v, nil
+}
+
+// visitorWith gives whoever holds a token an SDK client.
+func visitorWith(client *http.Client, r *ready, token *oauth2.Token) (*visitor, error) {
 	credential := oidcToken(func(context.Context) (azcore.AccessToken, error) {
 		return azcore.AccessToken{Token: token.AccessToken, ExpiresOn: token.Expiry}, nil
 	})
@@ -181,13 +224,7 @@ func actor(ctx context.Context, client *http.Client, r *ready, name string) (*vi
 	if err != nil {
 		return nil, fmt.Errorf("making a Cosmos client: %w", err)
 	}
-	v := &visitor{orders: orders}
-	for _, p := range r.People {
-		if p.Name == name {
-			v.id = p.ExternalID
-		}
-	}
-	return v, nil
+	return &visitor{orders: orders}, nil
 }
 
 func (v *visitor) read(ctx context.Context, department, id string) outcome {

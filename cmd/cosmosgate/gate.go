@@ -208,6 +208,7 @@ func (g *gate) newServers() error {
 		server.Check{Name: "issuers", Probe: g.identity.Ready},
 		server.Check{Name: "accounts", Probe: g.proxy.Ready},
 		server.Check{Name: "policy", Probe: g.policy.fault, Advisory: true},
+		server.Check{Name: "token_service", Probe: g.signingHealthy, Advisory: true},
 	)
 	admin, err := server.Admin(server.AdminConfig{Gatherer: g.metrics, Health: g.health, Level: g.level})
 	if err != nil {

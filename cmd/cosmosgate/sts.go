@@ -124,6 +124,14 @@ func (g *gate) watchSigning(ctx context.Context) error {
 	return g.signing.Run(ctx) //nolint:wrapcheck // always nil
 }
 
+// signingHealthy says why the token service cannot sign; nil also if there is none.
+func (g *gate) signingHealthy() error {
+	if g.signing == nil {
+		return nil
+	}
+	return g.signing.Healthy() //nolint:wrapcheck // says itself whose trouble it is
+}
+
 // newVaultSealer seals under a key of Azure Key Vault.
 func newVaultSealer(v *config.KeyVault) (seal.Sealer, error) {
 	options, err := identityOptions(v.Identity)

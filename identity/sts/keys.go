@@ -70,6 +70,7 @@ type Keys struct {
 	cfg KeysConfig
 
 	current atomic.Pointer[ring]
+	fault   atomic.Pointer[error] // why there is nothing to sign with, as of the last look
 	mu      sync.Mutex // one reader of the entry at a time
 	signers sync.Map   // kid → *ecdsa.PrivateKey
 }
@@ -107,7 +108,10 @@ func (k *Keys) Run(ctx context.Context) error {
 	defer ticker.Stop()
 
 	for {
-		if err := k.Tend(ctx); err != nil && ctx.Err() == nil {
+		err := errors.Join(k.Tend(ctx), k.usable(ctx))
+		k.fault.Store(&err)
+
+		if err != nil && ctx.Err() == nil {
 			k.cfg.Logger.ErrorContext(ctx, "the token service's keys could not be tended", slog.Any("error", err))
 		}
 
@@ -117,6 +121,29 @@ func (k *Keys) Run(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// usable reports why the active key can't be opened; opened once, it stays so, and an outage of a vault hurts nobody.
+func (k *Keys) usable(ctx context.Context) error {
+	r, err := k.read()
+	if err != nil || r == nil {
+		return err
+	}
+
+	if active := r.active(k.cfg.Clock().Unix()); active >= 0 {
+		_, err = k.open(ctx, r.Keys[active])
+	}
+
+	return err
+}
+
+// Healthy returns why no token can be signed, or why the keys can't be rotated; nil if all is well.
+func (k *Keys) Healthy() error {
+	if err := k.fault.Load(); err != nil {
+		return *err
+	}
+
+	return ErrNoKey
 }
 
 // Tend does what is due now: it makes a key that is missing, and drops one that has retired.

@@ -253,7 +253,16 @@ func TestGatesOfOneDirectoryShareTheirKeys(t *testing.T) {
 		t.Error("a private key lies there in the clear")
 	}
 
-	if _, _, err := newKeys(t, d, newRing(t)).Sign(t.Context(), "at+jwt", object{}); err == nil {
+	stranger := newKeys(t, d, newRing(t))
+
+	looking, stop := context.WithCancel(ctx)
+	stop() // one look
+
+	if err := stranger.Run(looking); err != nil || stranger.Healthy() == nil {
+		t.Errorf("a gate with another key-encryption key says that it is well: %v", err)
+	}
+
+	if _, _, err := stranger.Sign(t.Context(), "at+jwt", object{}); err == nil {
 		t.Error("a gate with another key-encryption key signs")
 	}
 }
