@@ -91,7 +91,7 @@ func (t *token) assertedBy(name string, keys []jose.JSONWebKey, audiences []stri
 
 // signedBy reports whether the signature is by a key of this id.
 func (t *token) signedBy(key jose.JSONWebKey) bool {
-	if key.KeyID != t.kid || !fits(key, t.alg) {
+	if key.KeyID != t.kid || !isVerificationKey(key) || !fits(key, t.alg) {
 		return false
 	}
 

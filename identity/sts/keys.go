@@ -71,8 +71,8 @@ type Keys struct {
 
 	current atomic.Pointer[ring]
 	fault   atomic.Pointer[error] // why there is nothing to sign with, as of the last look
-	mu      sync.Mutex // one reader of the entry at a time
-	signers sync.Map   // kid → *ecdsa.PrivateKey
+	mu      sync.Mutex            // one reader of the entry at a time
+	signers sync.Map              // kid → *ecdsa.PrivateKey
 }
 
 // KeyInfo describes a key, for operators.

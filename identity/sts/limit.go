@@ -34,32 +34,19 @@ func newLimits(each float64, burst int, clock func() time.Time) (*limits, error)
 	return &limits{rate: rate.Limit(each), burst: burst, clock: clock, clients: clients, sources: sources}, nil
 }
 
-// client counts one request of a client that has proven itself; how long it has to wait otherwise.
-func (l *limits) client(name string) time.Duration {
-	limiter := l.of(l.clients, name)
-	now := l.clock()
+// client counts one request of a client that has proven itself, and returns how long it has to wait if that is one too many.
+func (l *limits) client(name string) time.Duration { return l.count(l.clients, name) }
 
-	if limiter.AllowN(now, 1) {
+// failed counts one failure of an address, and returns how long it has to wait if that is one too many.
+func (l *limits) failed(source string) time.Duration { return l.count(l.sources, source) }
+
+func (l *limits) count(known *lru.Cache[string, *rate.Limiter], name string) time.Duration {
+	if l.of(known, name).AllowN(l.clock(), 1) {
 		return 0
 	}
 
-	return l.wait()
+	return time.Duration(float64(time.Second) / float64(l.rate))
 }
-
-// stranger says how long an address has to wait before it may try again to prove something; what succeeds costs nothing.
-func (l *limits) stranger(source string) time.Duration {
-	limiter, known := l.sources.Get(source)
-	if !known || limiter.TokensAt(l.clock()) >= 1 {
-		return 0
-	}
-
-	return l.wait()
-}
-
-// failed counts one failure of an address.
-func (l *limits) failed(source string) { l.of(l.sources, source).AllowN(l.clock(), 1) }
-
-func (l *limits) wait() time.Duration { return time.Duration(float64(time.Second) / float64(l.rate)) }
 
 func (l *limits) of(known *lru.Cache[string, *rate.Limiter], name string) *rate.Limiter {
 	if limiter, found := known.Get(name); found {

@@ -16,9 +16,7 @@ func (s *Service) revoke(ctx context.Context, r *http.Request, client proven, f 
 
 	person, err := s.person(ctx, r, client)
 	if err != nil {
-		s.limits.failed(e.Source)
-
-		return nil, err
+		return nil, s.failed(e.Source, err)
 	}
 
 	found, err := s.cfg.Authenticator.Inspect(ctx, f["token"], s.cfg.audiences())

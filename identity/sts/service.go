@@ -124,26 +124,16 @@ func (s *Service) serve(operation string, do endpoint) http.HandlerFunc {
 func (s *Service) answer(w http.ResponseWriter, r *http.Request, do endpoint, e *Event) (any, error) {
 	ctx := r.Context()
 
-	if wait := s.limits.stranger(e.Source); wait > 0 {
-		return nil, tooMany(wait)
-	}
-
 	f, err := readForm(w, r)
 	if err != nil {
-		s.limits.failed(e.Source)
-
-		return nil, err
+		return nil, s.failed(e.Source, err)
 	}
 
 	e.Grant = clip(f["grant_type"])
 
 	client, err := s.authenticateFor(ctx, r, f, e.Operation)
 	if err != nil {
-		if asError(err).Status < http.StatusInternalServerError {
-			s.limits.failed(e.Source)
-		}
-
-		return nil, err
+		return nil, s.failed(e.Source, err)
 	}
 
 	e.Client, e.Method = client.Client, client.method
@@ -153,6 +143,20 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, do endpoint, e 
 	}
 
 	return do(ctx, r, client, f, e)
+}
+
+// failed counts what an address could not prove. Once that is too much, it is told nothing more than to wait. Who does prove something is
+// never kept waiting for it: behind a balancer, everybody has one address.
+func (s *Service) failed(source string, err error) error {
+	if asError(err).Status >= http.StatusInternalServerError {
+		return err
+	}
+
+	if wait := s.limits.failed(source); wait > 0 {
+		return tooMany(wait)
+	}
+
+	return err
 }
 
 // authenticateFor is authenticate, but for a person who revokes a token that is about them: they prove themselves with a token of theirs.

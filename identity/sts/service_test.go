@@ -284,6 +284,12 @@ func TestRatesAreBoundedPerClientAndPerStranger(t *testing.T) {
 			t.Errorf("a stranger (-want +got):\n%s", diff)
 		}
 
+		// Behind the same address, who proves something is served.
+		other := form.with(object{"client_assertion_type": assertion, "client_assertion": w.cluster.sign(t, "", w.pod("pod"))})
+		if r := w.post("/oauth2/token", other); r.code() != "ok" {
+			t.Errorf("a client pays for the strangers at its address: %v", r.body)
+		}
+
 		time.Sleep(2 * time.Second)
 
 		if r := stranger(); r.code() != "invalid_client" {
