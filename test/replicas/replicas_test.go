@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+
+	"github.com/cosmosgate/cosmosgate/internal/emulator"
 )
 
 // TestWhatAKilledGateAcknowledgedIsNotLost has a provider push people through all gates while one of them is killed again and
@@ -170,4 +172,47 @@ func TestARestartedGateKnowsWhatItMissed(t *testing.T) {
 	if got := far.caller(token).read(); !refused(got) {
 		t.Errorf("the first request after the restart: %d", got)
 	}
+}
+
+// TestTheContainerIsDown has the account refuse everything about the directory for a while: no gate knows better than the others.
+func TestTheContainerIsDown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, ", stale_after: 1s, serve_at_most: 1h")
+	near := w.gates[0]
+	ids := []string{near.hire(0), near.hire(1)}
+	near.group("careful", ids[0])
+	near.group("patient", ids[1])
+	tokens := []string{w.token(0), w.token(1)}
+	everywhere := func(who, status int) bool {
+		for _, g := range w.gates {
+			if g.caller(tokens[who]).read() != status {
+				return false
+			}
+		}
+		return true
+	}
+	for who := range tokens {
+		w.eventually("everybody is served", func() bool { return everywhere(who, http.StatusOK) })
+	}
+	w.account.Inject(emulator.Fault{PathPrefix: "/dbs/gate", Status: http.StatusServiceUnavailable, Times: -1})
+	w.eventually("careful roles get 503", func() bool { return everywhere(0, http.StatusServiceUnavailable) })
+	if !everywhere(1, http.StatusOK) {
+		t.Error("patient roles are not served")
+	}
+	for _, g := range w.gates {
+		if got := g.setActive(ids[1], false); got != http.StatusServiceUnavailable {
+			t.Errorf("%s acknowledged what is nowhere: %d", g.name, got)
+		}
+		if !g.ready() {
+			t.Errorf("%s is not ready: nobody would be served", g.name)
+		}
+	}
+	w.account.ClearFaults()
+	w.eventually("careful roles are served again", func() bool { return everywhere(0, http.StatusOK) })
+	if got := near.setActive(ids[1], false); got != http.StatusOK {
+		t.Errorf("deactivating: %d", got)
+	}
+	w.eventually("all gates obey", func() bool {
+		return refused(w.gates[0].caller(tokens[1]).read()) && refused(w.gates[1].caller(tokens[1]).read())
+	})
 }
