@@ -34,6 +34,9 @@ const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 // an earlier one and one can take the place of another.
 const statelessHeaders = 1
 
+// maxTexts bounds the refusals of one connection whose header has gone out and whose body has not.
+const maxTexts = 128
+
 var errNotHTTP2 = errors.New("client agreed on HTTP/2 and does not speak it")
 
 // http2Conn is a TLS connection on which HTTP/2 was agreed, and which net/http takes for clear text, so that what net/http says on its own
@@ -318,6 +321,9 @@ func (c *http2Conn) replace(f frameHead, block []byte) []byte {
 	body := r.body.Bytes()
 	if len(body) > room {
 		return nil
+	}
+	if len(c.texts) >= maxTexts { // of streams that the client gave up before their answer; theirs go out as they are
+		clear(c.texts)
 	}
 	if f.flags&flagEndStream == 0 { // an answer to HEAD has no body
 		c.texts[f.stream] = append(bytes.Clone(body), bytes.Repeat([]byte{' '}, room-len(body))...)

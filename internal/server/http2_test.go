@@ -333,3 +333,29 @@ func pattern(n int) []byte {
 	}
 	return text
 }
+
+func TestCiphersThatHTTP2BarsAreRefused(t *testing.T) {
+	t.Parallel()
+	certificate, trust := lent(t)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate.MaxVersion = tls.VersionTLS12
+	start(t, server.Config{Listener: listener, TLS: certificate, Handler: http.NotFoundHandler()})
+	for cipher, want := range map[uint16]bool{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: true, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: false} {
+		settings := trust.Clone()
+		settings.NextProtos, settings.ServerName, settings.CipherSuites = []string{"h2"}, "127.0.0.1", []uint16{cipher}
+		conn, err := tls.Dial("tcp", listener.Addr().String(), settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		framer := http2.NewFramer(conn, conn)
+		_, _ = io.WriteString(conn, http2.ClientPreface)
+		_ = framer.WriteSettings()
+		if _, err = framer.ReadFrame(); (err == nil) != want {
+			t.Errorf("%s: %v", tls.CipherSuiteName(cipher), err)
+		}
+		_ = conn.Close()
+	}
+}

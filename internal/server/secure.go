@@ -76,6 +76,7 @@ func (l *secureListener) handshake(conn net.Conn) {
 	var next net.Conn = &http1Conn{Conn: secured, state: &state, refuse: l.refuse}
 	if state.NegotiatedProtocol == protocolHTTP2 {
 		if !adequate(&state) {
+			l.metrics.handshakes.Inc()
 			_ = conn.Close() // as the RFC wants it
 			return
 		}
