@@ -41,7 +41,7 @@ func TestEveryRequestOfTheConformanceRunIsUnderstood(t *testing.T) {
 				}
 
 				if op.Disposition == cosmos.Forward {
-					checkSentOn(t, op, r.Body)
+					checkSentOn(t, op, r.Body+string(r.Binary))
 				}
 			}
 		})
@@ -53,6 +53,7 @@ type observed struct {
 	Case, Method, Target string
 	Header               map[string][]string
 	Body                 string
+	Binary               []byte
 	// Letters is the length of a body that was left out.
 	Letters int
 }
@@ -72,7 +73,7 @@ func (o observed) sent() sent {
 
 	slices.Sort(headers)
 
-	return sent{o.Method, o.Target, headers, o.Body}
+	return sent{o.Method, o.Target, headers, o.Body + string(o.Binary)}
 }
 
 func conformance(t *testing.T, file string) []observed {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // recorded is one request as the SDK sent it, without what is secret or
@@ -26,6 +27,8 @@ type recorded struct {
 	Protocol string      `json:"protocol"`
 	Header   http.Header `json:"header"`
 	Body     string      `json:"body,omitempty"`
+	// Binary is a body that is no text, as Rust writes items.
+	Binary []byte `json:"binary,omitempty"`
 	// Letters is the length of a body too long to be kept.
 	Letters int `json:"letters,omitempty"`
 }
@@ -143,9 +146,12 @@ func (n *notebook) note(r *http.Request) error {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	one := recorded{Method: r.Method, Target: n.target(r.RequestURI), Protocol: r.Proto, Header: n.header(r.Header)}
-	if len(body) > longestBody {
+	switch {
+	case len(body) > longestBody:
 		one.Letters = len(body)
-	} else {
+	case !utf8.Valid(body):
+		one.Binary = body
+	default:
 		one.Body = regexp.MustCompile(identifierPattern).ReplaceAllString(n.names.Replace(string(body)), someIdentifier)
 	}
 	n.mu.Lock()
