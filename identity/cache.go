@@ -83,7 +83,7 @@ func (c *cache) verdict(d digest, now time.Time, declared declarations) *verdict
 		return nil
 	}
 
-	if !now.Before(found.until) || found.generation != found.issuer.generation() || !found.holds(declared) {
+	if !within(found.until, now, maxVerdictAge) || found.generation != found.issuer.generation() || !found.holds(declared) {
 		c.verdicts.Remove(d)
 
 		return nil
@@ -105,11 +105,19 @@ func (v *verdict) holds(declared declarations) bool {
 // refusal returns a failure of moments ago, nil if there was none. One that lies further ahead is from before the clock was set back.
 func (c *cache) refusal(d digest, now time.Time) error {
 	found, ok := c.refusals.Get(d)
-	if !ok || !now.Before(found.until) || found.until.Sub(now) > refusalAge {
+	if !ok || !within(found.until, now, refusalAge) {
 		return nil
 	}
 
 	return found.err
+}
+
+// within reports whether something that is remembered until a time, for no longer than age, still is. What would be remembered for longer
+// was noted by a clock that has jumped back since.
+func within(until, now time.Time, age time.Duration) bool {
+	left := until.Sub(now)
+
+	return left > 0 && left <= age
 }
 
 // accept remembers a verdict for minutes, and not past the token's expiry.
