@@ -52,6 +52,10 @@ func (k *Keys) current(ctx context.Context) *keyRing {
 		return ring
 	}
 
+	// A caller that leaves must not leave the keys unopened for the others.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
+	defer cancel()
+
 	next := k.open(ctx, ring, generation)
 	k.ring.Store(next)
 

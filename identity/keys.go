@@ -58,6 +58,8 @@ const (
 	defaultWarnBefore = 14 * 24 * time.Hour
 	// reopenAfter is how long a secret that did not open is left alone.
 	reopenAfter = 10 * time.Second
+	// openTimeout bounds how long opening all secrets may take, where that asks a key vault.
+	openTimeout = 10 * time.Second
 )
 
 var (

@@ -113,7 +113,7 @@ func covers(pattern, text string) bool {
 func (i Issuer) isGitHub() bool {
 	u, err := url.Parse(i.URL)
 
-	return err == nil && i.TokenType == TokenTypeWorkload && (u.Host == githubHost || strings.HasSuffix(u.Path, githubPath))
+	return err == nil && (u.Host == githubHost || strings.HasSuffix(u.Path, githubPath))
 }
 
 // pinsRepository reports whether a declaration names one repository by the ids that survive a renaming, and which of its runs.
