@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/identity/feeds"
 )
 
@@ -249,6 +250,43 @@ func TestBackchannelLogout(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAMessageCutsTheNextRequestAndNotTheNextSignIn(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	ask := func(issued int64) error {
+		_, err := w.gate.Authenticate(t.Context(), identity.Credential{
+			Scheme: identity.SchemeToken,
+			Token: w.corp.sign(t, "at+jwt", object{
+				"iss": corp, "aud": "api://gate", "sub": annSub, "client_id": "cli", "iat": issued, "exp": now() + 3600,
+			}),
+		})
+
+		return err
+	}
+
+	if err := ask(now() - 60); err != nil {
+		t.Fatal(err)
+	}
+
+	raw := w.org.sign(t, "secevent+jwt", object{
+		"iss": org, "aud": endpoint + feeds.EventsPath, "jti": "e", "iat": now() - 1,
+		"sub_id": object{"format": "email", "email": "ann@corp.example"}, "events": object{caepType + "session-revoked": object{}},
+	})
+	if got := w.post(t, feeds.EventsPath, "application/secevent+jwt", "", raw); got.Code != http.StatusAccepted {
+		t.Fatalf("%d %s", got.Code, got.Body)
+	}
+
+	var refusal *identity.Error
+	if err := ask(now() - 60); !errors.As(err, &refusal) || refusal.Substatus != identity.SubstatusRevoked {
+		t.Errorf("a token from before: %v", err)
+	}
+
+	if err := ask(now()); err != nil {
+		t.Errorf("who signed in again: %v", err)
 	}
 }
 

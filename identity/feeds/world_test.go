@@ -118,6 +118,7 @@ type world struct {
 	table               *identity.Revocations
 	intake              *feeds.Intake
 	config              feeds.Config
+	gate                *identity.Authenticator
 	broken              error // what the directory answers to writes
 
 	mu      sync.Mutex
@@ -139,6 +140,7 @@ func newWorld(tb testing.TB, adjust ...func(*feeds.Config)) *world {
 		tb.Fatal(err)
 	}
 
+	w.gate = w.authenticator(tb)
 	issuers := []feeds.Issuer{{URL: corp, Connection: "corp"}}
 	config := feeds.Config{
 		Feeds: []feeds.Feed{
@@ -149,7 +151,7 @@ func newWorld(tb testing.TB, adjust ...func(*feeds.Config)) *world {
 			{Name: "caep", Kind: feeds.Events, Transmitter: org, Audiences: []string{endpoint + feeds.EventsPath}, Issuers: issuers},
 			{Name: "logout", Kind: feeds.BackchannelLogout, Transmitter: corp, Audiences: []string{"cli"}, Issuers: issuers},
 		},
-		Messages: w.authenticator(tb), ByEmail: w.directory.UsersByEmail, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Messages: w.gate, ByEmail: w.directory.UsersByEmail, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 		Revoke: func(ctx context.Context, v identity.Revocation) error {
 			return errors.Join(w.broken, w.table.Revoke(ctx, v))
 		},
@@ -232,7 +234,7 @@ func (w *world) authenticator(tb testing.TB) *identity.Authenticator {
 			{Name: "org", URL: org, KeysURL: org + "/keys", HTTPClient: &http.Client{Transport: w.org}},
 			{Name: "corp", URL: corp, HTTPClient: &http.Client{Transport: w.corp}},
 		},
-		Directory: w.directory, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Directory: w.directory, Revocations: w.table, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)
