@@ -31,6 +31,15 @@ func newMetrics() *metrics {
 	}
 }
 
+// begin has a connection's refusals counted from 0, so that the first is a rise.
+func (m *metrics) begin(connection string) {
+	for _, kind := range []Kind{
+		"", KindInvalidFilter, KindTooMany, KindUniqueness, KindMutability, KindInvalidSyntax, KindInvalidPath, KindNoTarget, KindInvalidValue,
+	} {
+		m.errors.WithLabelValues(connection, string(kind))
+	}
+}
+
 func (m *metrics) observe(connection, method string, status int, kind Kind, took time.Duration) {
 	method = knownMethod(method)
 	m.requests.WithLabelValues(connection, method, strconv.Itoa(status)).Inc()

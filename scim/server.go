@@ -72,6 +72,7 @@ func New(config Config) (*Server, error) {
 		if c.Burst == 0 {
 			c.Burst = defaultBurst
 		}
+		s.metrics.begin(c.Name)
 		var extensions []Schema
 		for _, schema := range c.Extensions {
 			extensions = append(extensions, schema.completed())
