@@ -167,7 +167,11 @@ func newDevWorld(o devOptions, stderr io.Writer) (_ *devWorld, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(sealingKeyFile(filepath.Join(o.state, "sealing-keys")), writePolicy(filepath.Join(o.state, "policy"), agentKeyFile(o.state))); err != nil {
+	err = errors.Join(
+		sealingKeyFile(filepath.Join(o.state, "sealing-keys")),
+		writePolicy(filepath.Join(o.state, "policy"), agentKeyFile(o.state)),
+	)
+	if err != nil {
 		return nil, err
 	}
 	w.describe(authority, checkoutSecret, scimToken)

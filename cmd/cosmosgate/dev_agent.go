@@ -55,11 +55,33 @@ onBehalfOf: {groups: [` + groupReaders + `, ` + groupWriters + `]}
 kind: PolicyTest
 name: ` + devAgent + `
 cases:
-- {user: {id: ann, groups: [` + groupReaders + `], department: emea}, agent: ` + devAgent + `, action: items/read, resource: ` + devAccount + `/shop/orders, partitionKey: [emea], expect: allow}
-- {user: {id: ann, groups: [` + groupReaders + `], department: emea}, agent: ` + devAgent + `, action: items/read, resource: ` + devAccount + `/shop/orders, partitionKey: [amer], expect: deny, because: partitionKey}
-- {user: {id: bob, groups: [` + groupWriters + `]}, agent: ` + devAgent + `, action: items/create, resource: ` + devAccount + `/shop/orders, partitionKey: [emea], expect: deny, because: guardrail}
-- {user: {id: olga, groups: [` + groupOperators + `]}, agent: ` + devAgent + `, action: items/read, resource: ` + devAccount + `/shop/orders, partitionKey: [emea], expect: deny, because: agent}
-- {agent: ` + devAgent + `, action: items/read, resource: ` + devAccount + `/shop/orders, partitionKey: [emea], expect: deny, because: agent}
+- user: {id: ann, groups: [` + groupReaders + `], department: emea}
+  agent: ` + devAgent + `
+  action: items/read
+  resource: ` + devAccount + `/shop/orders
+  partitionKey: [emea]
+  expect: allow
+- user: {id: ann, groups: [` + groupReaders + `], department: emea}
+  agent: ` + devAgent + `
+  action: items/read
+  resource: ` + devAccount + `/shop/orders
+  partitionKey: [amer]
+  expect: deny
+  because: partitionKey
+- user: {id: bob, groups: [` + groupWriters + `]}
+  agent: ` + devAgent + `
+  action: items/create
+  resource: ` + devAccount + `/shop/orders
+  partitionKey: [emea]
+  expect: deny
+  because: guardrail
+- user: {id: olga, groups: [` + groupOperators + `]}
+  agent: ` + devAgent + `
+  action: items/read
+  resource: ` + devAccount + `/shop/orders
+  partitionKey: [emea]
+  expect: deny
+  because: agent
 `
 
 // agentPolicy returns the text that declares the development agent, whose key is in a file beside the policy folder.

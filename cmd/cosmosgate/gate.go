@@ -320,7 +320,8 @@ func (g *gate) Run(ctx context.Context) error {
 
 	audit, stopAudit := start(detached, stop, g.audit.Run)
 	background, stopBackground := start(detached, stop,
-		g.certs.Run, g.directory.Run, g.keepJournal, g.identity.Run, g.proxy.Run, g.policy.Run, g.watchSCIM, g.watchKeys, g.watchSigning, g.admin.Run, g.control.Run)
+		g.certs.Run, g.directory.Run, g.keepJournal, g.identity.Run, g.proxy.Run, g.policy.Run,
+		g.watchSCIM, g.watchKeys, g.watchSigning, g.admin.Run, g.control.Run)
 	listeners, stopListeners := start(detached, stop, g.data.Run, g.push.Run)
 	g.health.Started()
 	g.log.Info("gate started", "data", g.data.Addr().String(), "scim", g.push.Addr().String(), "admin", g.admin.Addr().String())
