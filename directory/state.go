@@ -247,7 +247,7 @@ func (s *state) settle(connection string) (*population, error) {
 		return nil, fmt.Errorf("connection %.40q: %w: there are %d", connection, ErrLimit, len(s.numbers.load()))
 	}
 	next := maps.Clone(*s.connections.Load())
-	p := &population{name: connection, number: uint16(len(next))}
+	p := &population{name: connection, number: uint16(len(next))} //nolint:gosec // checked above
 	next[connection] = p
 	s.numbers.add(p)
 	s.connections.Store(&next)

@@ -296,7 +296,7 @@ func anyDelta(random *rand.Rand, version uint64) directory.Delta {
 func members(random *rand.Rand) []byte {
 	var payload []byte
 	for range 1 + random.IntN(3) {
-		payload = append(payload, bytes.Repeat([]byte{byte(random.Uint32N(6))}, idBytes)...)
+		payload = append(payload, bytes.Repeat([]byte{"abcdef"[random.IntN(6)]}, idBytes)...)
 	}
 	return payload
 }
