@@ -46,6 +46,7 @@ func table() []row {
 		{"audit disk full", playDiskFull},
 		{"caller leaves before the answer", playCallerLeavesEarly},
 		{"caller leaves within the answer", playCallerLeavesMidway},
+		{"a body breaks after it was let in", playBodyBreaks},
 		{"certificate broken on disk", playBadCertificate},
 		{"policy broken on disk", playBadPolicy},
 		{"drain under load", playDrain},

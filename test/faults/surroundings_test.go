@@ -1,7 +1,9 @@
 package faults_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -157,6 +159,40 @@ func playCallerLeavesMidway(t *testing.T, binary string) {
 			t.Errorf("record: %v", got)
 		}
 	})
+	w.serves("others")
+}
+
+// playBodyBreaks sends bodies that turn out, after the caller was let in, to be none.
+func playBodyBreaks(t *testing.T, binary string) {
+	t.Helper()
+	w := newWorld(t, binary, options{})
+	for what, text := range map[string]string{
+		"a body that turns malformed": "4\r\n{\"id\r\nxyz\r\n",
+		"a body that is too long":     "200001\r\n" + strings.Repeat(" ", 0x200001) + "\r\n200001\r\n" + strings.Repeat(" ", 0x200001) + "\r\n0\r\n\r\n",
+	} {
+		r, activity := w.request(call{key: "breaks", write: true})
+		r.Header.Set("Transfer-Encoding", "chunked")
+		conn, err := tls.Dial("tcp", w.data, &tls.Config{RootCAs: w.pool, ServerName: "localhost", MinVersion: tls.VersionTLS12})
+		w.must(err)
+		var head strings.Builder
+		w.must(r.Header.Write(&head))
+		w.moves(requests4, func() {
+			go func() {
+				_, _ = io.WriteString(conn, "POST "+r.URL.Path+" HTTP/1.1\r\nHost: "+gateHost+"\r\n"+head.String()+"\r\n"+text)
+			}()
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			w.must(err)
+			body, err := io.ReadAll(response.Body)
+			w.must(err)
+			got := w.result(reply{activity: activity, status: response.StatusCode, header: response.Header, body: string(body)})
+			status, code := http.StatusBadRequest, "BadRequest"
+			if strings.Contains(what, "long") {
+				status, code = http.StatusRequestEntityTooLarge, "RequestEntityTooLarge"
+			}
+			w.compare(what, seen{status: status, substatus: "0", code: code, record: record{"allow", "request_broken", status, 0, code}}, got)
+		})
+		_ = conn.Close()
+	}
 	w.serves("others")
 }
 
