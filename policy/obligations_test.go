@@ -245,3 +245,78 @@ func TestAHugeCedarFileIsRefusedUnread(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestEveryObligationCountsWhenARoleIsChosen has a role without obligations beside one with each of them.
+func TestEveryObligationCountsWhenARoleIsChosen(t *testing.T) {
+	t.Parallel()
+	for _, obligation := range []string{
+		"redact: [/a]", "maxItems: 5", "maxRUPerSecond: 5", "maxBodyBytes: 5", "priority: low", "throughputBucket: 5",
+	} {
+		set := load(t, `
+{kind: Role, name: a, identity: mi, rules: [{dataActions: [items/read], resources: [prod/shop/orders]}], obligations: {`+obligation+`}}
+---
+{kind: Role, name: z, identity: mi, rules: [{dataActions: [items/read], resources: [prod/shop/orders]}]}
+---
+{kind: RoleBinding, name: a, role: a, subjects: [{user: ann}]}
+---
+{kind: RoleBinding, name: z, role: z, subjects: [{user: ann}]}
+`)
+		if d := policy.NewEngine(set).Decide(annReads()); d.Role != "z" {
+			t.Errorf("%s: got %+v", obligation, d)
+		}
+	}
+}
+
+func TestGuardrailsWhoseKeysDisagreeNameEveryAction(t *testing.T) {
+	t.Parallel()
+	set := load(t, `
+{kind: Role, name: r, identity: mi, rules: [{dataActions: [executeQuery, readChangeFeed], resources: [prod/shop/orders]}]}
+---
+{kind: RoleBinding, name: b, role: r, subjects: [{user: ann}]}
+---
+{kind: Guardrail, name: one, effect: obligations, dataActions: [executeQuery], resources: [prod/shop/orders], partitionKey: {equals: [a], mode: inject}}
+---
+{kind: Guardrail, name: two, effect: obligations, dataActions: [readChangeFeed], resources: [prod/shop/orders], partitionKey: {equals: [b], mode: inject}}
+`)
+	q := annReads()
+	q.Actions, q.PartitionKeys, q.Injectable = policy.ExecuteQuery|policy.ReadChangeFeed, nil, true
+	want := policy.Decision{
+		Reason: policy.ReasonPartitionKey, Missing: q.Actions, Policies: []string{"Guardrail/one", "Guardrail/two", "RoleBinding/b"},
+		Detail: "guardrails set partition keys that do not agree",
+	}
+	if diff := cmp.Diff(want, policy.NewEngine(set).Decide(q)); diff != "" {
+		t.Error("decision (-want +got):", diff)
+	}
+}
+
+func TestAGroupOfOneConnectionIsFoundAlsoWhereThePolicyNamesNoOther(t *testing.T) {
+	t.Parallel()
+	set := load(t, `
+{kind: Role, name: r, identity: mi, rules: [{dataActions: [items/read], resources: [prod/shop/orders]}]}
+---
+{kind: RoleBinding, name: b, role: r, subjects: [{group: staff, connection: corp}]}
+`)
+	q := annReads()
+	q.Principal.Generation = [2]uint64{}
+	for connection, want := range map[string]bool{"corp": true, "other": false, "": false} {
+		q.Principal.Groups = []policy.Group{{ExternalID: "staff", Connection: connection}}
+		if d := policy.NewEngine(set).Decide(q); d.Allow != want {
+			t.Errorf("a group of %q: got %+v", connection, d)
+		}
+	}
+}
+
+func TestAConditionMayBeAsLongAsItsBound(t *testing.T) {
+	t.Parallel()
+	const bound, when = 4096, "context.isAgent"
+	text := func(size int) string {
+		return "{kind: Role, name: r, identity: mi, rules: [{dataActions: [items/read], resources: [a/b/c], when: '" +
+			when + strings.Repeat(" ", size-len(when)) + "'}]}"
+	}
+	if _, err := policy.Parse("p.yaml", []byte(text(bound)), policy.Options{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := policy.Parse("p.yaml", []byte(text(bound+1)), policy.Options{}); err == nil {
+		t.Error("one byte more is accepted")
+	}
+}

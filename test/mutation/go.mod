@@ -1,0 +1,3 @@
+module github.com/cosmosgate/cosmosgate/test/mutation
+
+go 1.26
