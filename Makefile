@@ -90,6 +90,19 @@ vet: ## Vet the module and the nested ones, and verify downloads
 	$(GO) mod verify
 	@for module in $(filter-out tools,$(NESTED)); do echo "go vet $$module"; (cd $$module && $(GO) vet ./...); done
 
+# What engineers install, on what they use.
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+ENGINEERS := ./cmd/cosmosgate ./credential ./internal/connect ./internal/doctor ./internal/profile ./internal/terminal
+
+.PHONY: cross
+cross: ## Build and vet the binary and credential for every platform that engineers use
+	@for platform in $(PLATFORMS); do \
+	  echo "== $$platform"; \
+	  export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+	  $(GO) build -o /dev/null ./cmd/cosmosgate; \
+	  $(GO) vet $(ENGINEERS); \
+	done
+
 .PHONY: cover
 cover: ## Print the test coverage of each package and of all
 	@profile=$$(mktemp); trap 'rm -f "$$profile"' EXIT; \
