@@ -26,7 +26,7 @@ func TestAPersonSignsInWithARealBrowser(t *testing.T) {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
 	world := startWorld(t, binary, work)
-	browser := startChromium(t, spki(t, world.CA))
+	browser := startChromium(t, spki(t, filepath.Join(work, "state", "tls", "server.pem")))
 
 	opener, opened := filepath.Join(work, "browser"), filepath.Join(work, "address")
 	write(t, opener, "#!/bin/sh\nprintf %s \"$1\" >\""+opened+".new\" && mv \""+opened+".new\" \""+opened+"\"\n", 0o755)
@@ -99,7 +99,7 @@ func startWorld(t *testing.T, binary, work string) *world {
 	return w
 }
 
-// spki is the hash of the authority's public key, as the browser takes it.
+// spki is the hash of the certificate's public key, as the browser takes it.
 func spki(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
