@@ -32,6 +32,7 @@ func (e *engineer) flags(cmd *cobra.Command) {
 		"authority of the gate's certificate, if it is a private one: a PEM file, or sha256:FINGERPRINT of the one that the gate publishes")
 	cmd.Flags().StringVarP(&e.config, "config", "c", "",
 		"profile, the file that login remembers gates in (default: profile.yaml in the user's configuration folder; COSMOSGATE_PROFILE)")
+	_ = cmd.RegisterFlagCompletionFunc("gate", e.completeGates) // fails only for a flag that does not exist
 }
 
 var errNoGate = errors.New("no gate is known")

@@ -20,6 +20,7 @@ const (
 // outputFlag adds -o with the forms that the command knows; the first is the default.
 func outputFlag(cmd *cobra.Command, output *string, known ...string) {
 	cmd.Flags().StringVarP(output, "output", "o", known[0], strings.Join(known, " or "))
+	_ = cmd.RegisterFlagCompletionFunc("output", completeWords(known...)) // fails only for a flag that does not exist
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if !slices.Contains(known, *output) {
 			return unknownOutput(*output, known...)

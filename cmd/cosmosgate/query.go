@@ -47,7 +47,8 @@ a level. A query without --pk goes to every partition, which a role confined to 
   cosmosgate query shop/orders "SELECT * FROM c WHERE c.status = @s" --param s=open --pk emea
   cosmosgate query shop/orders --max-items 0 -o jsonl > orders.jsonl
   cosmosgate query shop/carts --pk t1 --pk u1 --explain-access`,
-		Args: cobra.RangeArgs(1, 2), //nolint:mnd // the container, and the query
+		Args:              cobra.RangeArgs(1, 2), //nolint:mnd // the container, and the query
+		ValidArgsFunction: q.completeContainers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := q.read(cmd.InOrStdin(), args); err != nil {
 				return err
