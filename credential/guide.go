@@ -118,13 +118,15 @@ func (g *Guide) Choose(name string) (*SignIn, error) {
 // WhoAmI is what a gate tells a caller about themselves.
 type WhoAmI struct {
 	// Known says whether the caller is let in; if not, Refused says why.
-	Known     bool       `json:"known"`
-	Refused   *Refused   `json:"refused,omitempty"`
-	Kind      string     `json:"kind"`
-	Name      string     `json:"name,omitempty"`
-	Issuer    string     `json:"issuer"`
-	Subject   string     `json:"subject"`
-	Record    string     `json:"record,omitempty"`
+	Known   bool     `json:"known"`
+	Refused *Refused `json:"refused,omitempty"`
+	Kind    string   `json:"kind"`
+	Name    string   `json:"name,omitempty"`
+	Issuer  string   `json:"issuer"`
+	Subject string   `json:"subject"`
+	Record  string   `json:"record,omitempty"`
+	// Actors act for the caller. Each narrows the access below to what it may do itself.
+	Actors    []string   `json:"actors,omitempty"`
 	Groups    []Group    `json:"groups,omitempty"`
 	Roles     []string   `json:"roles,omitempty"`
 	Access    []Reach    `json:"access,omitempty"`

@@ -371,7 +371,7 @@ func (a *Authenticator) admitPerson(proven *verdict) (Principal, error) {
 
 	switch {
 	case !found:
-		return Principal{}, shutOut(p, "no directory record is linked to the subject")
+		return Principal{}, shutOut(p, ReasonNoRecord)
 	case proven.record != "" && proven.record != user.ID:
 		return Principal{}, shutOut(p, "the directory record is not the one that the token was issued for")
 	case !user.Active:

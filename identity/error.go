@@ -26,6 +26,9 @@ const (
 	SubstatusKeysDisabled = 5202
 )
 
+// ReasonNoRecord is the reason of a refusal of somebody whose token is genuine and whom the directory does not know.
+const ReasonNoRecord = "no directory record is linked to the subject"
+
 // Error is a refusal.
 type Error struct {
 	// Substatus is the native code for a 401; zero if Unavailable.

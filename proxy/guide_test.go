@@ -89,13 +89,15 @@ func TestWhoAmITellsCallersAboutThemselvesAlone(t *testing.T) {
 		IssuedAt: issued, Expiry: issued.Add(time.Hour),
 		User: directory.UserView{ID: "0199-ann", UserName: "ann@corp.example", Active: true, Groups: []*directory.Group{{ID: "g1", DisplayName: "readers"}}},
 	}
-	shut := func(edit func(*identity.Principal)) authenticate {
+	because := func(reason string, edit func(*identity.Principal)) authenticate {
 		who := known
 		edit(&who)
 		return func(context.Context, identity.Credential) (identity.Principal, error) {
-			return identity.Principal{}, &identity.Error{Substatus: identity.SubstatusRevoked, Reason: "secret-reason", Refused: &who}
+			return identity.Principal{}, &identity.Error{Substatus: identity.SubstatusRevoked, Reason: reason, Refused: &who}
 		}
 	}
+	shut := func(edit func(*identity.Principal)) authenticate { return because("secret-reason", edit) }
+	unknown := func(p *identity.Principal) { p.Record, p.User = "", directory.UserView{} }
 	for _, row := range []struct {
 		name         string
 		authenticate authenticate
@@ -109,7 +111,7 @@ func TestWhoAmITellsCallersAboutThemselvesAlone(t *testing.T) {
 			[]string{"refused", "mi-orders", callerToken}, audit.Allow,
 		},
 		{
-			"somebody without a record", shut(func(p *identity.Principal) { p.Record, p.User = "", directory.UserView{} }), 403,
+			"somebody without a record", because(identity.ReasonNoRecord, unknown), 403,
 			[]string{`"known":false`, `"code":"no_record"`, `"subject":"ann"`}, []string{"secret-reason", "access"}, audit.Deny,
 		},
 		{
@@ -119,6 +121,22 @@ func TestWhoAmITellsCallersAboutThemselvesAlone(t *testing.T) {
 		{
 			"somebody locked out", shut(func(p *identity.Principal) { p.User.Lock = &directory.Lock{Message: "suspected theft"} }), 403,
 			[]string{`"code":"locked"`}, []string{"theft", "access"}, audit.Deny,
+		},
+		{
+			"somebody whose sign-in was revoked, before the directory was asked", shut(unknown), 403,
+			[]string{`"code":"revoked"`}, []string{"secret-reason", "access"}, audit.Deny,
+		},
+		{
+			"somebody whose agent is locked", because("agent bot is locked: suspected theft", func(p *identity.Principal) { p.Record = "" }), 403,
+			[]string{`"code":"locked"`}, []string{"theft", "access"}, audit.Deny,
+		},
+		{
+			"somebody for whom an agent acts", func(context.Context, identity.Credential) (identity.Principal, error) {
+				who := known
+				who.Actors = []identity.Actor{{Agent: "report-bot"}}
+				return who, nil
+			}, 200,
+			[]string{`"actors":["report-bot"]`, `"conditional":true`}, []string{"refused"}, audit.Allow,
 		},
 		{
 			"somebody whose sign-in was revoked", shut(func(*identity.Principal) {}), 403,

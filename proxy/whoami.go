@@ -21,12 +21,14 @@ type WhoAmI struct {
 	Known   bool     `json:"known"`
 	Refused *Refused `json:"refused,omitempty"`
 	// Kind is person, application or agent; Name the user name or the declared name.
-	Kind    string  `json:"kind"`
-	Name    string  `json:"name,omitempty"`
-	Issuer  string  `json:"issuer"`
-	Subject string  `json:"subject"`
-	Record  string  `json:"record,omitempty"`
-	Groups  []Group `json:"groups,omitempty"`
+	Kind    string `json:"kind"`
+	Name    string `json:"name,omitempty"`
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+	Record  string `json:"record,omitempty"`
+	// Actors act for the caller, outermost first. Each narrows the access below to what it may do itself.
+	Actors []string `json:"actors,omitempty"`
+	Groups []Group  `json:"groups,omitempty"`
 	// Roles are those through which there is any access below.
 	Roles  []string `json:"roles,omitempty"`
 	Access []Reach  `json:"access,omitempty"`
@@ -93,7 +95,7 @@ func (p *Proxy) whoAmI(c *call) {
 		}
 		c.verdict, status = audit.Deny, http.StatusForbidden
 		answer.describe(c.refused, c.start)
-		answer.Refused = whyRefused(c.refused)
+		answer.Refused = whyRefused(c.refused, c.detail)
 	} else {
 		c.verdict = audit.Allow
 		answer.describe(&c.principal, c.start)
@@ -101,6 +103,7 @@ func (p *Proxy) whoAmI(c *call) {
 			p.refuse(c, cosmos.Busy(busyRetryAfter))
 			return
 		}
+		answer.narrowed(&c.principal)
 		answer.Roles = rolesOf(answer.Access)
 	}
 	document, err := json.Marshal(answer)
@@ -127,23 +130,36 @@ func (w *WhoAmI) describe(who *identity.Principal, now time.Time) {
 	}
 }
 
+// narrowed says of a delegated token that what is listed is the subject's own access, which agents and scopes make smaller.
+func (w *WhoAmI) narrowed(who *identity.Principal) {
+	for _, a := range who.Actors {
+		w.Actors = append(w.Actors, a.Agent)
+	}
+	if len(who.Actors) == 0 && len(who.Details) == 0 {
+		return
+	}
+	for i := range w.Access {
+		w.Access[i].Conditional = true
+	}
+}
+
 // whyRefused tells a caller about their own record; an administrator's message stays with the administrator.
-func whyRefused(who *identity.Principal) *Refused {
+func whyRefused(who *identity.Principal, reason string) *Refused {
 	switch {
-	case who.Kind == identity.KindPerson && who.Record == "":
+	case strings.Contains(reason, identity.ReasonNoRecord):
 		return &Refused{
 			Code: "no_record", Message: "you signed in, but the directory has no record of you",
 			Hint: "ask for the gate's application to be assigned to you at the identity provider; it pushes your record by SCIM",
 		}
-	case who.Kind == identity.KindPerson && !who.User.Active:
+	case who.Record != "" && who.User.Lock == nil && !who.User.Active:
 		return &Refused{
 			Code: "inactive", Message: "your directory record is deactivated",
 			Hint: "ask whoever manages your account at the identity provider",
 		}
-	case who.Kind == identity.KindPerson && who.User.Lock == nil:
-		return &Refused{Code: "revoked", Message: "this sign-in was revoked", Hint: "sign in again"}
-	default:
+	case who.User.Lock != nil || strings.Contains(reason, "locked: "):
 		return &Refused{Code: "locked", Message: "an administrator of the gate has locked you out", Hint: "ask an administrator of the gate"}
+	default:
+		return &Refused{Code: "revoked", Message: "this sign-in was revoked or has ended", Hint: "sign in again"}
 	}
 }
 

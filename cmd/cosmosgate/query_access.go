@@ -52,11 +52,23 @@ func (q *query) way(here []credential.Reach) string {
 		}
 		flags := make([]string, len(r.PartitionKey))
 		for level, value := range r.PartitionKey {
-			flags[level] = fmt.Sprintf("--pk %v", literal(string(value)))
+			flags[level] = "--pk " + keyFlag(string(value))
 		}
 		return "name the partition key: " + strings.Join(flags, " ")
 	}
 	return "ask an administrator of the gate for the action that is missing"
+}
+
+// keyFlag is a value as it is typed after --pk: text without quotes, unless it would be taken for something else then.
+func keyFlag(value string) string {
+	text, ok := literal(value).(string)
+	if !ok {
+		return value
+	}
+	if _, same := literal(text).(string); !same || strings.ContainsAny(text, " '\"$`\\") || text == "" {
+		return "'" + value + "'"
+	}
+	return plainCell(text)
 }
 
 // accountAt is the name of the account at an endpoint; * if it is not published under it.

@@ -74,6 +74,7 @@ func printWhoAmI(w io.Writer, gate string, who *credential.WhoAmI) error {
 		{"issuer", plainCell(who.Issuer)},
 		{"subject", plainCell(who.Subject)},
 		{"record", dash(plainCell(who.Record))},
+		{"acting", dash(plainCell(strings.Join(who.Actors, ", ")))},
 		{"groups", dash(strings.Join(groups, ", "))},
 		{"roles", dash(plainCell(strings.Join(who.Roles, ", ")))},
 		{"token", "ends in " + left.String()},
