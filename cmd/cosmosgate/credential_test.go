@@ -16,7 +16,7 @@ import (
 
 // TestAProgramSignsInAtTheTokenServiceWithItsKey is a program without any secret that a server knows: it proves itself with a signed
 // assertion at the gate's own token service, found by the credential package. It runs alone: a development world sets the process'
-environment, as the host of a managed identity does.
+// environment, as the host of a managed identity does.
 func TestAProgramSignsInAtTheTokenServiceWithItsKey(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
