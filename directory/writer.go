@@ -137,7 +137,7 @@ func (d *Directory) Run(ctx context.Context) error {
 			close(d.ending)
 			d.drain(ctx)
 			if d.shared != nil {
-				_ = <-lost // it ended because the context did
+				return <-lost // nil: it ended because the context did
 			}
 			return nil
 		}

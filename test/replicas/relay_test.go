@@ -2,7 +2,6 @@ package replicas_test
 
 import (
 	"context"
-	"io"
 	"net"
 	"sync"
 	"testing"
@@ -108,7 +107,7 @@ func (r *relay) carry(from, to net.Conn) {
 		if lost = lost || r.current() == silent; lost {
 			continue
 		}
-		if _, err := to.Write(buffer[:n]); err != nil && err != io.EOF {
+		if _, err := to.Write(buffer[:n]); err != nil {
 			return
 		}
 	}
