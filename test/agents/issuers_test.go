@@ -158,7 +158,7 @@ const policyText = `
 
 func serve(t *testing.T, r ready, state string, p *provider, tokenType, agent string) *gate {
 	t.Helper()
-	dir := t.TempDir()
+	dir := folder(t)
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		must(t, os.WriteFile(path, []byte(text), 0o600))

@@ -121,10 +121,19 @@ type ready struct {
 	TokenCommand []string `json:"token_command"`
 }
 
+// folder is a temporary one with a short name: a gate puts a socket into it, whose path must not be long.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gate-")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // develop starts `cosmosgate dev` and waits for it.
 func develop(t *testing.T, flags ...string) (ready, string) {
 	t.Helper()
-	state := t.TempDir()
+	state := folder(t)
 	file := filepath.Join(state, "ready.json")
 	run(t, nil, binary(t), append([]string{"dev", "--port", "0", "--state", filepath.Join(state, "s"), "--ready-file", file}, flags...)...)
 	var r ready
