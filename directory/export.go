@@ -232,7 +232,7 @@ func (b *batch) admit(line exported) error {
 // delta is the log's form of a line.
 func (l exported) delta() (Delta, error) {
 	d := Delta{Connection: l.Connection, Subject: l.ID, Revision: l.Revision, Time: l.Modified}
-	if l.Kind != lineToken && l.Kind != lineLock && l.Kind != lineEntry && len(binaryID(l.ID)) != idSize {
+	if _, valid := ID(l.ID).key(); !valid && l.Kind != lineToken && l.Kind != lineLock && l.Kind != lineEntry {
 		return d, fmt.Errorf("%w: %s has no valid id", errPlan, l.Kind)
 	}
 	switch l.Kind {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -124,6 +126,9 @@ func (c *importCheck) record(l exported) []error {
 		faults = append(faults, fmt.Errorf("%w: user without userName", errPlan))
 	case l.Kind == lineGroup && l.DisplayName == "":
 		faults = append(faults, fmt.Errorf("%w: group without displayName", errPlan))
+	}
+	if parsed, err := uuid.Parse(l.ID); err == nil && parsed.String() != l.ID {
+		faults = append(faults, fmt.Errorf("%w: id %q is not as a directory writes it (%s)", errPlan, l.ID, parsed))
 	}
 	if _, twice := c.records[ID(l.ID)]; twice {
 		faults = append(faults, fmt.Errorf("%s id %q %w", l.Kind, l.ID, errTwice))
