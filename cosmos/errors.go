@@ -106,9 +106,9 @@ func (e *Error) body(activityID string) []byte {
 
 	body := make([]byte, 0, frame+len(code)+len(message)+len(activityID))
 	body = append(body, `{"code":`...)
-	body = appendJSONString(body, code, false)
+	body = appendJSONString(body, code)
 	body = append(body, `,"message":`...)
-	body = appendJSONString(body, strings.ToValidUTF8(message, "?")+"\r\nActivityId: "+activityID+", cosmosgate", false)
+	body = appendJSONString(body, strings.ToValidUTF8(message, "?")+"\r\nActivityId: "+activityID+", cosmosgate")
 
 	return append(body, '}')
 }

@@ -372,18 +372,18 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func errSyntax() *Error { return Malformed("the JSON text is not well-formed") }
 
-// appendJSONString appends s, which must be valid UTF-8, as encoding/json writes it without HTML escaping. With ascii
-// set, the result is fit for a header: everything outside 0x20-0x7e is escaped.
-func appendJSONString(dst []byte, s string, ascii bool) []byte {
+// appendJSONString appends s, which must be valid UTF-8, as encoding/json writes it without HTML escaping.
+func appendJSONString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 
 	for _, char := range s {
-		dst = appendJSONChar(dst, char, ascii)
+		dst = appendJSONChar(dst, char, false)
 	}
 
 	return append(dst, '"')
 }
 
+// appendJSONChar appends a character of a string. With ascii set, the result is fit for a header: everything outside 0x20-0x7e is escaped.
 func appendJSONChar(dst []byte, char rune, ascii bool) []byte {
 	const lineSeparator, paragraphSeparator = '\u2028', '\u2029'
 

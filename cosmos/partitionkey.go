@@ -115,7 +115,7 @@ func (s *jsonScanner) component() (string, *Error) {
 			return "", err
 		}
 
-		return string(appendJSONString(make([]byte, 0, len(text)+len(`""`)), text, false)), nil
+		return string(appendJSONString(make([]byte, 0, len(text)+len(`""`)), text)), nil
 	case c == '-' || isDigit(c):
 		text, err := s.number()
 		if err != nil {

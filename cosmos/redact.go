@@ -265,7 +265,7 @@ func (r *redactor) list(element func() *Error) *Error {
 }
 
 func (r *redactor) name(name string) {
-	r.out = append(appendJSONString(r.out, name, false), ':')
+	r.out = append(appendJSONString(r.out, name), ':')
 }
 
 // scalar copies a value that holds no others.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -96,12 +97,17 @@ func (s *Sighting) readSegment(segment string, leaf bool) string {
 	case again == nil && twice != value && !leaf:
 		s.note("encoded twice")
 	}
-	for part := range strings.FieldsFuncSeq(twice, func(c rune) bool { return c == '/' || c == '\\' }) {
-		if again == nil && (part == ".." || part == ".") {
-			s.note("dot segment inside")
-		}
+	if again == nil && dotted(twice) {
+		s.note("dot segment inside")
 	}
 	return value
+}
+
+// dotted says whether a part between separators is a dot segment.
+func dotted(text string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(text, func(c rune) bool { return c == '/' || c == '\\' }), func(part string) bool {
+		return part == ".." || part == "."
+	})
 }
 
 // forbidden names headers that must never reach the service.
