@@ -47,38 +47,28 @@ nothing was asked for a while, or with Ctrl-C.`,
   cosmosgate connect --listen ./gate.sock           # a Unix socket that only you can open`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			c, err := e.signedIn(ctx)
+			c, err := e.signedIn(cmd.Context())
 			if err != nil {
 				return err
 			}
-			log := slog.New(slog.DiscardHandler)
+			cfg, err := e.connectConfig(cmd.Context(), c, account)
+			if err != nil {
+				return err
+			}
+			cfg.Idle, cfg.Logger = idle, slog.New(slog.DiscardHandler)
 			if verbose {
-				log = newLogger(cmd.ErrOrStderr(), &config.Log{Level: "debug", Format: "text"}, new(slog.LevelVar))
+				cfg.Logger = newLogger(cmd.ErrOrStderr(), &config.Log{Level: "debug", Format: "text"}, new(slog.LevelVar))
 			}
-			cfg, err := e.connectConfig(ctx, c, account)
-			if err != nil {
-				return err
-			}
-			cfg.Idle, cfg.Logger = idle, log
 			var certificate string
 			if useTLS {
 				if certificate, err = e.localCertificate(cfg); err != nil {
 					return failed(err, "")
 				}
 			}
-			if cfg.Listener, err = connect.Listen(ctx, address); err != nil {
-				return err //nolint:wrapcheck // says which address, and why not
-			}
-			s, err := connect.New(*cfg)
-			if err != nil {
-				return failed(errors.Join(err, cfg.Listener.Close()), "")
-			}
-			made := &connection{s.Endpoint(), s.Key(), s.ConnectionString(), certificate}
-			if err := announceConnection(cmd.OutOrStdout(), cmd.ErrOrStderr(), output, made); err != nil {
-				return errors.Join(err, cfg.Listener.Close())
-			}
-			return endOfConnection(s.Run(ctx), idle)
+			return endOfConnection(serveTools(cmd, cfg, address, func(s *connect.Server) error {
+				made := &connection{s.Endpoint(), s.Key(), s.ConnectionString(), certificate}
+				return announceConnection(cmd.OutOrStdout(), cmd.ErrOrStderr(), output, made)
+			}), idle)
 		},
 	}
 	e.flags(cmd)
@@ -90,6 +80,27 @@ nothing was asked for a while, or with Ctrl-C.`,
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "say what is refused, and why")
 	outputFlag(cmd, &output, "text", outputJSON)
 	return cmd
+}
+
+// serveTools opens the listener, announces it and serves until it ends.
+func serveTools(cmd *cobra.Command, cfg *connect.Config, address string, announce func(*connect.Server) error) error {
+	var err error
+	if cfg.Listener, err = connect.Listen(cmd.Context(), address); err != nil {
+		return usage(err)
+	}
+	s, err := connect.New(*cfg)
+	if err != nil {
+		return errors.Join(err, cfg.Listener.Close())
+	}
+	if err := announce(s); err != nil {
+		return errors.Join(err, cfg.Listener.Close())
+	}
+	return s.Run(cmd.Context()) //nolint:wrapcheck // endOfConnection says what ended
+}
+
+// usage is a fault of the command line that was found late.
+func usage(err error) error {
+	return &failure{code: exitUsage, err: err, hint: "run cosmosgate connect --help"}
 }
 
 // connectConfig is what the listener needs to know of gate and login.
@@ -176,6 +187,9 @@ func endOfConnection(err error, idle time.Duration) error {
 	case errors.Is(err, connect.ErrIdle):
 		return failed(fmt.Errorf("ended: %w (%s)", err, idle), "run it again; --idle 0 never ends")
 	default:
+		if known, ok := errors.AsType[*failure](err); ok {
+			return known
+		}
 		return withHint(fmt.Errorf("ended: %w", err))
 	}
 }
