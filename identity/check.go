@@ -168,10 +168,6 @@ func (is *issuer) checkKind(t *token) error {
 		return refuse(SubstatusScope, "an ID or event token, not an access token")
 	}
 
-	if is.TokenType == TokenTypeSPIFFE && trustDomain(t.claims.text("sub")) != is.URL {
-		return refuse(SubstatusScope, "sub is no SPIFFE id of this trust domain")
-	}
-
 	if !is.isAccess(t) {
 		return refuse(SubstatusScope, "not an access token of this issuer")
 	}
@@ -179,8 +175,10 @@ func (is *issuer) checkKind(t *token) error {
 	return nil
 }
 
+func isUntyped(t *token) bool { return t.typ == "" || t.typ == "jwt" }
+
 func (is *issuer) isAccess(t *token) bool {
-	untyped := t.typ == "" || t.typ == "jwt"
+	untyped := isUntyped(t)
 
 	switch is.TokenType {
 	case TokenTypeRFC9068, TokenTypeGate:
@@ -192,7 +190,7 @@ func (is *issuer) isAccess(t *token) bool {
 	case TokenTypeKeycloak:
 		return (t.typ == "jwt" || t.typ == "at+jwt") && t.claims.text("typ") == "Bearer"
 	case TokenTypeSPIFFE:
-		return untyped || t.typ == "jose"
+		return is.isSVID(t)
 	case TokenTypeJWT:
 		return untyped && isPlainAccess(t.claims)
 	case TokenTypeWorkload:

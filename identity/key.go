@@ -15,9 +15,10 @@ import (
 const KeyIssuer = "urn:cosmosgate:key"
 
 const (
-	// DefaultKeyLife and MaxKeyLife are how long a key lives unless told otherwise, and at most.
+	// DefaultKeyLife is how long a key lives unless told otherwise.
 	DefaultKeyLife = 90 * 24 * time.Hour
-	MaxKeyLife     = 365 * 24 * time.Hour
+	// MaxKeyLife is how long a key may live.
+	MaxKeyLife = 365 * 24 * time.Hour
 	// MaxTriedKeys bounds the live keys where the host name does not say which one signed, so that each is tried.
 	MaxTriedKeys = 64
 	// maxNamedKeys bounds them where it does.

@@ -269,7 +269,11 @@ func (k *Keys) warn(ctx context.Context, warned map[string]time.Time, remind tim
 		endsSoon := key.State == KeyLive && key.Expires.Sub(now) <= k.cfg.WarnBefore
 		dead := key.State == KeyOwnerless || key.State == KeyUndeclared || key.State == KeyUnreadable || key.State == KeySuperfluous
 
-		if last, told := warned[key.ID]; (told && now.Sub(last) < remind) || !(endsSoon || dead) {
+		if !endsSoon && !dead {
+			continue
+		}
+
+		if last, told := warned[key.ID]; told && now.Sub(last) < remind {
 			continue
 		}
 

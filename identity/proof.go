@@ -335,7 +335,7 @@ func unhex(high, low byte) (byte, bool) {
 		return 0, false
 	}
 
-	return byte(h<<letters | l), true
+	return byte(h<<letters | l), true //nolint:gosec // G115: two hexadecimal digits.
 }
 
 func lowerLetter(c byte) byte {

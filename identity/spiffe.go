@@ -79,6 +79,11 @@ func (c claims) authority() string {
 	return trustDomain(c.text("sub"))
 }
 
+// isSVID reports whether a token is a JWT-SVID of this trust domain (JWT-SVID sections 2 and 3).
+func (is *issuer) isSVID(t *token) bool {
+	return (isUntyped(t) || t.typ == "jose") && trustDomain(t.claims.text("sub")) == is.URL
+}
+
 // keyUse is the use that the issuer's keys must state; "" for sig or none.
 func (i Issuer) keyUse() string {
 	if i.TokenType == TokenTypeSPIFFE {

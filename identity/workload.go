@@ -198,7 +198,7 @@ func (a *Application) covers(b *Application) bool {
 
 	for name, want := range a.Claims {
 		have, there := b.Claims[name]
-		if !there || !(have == want || allowsWildcard(name, want) && covers(want, have)) {
+		if same := have == want || allowsWildcard(name, want) && covers(want, have); !there || !same {
 			return false
 		}
 

@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,9 +18,7 @@ func TestDeclarationsThatAreTooWideAreRefused(t *testing.T) {
 	pinned := claimed{"repository_owner_id": "1", "repository_id": "2"}
 	with := func(name, value string) claimed {
 		changed := claimed{name: value}
-		for k, v := range pinned {
-			changed[k] = v
-		}
+		maps.Copy(changed, pinned)
 
 		return changed
 	}

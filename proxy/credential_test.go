@@ -28,7 +28,9 @@ func (d *desk) authenticate(ctx context.Context, c identity.Credential) (identit
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.shown = append(d.shown, c)
-	return ann(ctx, c)
+	p, err := ann(ctx, c)
+	p.KeyID = c.Signed.KeyID
+	return p, err
 }
 
 func (d *desk) last(t *testing.T) identity.Credential {

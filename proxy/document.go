@@ -95,7 +95,8 @@ func (p *Proxy) answerAccount(c *call) {
 	}
 	if c.keyID != "" {
 		var err error
-		if document, err = document.forKey(c.account, c.keyID); err != nil {
+		// Under the id that was proven, not the host name that was sent: they are one, in whatever case it was written.
+		if document, err = document.forKey(c.account, c.principal.KeyID); err != nil {
 			p.refuse(c, cosmos.Unavailable(err.Error()))
 			return
 		}
