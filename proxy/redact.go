@@ -265,6 +265,10 @@ func (p *Proxy) deliverRedacted(c *call, from *answer) {
 			return
 		}
 	}
+	if !p.stands(c) { // reading it whole took time
+		p.withhold(c, from)
+		return
+	}
 	h := c.w.Header()
 	cosmos.FilterResponse(h, from.Header)
 	h.Del("Content-Encoding")
