@@ -46,7 +46,7 @@ func (c *connection) commit(ctx context.Context, changes ...directory.Change) ([
 	w := Written{Time: c.clock(), Connection: c.Name}
 	for i, r := range results {
 		if r.Changed {
-			w.note(changes[i], r, &edits[i])
+			w.note(changes[i], r, &edits[i]) //nolint:gosec // there is one result for each change
 		}
 	}
 	if len(w.Actions) > 0 {

@@ -136,7 +136,8 @@ func (g *gate) recordWrite(w scim.Written) {
 	r, err := g.audit.Reserve()
 	if err != nil {
 		g.unrecorded.Inc()
-		g.log.Error("a change by an identity provider is not in the record", "connection", w.Connection, "actions", w.Actions, "target", w.Target, "error", err)
+		g.log.Error("a change by an identity provider is not in the record",
+			"connection", w.Connection, "actions", w.Actions, "target", w.Target, "error", err)
 		return
 	}
 	r.Commit(audit.Record{
