@@ -339,7 +339,7 @@ func (a *Authenticator) prove(ctx context.Context, raw string) (*signed, error) 
 // admit reads what may have changed since the token was checked: on every call.
 func (a *Authenticator) admit(proven *verdict) (Principal, error) {
 	if a.revocations != nil {
-		if reason, revoked := a.revocations.covers(proven.traces, proven.principal.IssuedAt); revoked {
+		if reason, revoked := a.revocations.covers(proven.traces); revoked {
 			return Principal{}, shutOut(proven.principal, reason)
 		}
 	}

@@ -119,7 +119,7 @@ func (k *Keys) open(ctx context.Context, old *keyRing, generation uint64) *keyRi
 func newLiveKey(stored *storedKey, secret []byte, entry string, revision uint64, before *liveKey) *liveKey {
 	live := &liveKey{Key: stored.key(), entry: entry, revision: revision, owned: &ownership{owner: stored.Owner}}
 	live.macs.New = func() any { return hmac.New(sha256.New, secret) }
-	live.traces = tracesOf(&Principal{Issuer: KeyIssuer, Subject: stored.ID, KeyID: stored.ID})
+	live.traces = tracesOf(&Principal{Issuer: KeyIssuer, Subject: stored.ID, KeyID: stored.ID, IssuedAt: live.Created})
 
 	if before != nil {
 		live.used.Store(before.used.Load())

@@ -149,7 +149,7 @@ func (a *Authenticator) authenticateKey(ctx context.Context, s *SignedRequest) (
 
 	p, err := a.keys.admit(live, s)
 	if err == nil && a.revocations != nil {
-		if reason, revoked := a.revocations.covers(live.traces, p.IssuedAt); revoked {
+		if reason, revoked := a.revocations.covers(live.traces); revoked {
 			err = shutOut(p, reason)
 		}
 	}

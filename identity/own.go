@@ -122,8 +122,10 @@ func (is *issuer) identifyOwn(c claims, known declarations) (*verdict, error) {
 		return nil, refuse(SubstatusScope, "the person's own issuer is not trusted any more")
 	}
 
-	expiry, err := origin.date("exp")
-	if err != nil {
+	expiry, errExpiry := origin.date("exp")
+	issued, errIssued := origin.date("iat")
+
+	if err := errors.Join(errExpiry, errIssued); err != nil {
 		return nil, refuseBecause(SubstatusScope, "origin", err)
 	}
 
@@ -135,7 +137,10 @@ func (is *issuer) identifyOwn(c claims, known declarations) (*verdict, error) {
 			Subject: origin.text("sub"),
 			Client:  client,
 			Method:  MethodSTS,
-			Origin:  Origin{Issuer: home.URL, TokenID: origin.text("jti"), Expiry: expiry, Via: origin.list("via")},
+			Origin: Origin{
+				Issuer: home.URL, TokenID: origin.text("jti"), Client: origin.text("client_id"), KeyID: origin.text("kid"),
+				IssuedAt: issued, Expiry: expiry, Via: origin.list("via"),
+			},
 		},
 	}, nil
 }

@@ -91,10 +91,10 @@ type Actor struct {
 
 // Origin names the token that was exchanged for the present one.
 type Origin struct {
-	// Issuer and TokenID are its iss and jti.
-	Issuer, TokenID string
-	// Expiry is its exp.
-	Expiry time.Time
+	// Issuer and TokenID are its iss and jti, Client whom it was issued to, KeyID the kid that it was signed under.
+	Issuer, TokenID, Client, KeyID string
+	// IssuedAt and Expiry are its iat and exp.
+	IssuedAt, Expiry time.Time
 	// Via are the jti of the gate's own tokens in between, where a token was exchanged for another.
 	Via []string
 }

@@ -272,7 +272,7 @@ func (r *Revocations) room(kind RevocationKind) error {
 
 // Check returns an *[Error] if a token of p, or one it descends from, was withdrawn.
 func (r *Revocations) Check(p *Principal) error {
-	if reason, revoked := r.covers(tracesOf(p), p.IssuedAt); revoked {
+	if reason, revoked := r.covers(tracesOf(p)); revoked {
 		return shutOut(*p, reason)
 	}
 
@@ -307,14 +307,22 @@ func (r *Revocations) Collectors() []prometheus.Collector {
 
 // traces are the entries that would withdraw one token. They are computed once, when the token is checked.
 type traces struct {
-	marks, tokens []string
+	marks  []trace
+	tokens []string
 	// clear is the state of the table in which none of them was there, plus one.
 	clear atomic.Uint64
 }
 
-// covers reports whether an entry withdraws a token issued at issued, and why. While the table stays as it was when the token
-// was last found clear, that is one comparison.
-func (r *Revocations) covers(t *traces, issued time.Time) (string, bool) {
+// trace is a mark that would withdraw a token, and when what it is about was issued: the token, or the one that it was exchanged for,
+// which may have been stolen long before the exchange.
+type trace struct {
+	entry  string
+	issued int64 // Unix milliseconds
+}
+
+// covers reports whether an entry withdraws a token, and why. While the table stays as it was when the token was last found clear,
+// that is one comparison.
+func (r *Revocations) covers(t *traces) (string, bool) {
 	// Read before the entries are: a change in between is looked at again. Both numbers only grow, and so does their sum.
 	state := 1 + r.entries.EntryGeneration(classRevocations) + r.entries.EntryGeneration(classRevokedTokens)
 	if t.clear.Load() == state {
@@ -327,15 +335,15 @@ func (r *Revocations) covers(t *traces, issued time.Time) (string, bool) {
 		}
 	}
 
-	for _, name := range t.marks {
-		e, found := r.entries.Entry(classRevocations, name)
+	for _, watched := range t.marks {
+		e, found := r.entries.Entry(classRevocations, watched.entry)
 		if !found {
 			continue
 		}
 
 		m, err := decodeMark(e.Value)
-		if err != nil || issued.UnixMilli() <= m.Before {
-			return kindOf(name).String() + " was revoked: " + m.Reason, true
+		if err != nil || watched.issued <= m.Before {
+			return kindOf(watched.entry).String() + " was revoked: " + m.Reason, true
 		}
 	}
 
@@ -348,6 +356,7 @@ func (r *Revocations) covers(t *traces, issued time.Time) (string, bool) {
 // exchanged for.
 func tracesOf(p *Principal) *traces {
 	t := &traces{}
+	issued := p.IssuedAt
 
 	add := func(kind RevocationKind, issuer, name string) {
 		if name == "" || (issuer == "") != (kind == RevokeAgent) {
@@ -357,7 +366,7 @@ func tracesOf(p *Principal) *traces {
 		if entry := entryName(kind.String(), issuer, name); kind == RevokeToken {
 			t.tokens = append(t.tokens, entry)
 		} else {
-			t.marks = append(t.marks, entry)
+			t.marks = append(t.marks, trace{entry, issued.UnixMilli()})
 		}
 	}
 
@@ -366,9 +375,6 @@ func tracesOf(p *Principal) *traces {
 	add(RevokeClient, p.Issuer, p.Client)
 	add(RevokeKey, p.Issuer, p.KeyID)
 	add(RevokeToken, p.Issuer, p.TokenID)
-	add(RevokeSubject, p.Origin.Issuer, p.Subject)
-	add(RevokeSession, p.Origin.Issuer, p.Session)
-	add(RevokeToken, p.Origin.Issuer, p.Origin.TokenID)
 
 	for _, id := range p.Origin.Via {
 		add(RevokeToken, p.Issuer, id)
@@ -382,6 +388,14 @@ func tracesOf(p *Principal) *traces {
 		add(RevokeSubject, actor.Issuer, actor.Subject)
 		add(RevokeAgent, "", actor.Agent)
 	}
+
+	issued = p.Origin.IssuedAt
+
+	add(RevokeSubject, p.Origin.Issuer, p.Subject)
+	add(RevokeSession, p.Origin.Issuer, p.Session)
+	add(RevokeClient, p.Origin.Issuer, p.Origin.Client)
+	add(RevokeKey, p.Origin.Issuer, p.Origin.KeyID)
+	add(RevokeToken, p.Origin.Issuer, p.Origin.TokenID)
 
 	return t
 }

@@ -1,6 +1,7 @@
 package sts_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,13 @@ func TestATokenIsNeverWiderThanWhatItWasMadeFrom(t *testing.T) {
 		{"a delegated token whose scopes are mapped", exchanging(object{"act": object{"sub": "chef-client"}, "scope": "orders"}, nil), "ok"},
 		{"more than the mapping gives", exchanging(object{"act": object{"sub": "chef-client"}, "scope": "orders"}, object{"scope": "cosmos.write"}), "invalid_scope"},
 		{"a delegated token whose scopes mean nothing here", exchanging(object{"act": object{"sub": "chef-client"}, "scope": "other"}, nil), "invalid_scope"},
+		{"scopes that mean nothing, hidden behind the wish for a role", exchanging(
+			object{"act": object{"sub": "chef-client"}, "scope": "other", "authorization_details": json.RawMessage(orders)},
+			object{"scope": "role:orders-reader"}), "invalid_scope"},
+		{"scopes that mean nothing, beside details", exchanging(object{"authorization_details": json.RawMessage(orders)}, nil), "invalid_scope"},
+		{"details alone", exchanging(object{"scope": nil, "authorization_details": json.RawMessage(orders)}, nil), "ok"},
+		{"scopes that mean nothing, hidden behind blanks", exchanging(
+			object{"act": object{"sub": "chef-client"}, "scope": "other", "authorization_details": json.RawMessage(orders)}, object{"scope": " "}), "invalid_scope"},
 		{"the same details", chaining("chef", details, ask(orders)), "ok"},
 		{"narrower details", chaining("chef", details, ask(`[{"type":"cosmos","actions":["items/read"],"resources":["prod/shop/orders"],"partitionKeys":[["emea","x"]]}]`)), "ok"},
 		{"wider details", chaining("chef", details, ask(wide)), "invalid_authorization_details"},

@@ -229,6 +229,24 @@ func TestProofsBindTheTokenToAKey(t *testing.T) {
 	})
 }
 
+func TestABadProofCostsNoGrant(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
+		grant := object{"grant_type": jwtBearer, "assertion": w.corp.sign(t, "oauth-id-jag+jwt", w.jag())}
+
+		r := w.post("/oauth2/token", w.as(t, "scout", grant), func(r *http.Request) { r.Header.Set("DPoP", "broken") })
+		if r.code() != "invalid_dpop_proof" {
+			t.Fatalf("%+v", r)
+		}
+
+		if r := w.post("/oauth2/token", w.as(t, "scout", grant)); r.code() != "ok" {
+			t.Errorf("the grant is used up without a token: %+v", r)
+		}
+	})
+}
+
 func dpopClaims(t *testing.T, r reply) any {
 	t.Helper()
 

@@ -1,6 +1,7 @@
 package sts_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -47,7 +48,9 @@ func TestAnAgentGetsATokenByWhichItActsForAPerson(t *testing.T) {
 		if diff := cmp.Diff(object{
 			"iss": ownURL, "aud": dataAud, "sub": string(ann().ID), "client_id": "scout", "scope": "cosmos.read", "sid": "session-1", "acr": "mfa",
 			"act": map[string]any{"iss": ownURL, "sub": "scout"}, "iat": at(0), "nbf": at(0), "exp": at(10 * time.Minute),
-			"origin": map[string]any{"iss": corpURL, "sub": annSubject, "jti": "token-1", "exp": at(time.Hour)},
+			"origin": map[string]any{
+				"iss": corpURL, "sub": annSubject, "jti": "token-1", "client_id": portal, "kid": "corp-1", "iat": at(0), "exp": at(time.Hour),
+			},
 		}, got); diff != "" {
 			t.Errorf("claims (-want +got):\n%s", diff)
 		}
@@ -115,6 +118,58 @@ func TestChainsNameEverybodyAndOnlyNarrow(t *testing.T) {
 			t.Error("what was exchanged for a revoked token is still good")
 		}
 	})
+}
+
+// A provider tells of a revocation after the fact: what was exchanged in between goes with it, however often it is exchanged again.
+func TestARevocationReachesWhatWasExchangedBeforeItArrived(t *testing.T) {
+	t.Parallel()
+
+	for name, mark := range map[string]identity.Revocation{
+		"subject": {Kind: identity.RevokeSubject, Name: annSubject},
+		"session": {Kind: identity.RevokeSession, Name: "session-1"},
+		"client":  {Kind: identity.RevokeClient, Name: portal},
+		"key":     {Kind: identity.RevokeKey, Name: "corp-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, w *world) {
+				t.Helper()
+
+				stolen := w.corp.sign(t, "at+jwt", w.person())
+
+				time.Sleep(time.Second)
+
+				mark.Issuer, mark.Before = corpURL, time.Now()
+
+				time.Sleep(time.Second)
+
+				first := w.post("/oauth2/token", w.exchange(t, "scout", stolen)).token()
+				second := w.post("/oauth2/token", w.exchange(t, "chef", first)).token()
+
+				for _, token := range []string{first, second} {
+					_, err := w.authenticate(t, token)
+					check(t, err)
+				}
+
+				check(t, w.config.Revoke(context.Background(), mark))
+
+				for _, token := range []string{first, second} {
+					if _, err := w.authenticate(t, token); err == nil {
+						t.Error("a token that comes from a revoked one is still good")
+					}
+				}
+
+				if r := w.post("/oauth2/token", w.exchange(t, "scout", first)); r.code() != "invalid_grant" {
+					t.Errorf("and is exchanged: %+v", r)
+				}
+
+				signedInAgain := w.corp.sign(t, "at+jwt", w.person())
+				if r := w.post("/oauth2/token", w.exchange(t, "scout", signedInAgain)); r.code() != "ok" && name != "key" {
+					t.Errorf("a new sign-in is no use: %+v", r)
+				}
+			})
+		})
+	}
 }
 
 func TestEveryWayToProveAClientWorks(t *testing.T) {

@@ -32,6 +32,9 @@ type origin struct {
 	Issuer  string   `json:"iss"`
 	Subject string   `json:"sub"`
 	TokenID string   `json:"jti,omitempty"`
+	Client  string   `json:"client_id,omitempty"`
+	KeyID   string   `json:"kid,omitempty"`
+	Issued  int64    `json:"iat"` // a revocation up to then withdraws what was exchanged for it later, too
 	Expires int64    `json:"exp"`
 	Via     []string `json:"via,omitempty"` // our own tokens in between
 }
@@ -94,12 +97,18 @@ func (s *Service) issue(ctx context.Context, o *order, e *Event) (*answer, error
 // originOf is the origin of a token that is exchanged for p's: p's own, if it was exchanged already.
 func originOf(p *identity.Principal) *origin {
 	if p.Method != identity.MethodSTS {
-		return &origin{Issuer: p.Issuer, Subject: p.Subject, TokenID: p.TokenID, Expires: p.Expiry.Unix()}
+		return &origin{
+			Issuer: p.Issuer, Subject: p.Subject, TokenID: p.TokenID, Client: p.Client, KeyID: p.KeyID,
+			Issued: p.IssuedAt.Unix(), Expires: p.Expiry.Unix(),
+		}
 	}
 
-	via := append([]string{p.TokenID}, p.Origin.Via...)
+	from := &p.Origin
 
-	return &origin{Issuer: p.Origin.Issuer, Subject: p.Subject, TokenID: p.Origin.TokenID, Expires: p.Origin.Expiry.Unix(), Via: via}
+	return &origin{
+		Issuer: from.Issuer, Subject: p.Subject, TokenID: from.TokenID, Client: from.Client, KeyID: from.KeyID,
+		Issued: from.IssuedAt.Unix(), Expires: from.Expiry.Unix(), Via: append([]string{p.TokenID}, from.Via...),
+	}
 }
 
 func confirmClaim(c identity.Confirmation) map[string]string {

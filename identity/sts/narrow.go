@@ -38,7 +38,8 @@ func ceilingOf(subject *identity.Subject, isGrant bool) ceiling {
 		}
 	}
 
-	binding := p.Method == identity.MethodSTS || len(p.Actors) > 0 || (isGrant && len(p.Scopes) > 0) ||
+	// Details bind a token to its scopes on the data plane, too.
+	binding := p.Method == identity.MethodSTS || len(p.Actors) > 0 || ((isGrant || len(p.Details) > 0) && len(p.Scopes) > 0) ||
 		slices.ContainsFunc(c.scopes, func(scope string) bool { return !strings.HasPrefix(scope, rolePrefix) })
 	if !binding {
 		c.scopes = append(c.scopes, everyScope()...)
@@ -103,11 +104,12 @@ func (s *Service) target(f form, from ceiling) (string, error) {
 }
 
 func narrowScopes(asked string, allowed []string) ([]string, error) {
-	if asked == "" {
-		if len(allowed) == 0 {
-			return nil, refuse(codeInvalidScope, "the subject's token has no scope of this gate: cosmos.read, cosmos.write, cosmos.execute")
-		}
+	// Without one the token allows nothing, also if its details do; the wish for a role alone must not hide that.
+	if !slices.ContainsFunc(allowed, isReach) {
+		return nil, refuse(codeInvalidScope, "the subject's token has no scope of this gate: cosmos.read, cosmos.write, cosmos.execute")
+	}
 
+	if strings.TrimSpace(asked) == "" {
 		return allowed, nil
 	}
 
@@ -118,16 +120,16 @@ func narrowScopes(asked string, allowed []string) ([]string, error) {
 		case !isScope(scope):
 			return nil, refuse(codeInvalidScope, "scopes are cosmos.read, cosmos.write, cosmos.execute and role:NAME")
 		// A role is a wish: which one decides is policy's to say, among those that the parties hold.
-		case !slices.Contains(allowed, scope) && !strings.HasPrefix(scope, rolePrefix):
+		case isReach(scope) && !slices.Contains(allowed, scope):
 			return nil, refuse(codeInvalidScope, "the subject's token does not reach as far")
 		case !slices.Contains(scopes, scope):
 			scopes = append(scopes, scope)
 		}
 	}
 
-	if !slices.ContainsFunc(scopes, func(scope string) bool { return !strings.HasPrefix(scope, rolePrefix) }) {
+	if !slices.ContainsFunc(scopes, isReach) {
 		for _, scope := range allowed {
-			if !slices.Contains(scopes, scope) && !strings.HasPrefix(scope, rolePrefix) {
+			if isReach(scope) {
 				scopes = append(scopes, scope)
 			}
 		}
@@ -139,6 +141,9 @@ func narrowScopes(asked string, allowed []string) ([]string, error) {
 
 	return scopes, nil
 }
+
+// isReach tells the scopes that say what a token is for from the wish for a role.
+func isReach(scope string) bool { return !strings.HasPrefix(scope, rolePrefix) }
 
 const maxScopes = 8
 

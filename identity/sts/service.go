@@ -256,14 +256,18 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 
 // token is the token endpoint.
 func (s *Service) token(ctx context.Context, r *http.Request, client proven, f form, e *Event) (any, error) {
+	// Before the grant, which may use up an assertion: a client makes another proof by itself, but not another grant.
+	confirm, err := s.confirm(ctx, r, client)
+	if err != nil {
+		return nil, err
+	}
+
 	o, err := s.grant(ctx, client, f, e)
 	if err != nil {
 		return nil, err
 	}
 
-	if o.confirm, err = s.confirm(ctx, r, client); err != nil {
-		return nil, err
-	}
+	o.confirm = confirm
 
 	return s.issue(ctx, o, e)
 }
