@@ -29,6 +29,7 @@ func (g *gate) newControl() error {
 	g.scimActs(mux)
 	g.keyActs(mux)
 	g.stsActs(mux)
+	g.revocationActs(mux)
 	g.tokenActs(mux)
 	g.directoryActs(mux)
 
