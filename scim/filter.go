@@ -80,6 +80,14 @@ type filter struct {
 	value       literal
 }
 
+// terms counts the parts of an expression.
+func (f *filter) terms() int {
+	if f == nil {
+		return 0
+	}
+	return 1 + f.left.terms() + f.right.terms()
+}
+
 // literal is the value that a filter compares with. The zero literal is null.
 type literal struct {
 	kind literalKind

@@ -311,6 +311,7 @@ func (e editor) user(operations []operation) func(directory.User) (directory.Use
 		if err != nil {
 			return u, err
 		}
+		e.work = new(int)
 		for _, op := range operations {
 			if err := e.apply(document, op); err != nil {
 				return u, err

@@ -76,6 +76,39 @@ func TestACursorWalkLosesNoRowWhenOthersAreDeleted(t *testing.T) {
 	}
 }
 
+// The directory has one writer: a provider must not be able to keep everybody else's locks and revocations waiting.
+func TestAPatchThatComparesForSecondsIsRefused(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	mails := make([]string, 0, 1000)
+	for i := range cap(mails) {
+		mails = append(mails, fmt.Sprintf(`{"value":"mail%d@corp.example"}`, i))
+	}
+	all := "[" + strings.Join(mails, ",") + "]"
+	id := g.user(t, "ann")
+	g.want(t, http.StatusOK, http.MethodPatch, "/Users/"+id, patchBody(`{"op":"add","path":"emails","value":`+all+`}`))
+	many := strings.TrimSuffix(strings.Repeat(`value co \"zzz\" or `, 90), " or ")
+	repeated := func(n int, operation string) string {
+		return patchBody(strings.TrimSuffix(strings.Repeat(operation+",", n), ","))
+	}
+	for name, body := range map[string]string{
+		"values that are there": repeated(3, `{"op":"add","path":"emails","value":`+all+`}`),
+		"values that are not":   repeated(3, `{"op":"remove","path":"emails","value":`+strings.ReplaceAll(all, "mail", "x")+`}`),
+		"more than are kept":    repeated(1, `{"op":"remove","path":"emails","value":[`+strings.Repeat(`{"value":"x"},`, 1000)+`{"value":"x"}]}`),
+		"filters":               repeated(1000, `{"op":"remove","path":"emails[`+many+`]"}`),
+		"changes":               repeated(1000, `{"op":"replace","path":"emails[value co \"mail\" or primary pr].display","value":"x"}`),
+	} {
+		if w := g.do(http.MethodPatch, "/Users/"+id, body); w.Code != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s: status %d", name, w.Code)
+		}
+	}
+	g.want(t, http.StatusOK, http.MethodPatch, "/Users/"+id, repeated(900, `{"op":"remove","path":"emails[value eq \"mail7@corp.example\"]"}`))
+	group := g.group(t, "all", id)
+	byType := `{"op":"remove","path":"members[type eq \"Group\"]"}`
+	g.want(t, http.StatusNoContent, http.MethodPatch, "/Groups/"+group, repeated(8, byType))
+	g.want(t, http.StatusRequestEntityTooLarge, http.MethodPatch, "/Groups/"+group, repeated(9, byType))
+}
+
 func TestAFilterThatNoIndexServesIsBounded(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)

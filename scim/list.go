@@ -18,6 +18,8 @@ const (
 	maxScanned = 200
 	// maxDecoded is how many documents a scan may read.
 	maxDecoded = 100_000
+	// maxCompared is how many members, or memberships, a scan may compare.
+	maxCompared = 1_000_000
 	// maxSorted is how many rows are sorted for one answer.
 	maxSorted = 10_000
 )
@@ -30,6 +32,7 @@ type row struct {
 	group    directory.GroupRecord
 	document map[string]any // read when a filter or a sort asks for it
 	unread   error          // why it could not be
+	compared int            // members and memberships that a filter asked for
 }
 
 func (r *row) id() directory.ID {
@@ -64,9 +67,9 @@ func (r *row) values(path attrPath) any {
 		case "active":
 			return r.user.Active
 		case "members":
-			return r.c.membersOf(r.group.ID, true)
+			return r.counted(r.c.membersOf(r.group.ID, true))
 		case "groups":
-			return r.c.groupsOf(r.user.ID)
+			return r.counted(r.c.groupsOf(r.user.ID))
 		case "meta":
 			if r.user.ID != "" {
 				return r.c.meta(r.kind, r.id(), r.user.Created, r.user.Modified, r.user.Revision)
@@ -85,6 +88,11 @@ func (r *row) values(path attrPath) any {
 		document, _ = document[path.extension.ID].(map[string]any)
 	}
 	return document[path.attribute.Name]
+}
+
+func (r *row) counted(values []any) []any {
+	r.compared += len(values)
+	return values
 }
 
 func (r *row) decoded() map[string]any {
@@ -163,7 +171,7 @@ func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 		return nil
 	}
 	rows, indexed := c.candidates(kind, f)
-	found, decoded := 0, 0
+	found, decoded, compared := 0, 0, 0
 	for r := range rows {
 		matched := f == nil || f.matches(r)
 		if r.document != nil {
@@ -174,6 +182,9 @@ func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 		}
 		if r.unread != nil {
 			return r.unread
+		}
+		if compared += r.compared; compared > maxCompared {
+			return refusal(KindTooMany, "the filter would compare more than %d members", maxCompared)
 		}
 		if decoded > maxDecoded {
 			return refusal(KindTooMany, "the filter would read more than %d resources", maxDecoded)

@@ -8,14 +8,29 @@ import (
 	"strings"
 )
 
-// maxValues bounds the elements of one multi-valued attribute.
-const maxValues = 1000
+const (
+	// maxValues bounds the elements of one multi-valued attribute.
+	maxValues = 1000
+	// maxWork bounds the comparisons of one PATCH: the directory's one writer
+	// makes them, and everybody's changes wait for it.
+	maxWork = 2_000_000
+)
 
 // editor applies attribute operations to a document.
 type editor struct {
 	normalizer
 
 	kind *resourceType
+	// work counts comparisons.
+	work *int
+}
+
+// spend refuses a PATCH that compares too much.
+func (e editor) spend(comparisons int) error {
+	if *e.work += comparisons; *e.work > maxWork {
+		return &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the operations take too long together: send fewer of them"}
+	}
+	return nil
 }
 
 // apply changes document as op says.
@@ -86,6 +101,11 @@ func (e editor) applySchema(document map[string]any, op operation) error {
 
 // applyAttribute handles a path that ends at an attribute.
 func (e editor) applyAttribute(container map[string]any, a *Attribute, op operation) error {
+	if a.MultiValued {
+		if err := bounded(a, op.value); err != nil {
+			return err
+		}
+	}
 	if op.verb == verbRemove {
 		return e.remove(container, a, op)
 	}
@@ -96,7 +116,7 @@ func (e editor) applyAttribute(container map[string]any, a *Attribute, op operat
 	switch {
 	case a.MultiValued && op.verb == verbAdd:
 		list, _ := value.([]any)
-		return appendValues(container, a, list)
+		return e.appendValues(container, a, list)
 	case a.Type == TypeComplex && !a.MultiValued && value != nil:
 		return e.merge(container, a, op.value)
 	case !present(value):
@@ -132,6 +152,9 @@ func (e editor) remove(container map[string]any, a *Attribute, op operation) err
 	}
 	unwanted, _ := value.([]any)
 	current, _ := container[a.Name].([]any)
+	if err := e.spend(len(current) * len(unwanted)); err != nil {
+		return err
+	}
 	kept := slices.DeleteFunc(slices.Clone(current), func(v any) bool {
 		return slices.ContainsFunc(unwanted, func(u any) bool { return names(u, v) })
 	})
@@ -238,6 +261,9 @@ func (e editor) applyEverywhere(container map[string]any, a *Attribute, op opera
 // applyElements handles a value filter.
 func (e editor) applyElements(container map[string]any, a *Attribute, op operation) error {
 	current, _ := container[a.Name].([]any)
+	if err := e.spend(len(current) * op.target.element.terms()); err != nil {
+		return err
+	}
 	if !slices.ContainsFunc(current, op.target.element.matchesElement) {
 		if op.verb == verbRemove {
 			return nil
@@ -255,6 +281,9 @@ func (e editor) applyElements(container map[string]any, a *Attribute, op operati
 func (e editor) changeElements(
 	container map[string]any, a *Attribute, current []any, op operation, matches func(any) bool,
 ) error {
+	if err := e.spend(len(current)); err != nil {
+		return err
+	}
 	next := make([]any, 0, len(current))
 	touched := make([]bool, 0, len(current))
 	for _, v := range current {
@@ -368,8 +397,11 @@ func isPrimary(v any) bool {
 }
 
 // appendValues adds the elements that aren't there.
-func appendValues(container map[string]any, a *Attribute, added []any) error {
+func (e editor) appendValues(container map[string]any, a *Attribute, added []any) error {
 	current, _ := container[a.Name].([]any)
+	if err := e.spend(len(added) * min(len(current)+len(added), maxValues)); err != nil {
+		return err
+	}
 	next := slices.Clone(current)
 	touched := make([]bool, len(next), len(next)+len(added))
 	for _, v := range added {

@@ -1,6 +1,8 @@
 package scim
 
 import (
+	"net/http"
+
 	"github.com/cosmosgate/cosmosgate/directory"
 )
 
@@ -12,9 +14,13 @@ type groupPlan struct {
 
 	id      directory.ID
 	current func() []directory.Member
+	scans   int // filters that had to look at every member
 	edits   []operation
 	changes []directory.Change
 }
+
+// maxMemberScans bounds the filters of one PATCH that look at every member.
+const maxMemberScans = 8
 
 // plan adds one operation.
 func (p *groupPlan) plan(op operation) error {
@@ -69,6 +75,9 @@ func (p *groupPlan) planFiltered(op operation) error {
 	}
 	ids, ok := valueAlternatives(op.target.element)
 	if !ok {
+		if p.scans++; p.scans > maxMemberScans {
+			return &Error{Status: http.StatusRequestEntityTooLarge, Detail: "too many filters over members: name them by value"}
+		}
 		for _, m := range p.current() {
 			if op.target.element.matchesElement(memberValue(m)) {
 				ids = append(ids, m.ID)
@@ -113,6 +122,7 @@ func (p *groupPlan) flush() {
 	p.changes = append(p.changes, directory.EditGroup{
 		ID: p.id,
 		Edit: func(g directory.GroupRecord) (directory.GroupRecord, error) {
+			e.work = new(int)
 			document, err := decodeDocument(g.Document)
 			if err != nil {
 				return g, err
