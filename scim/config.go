@@ -18,6 +18,8 @@ type Config struct {
 	// Tokens verifies a connection's bearer tokens. Required; a
 	// [directory.Directory] is one.
 	Tokens TokenVerifier
+	// Bound verifies access tokens that are bound to a key; nil if there are none.
+	Bound BoundVerifier
 	// Connections are the identity providers that may push. At least one.
 	Connections []Connection
 	// PublicURL is the base that providers reach, for instance

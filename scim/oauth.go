@@ -53,6 +53,11 @@ type OAuthConfig struct {
 	Secrets SecretFinder
 	// Assertions proves clients by RFC 7523; nil if none has a key or a platform.
 	Assertions AssertionVerifier
+	// Proofs checks DPoP proofs; nil if none are taken.
+	Proofs ProofVerifier
+	// Certificates says in the metadata that the listener asks for client
+	// certificates; what a client shows binds its access token in any case.
+	Certificates bool
 	// Clock tells the time, Random draws tokens, Logger is told of each token
 	// that is issued. Required.
 	Clock  func() time.Time
@@ -90,6 +95,7 @@ type access struct {
 	Connection string    `json:"connection"`
 	ProofID    string    `json:"proof_id,omitempty"` // id of the client secret, empty for an assertion
 	Issued     time.Time `json:"issued"`
+	Bound      binding   `json:"cnf,omitzero"`
 }
 
 // AccessToken is a live access token, without the token.
@@ -176,11 +182,19 @@ func (o *OAuth) token(w http.ResponseWriter, r *http.Request) (connection string
 	if err := o.admissible(form, client.name); err != nil {
 		return client.name, grant{}, err
 	}
-	token, err := o.issue(r.Context(), client)
+	bound, err := o.bind(r)
 	if err != nil {
 		return client.name, grant{}, err
 	}
-	return client.name, grant{AccessToken: token, TokenType: "Bearer", ExpiresIn: int(accessLife.Seconds()), Scope: oauthScope}, nil
+	token, err := o.issue(r.Context(), client, bound)
+	if err != nil {
+		return client.name, grant{}, err
+	}
+	kind := schemeBearer
+	if bound.Thumbprint != "" {
+		kind = schemeDPoP
+	}
+	return client.name, grant{AccessToken: token, TokenType: kind, ExpiresIn: int(accessLife.Seconds()), Scope: oauthScope}, nil
 }
 
 // limited returns err, or that there were too many requests.
@@ -208,7 +222,7 @@ func (o *OAuth) admissible(form url.Values, connection string) error {
 }
 
 // issue draws an access token and keeps its hash.
-func (o *OAuth) issue(ctx context.Context, client provenClient) (string, error) {
+func (o *OAuth) issue(ctx context.Context, client provenClient, bound binding) (string, error) {
 	now := o.config.Clock()
 	if len(o.Tokens(client.name)) >= maxAccess {
 		return "", &oauthError{status: http.StatusTooManyRequests, Code: "slow_down", Description: "too many live access tokens", wait: time.Minute}
@@ -218,7 +232,7 @@ func (o *OAuth) issue(ctx context.Context, client provenClient) (string, error) 
 		return "", fmt.Errorf("drawing an access token: %w", err)
 	}
 	token := accessPrefix + client.name + "_" + base64.RawURLEncoding.EncodeToString(random)
-	value, err := json.Marshal(access{Connection: client.name, ProofID: client.secret, Issued: now})
+	value, err := json.Marshal(access{Connection: client.name, ProofID: client.secret, Issued: now, Bound: bound})
 	if err != nil {
 		return "", fmt.Errorf("encoding an access token: %w", err)
 	}
@@ -226,7 +240,8 @@ func (o *OAuth) issue(ctx context.Context, client provenClient) (string, error) 
 	if _, err := o.config.Directory.PutEntry(ctx, entry, directory.CreateOnly); err != nil {
 		return "", fmt.Errorf("keeping an access token: %w", err)
 	}
-	o.config.Logger.Info("scim access token issued", "connection", client.name, "method", client.method, "expires", entry.Expires)
+	o.config.Logger.Info("scim access token issued", "connection", client.name, "method", client.method, "expires", entry.Expires,
+		"bound", bound != binding{})
 	return token, nil
 }
 
@@ -235,20 +250,24 @@ func accessName(token string) string {
 	return hex.EncodeToString(hash[:])
 }
 
-// VerifyToken implements [TokenVerifier] for access tokens.
+// VerifyToken implements [TokenVerifier] for access tokens that are bound to
+// nothing; the others are for [OAuth.VerifyBound].
 func (o *OAuth) VerifyToken(connection, token string) bool {
+	a, ok := o.find(connection, token)
+	return ok && a.Bound == binding{}
+}
+
+// find returns what is kept of a live access token of the connection.
+func (o *OAuth) find(connection, token string) (access, bool) {
+	var a access
 	if !strings.HasPrefix(token, accessPrefix) {
-		return false
+		return a, false
 	}
 	entry, ok := o.config.Directory.Entry(accessClass, accessName(token))
-	if !ok {
-		return false
+	if !ok || json.Unmarshal(entry.Value, &a) != nil || a.Connection != connection {
+		return access{}, false
 	}
-	var a access
-	if json.Unmarshal(entry.Value, &a) != nil || a.Connection != connection {
-		return false
-	}
-	return a.ProofID == "" || o.config.Secrets.SecretLives(connection, a.ProofID)
+	return a, a.ProofID == "" || o.config.Secrets.SecretLives(connection, a.ProofID)
 }
 
 // Tokens lists the live access tokens of a connection.
@@ -296,12 +315,19 @@ func (o *OAuth) metadata(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	writeOAuth(w, http.StatusOK, map[string]any{
+	about := map[string]any{
 		"issuer": o.address(oauthIssuer), "token_endpoint": o.address(OAuthPath),
 		"token_endpoint_auth_methods_supported":            []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
 		"token_endpoint_auth_signing_alg_values_supported": []string{"RS256", "ES256", "PS256", "EdDSA"},
 		"grant_types_supported":                            []string{"client_credentials"},
 		"response_types_supported":                         []string{},
 		"scopes_supported":                                 []string{oauthScope},
-	})
+	}
+	if o.config.Proofs != nil {
+		about["dpop_signing_alg_values_supported"] = strings.Fields(proofAlgorithms)
+	}
+	if o.config.Certificates {
+		about["tls_client_certificate_bound_access_tokens"] = true
+	}
+	writeOAuth(w, http.StatusOK, about)
 }

@@ -53,6 +53,11 @@ type undecided struct{ error }
 
 func (undecided) CouldNotDecide() bool { return true }
 
+// boundVerifier opens a connection to who shows the key of a token.
+type boundVerifier func(r *http.Request, connection string) error
+
+func (v boundVerifier) VerifyBound(r *http.Request, connection string) error { return v(r, connection) }
+
 // endpoint is the token endpoint beside a SCIM server that accepts its tokens.
 type endpoint struct {
 	*gate
@@ -68,6 +73,7 @@ func newEndpoint(t *testing.T, change ...func(*scim.OAuthConfig)) *endpoint {
 	e.gate = newGate(t, func(c *scim.Config) {
 		c.Connections = append(c.Connections, scim.Connection{Name: "other"})
 		c.Tokens = verifier(func(connection, token string) bool { return e.oauth.VerifyToken(connection, token) })
+		c.Bound = boundVerifier(func(r *http.Request, connection string) error { return e.oauth.VerifyBound(r, connection) })
 	})
 	made, secret, err := e.directory.CreateToken(t.Context(), "oauth."+corp, time.Hour)
 	if err != nil {

@@ -26,6 +26,7 @@ type oauthError struct {
 
 	status int
 	wait   time.Duration
+	nonce  string
 }
 
 func (e *oauthError) Error() string { return e.Code + ": " + e.Description }
@@ -50,6 +51,9 @@ func asOAuthError(err error) *oauthError {
 func (e *oauthError) write(w http.ResponseWriter) {
 	if e.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="scim"`)
+	}
+	if e.nonce != "" {
+		w.Header().Set(headerNonce, e.nonce)
 	}
 	if e.wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(e.wait.Seconds())+1))

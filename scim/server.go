@@ -149,7 +149,8 @@ type request struct {
 // serve is the order of checks: whose token, how often, what, then the work.
 func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q *request) (answer, error) {
 	path := segments(strings.TrimPrefix(q.path, "/"))
-	q.trusted = s.config.Tokens.VerifyToken(c.Name, bearer(r))
+	closed := s.open(r, c)
+	q.trusted = closed == nil
 	limiter := c.strangers
 	if q.trusted {
 		limiter = c.known
@@ -158,12 +159,12 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		return answer{}, &Error{Status: http.StatusTooManyRequests, Detail: "too many requests"}
 	}
-	if !q.trusted && !discovery(path) {
-		q.trusted = s.verifyAgain(r, c)
+	if errors.Is(closed, errUnknownToken) && !discovery(path) {
+		closed = s.openAgain(r, c)
+		q.trusted = closed == nil
 	}
 	if !q.trusted && !discovery(path) {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="scim"`)
-		return answer{}, &Error{Status: http.StatusUnauthorized, Detail: "a valid bearer token is required"}
+		return answer{}, s.refuse(w, closed)
 	}
 	if discovery(path) && r.Method != http.MethodGet {
 		return answer{}, pathOrMethod(true) // before anything is read for somebody who may be a stranger
@@ -191,11 +192,14 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 	})
 }
 
-// verifyAgain looks at a token once more that another gate may have just issued.
-func (s *Server) verifyAgain(r *http.Request, c *connection) bool {
+// openAgain looks at a token once more that another gate may have just issued.
+func (s *Server) openAgain(r *http.Request, c *connection) error {
 	ctx, cancel := context.WithTimeout(r.Context(), issuedElsewhere)
 	defer cancel()
-	return bearer(r) != "" && c.directory.Await(ctx) && s.config.Tokens.VerifyToken(c.Name, bearer(r))
+	if _, token := presented(r); token == "" || !c.directory.Await(ctx) {
+		return errUnknownToken
+	}
+	return s.open(r, c)
 }
 
 // report translates an error, notes it for the operator and answers 401, 429
@@ -244,19 +248,6 @@ func segments(path string) []string {
 		return nil
 	}
 	return strings.Split(path, "/")
-}
-
-// bearer returns the token of an Authorization header, empty without exactly one.
-func bearer(r *http.Request) string {
-	lines := r.Header.Values("Authorization")
-	if len(lines) != 1 {
-		return ""
-	}
-	scheme, token, _ := strings.Cut(lines[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
 }
 
 // delay takes one request from a limiter and returns how long the caller must

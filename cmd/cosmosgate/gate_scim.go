@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,7 +31,9 @@ func (g *gate) newSCIMServer() (http.Handler, error) {
 		return nil, fmt.Errorf("scim.public_url: %w", err)
 	}
 	g.unrecorded = newUnrecorded()
-	c := scim.Config{Directory: g.directory, Tokens: g.tokens, PublicURL: public, Clock: time.Now, Logger: g.log, Record: g.recordWrite}
+	c := scim.Config{
+		Directory: g.directory, Tokens: g.tokens, Bound: g.tokens, PublicURL: public, Clock: time.Now, Logger: g.log, Record: g.recordWrite,
+	}
 	for i := range g.cfg.Connections {
 		x := &g.cfg.Connections[i]
 		c.Connections = append(c.Connections, scim.Connection{
@@ -71,6 +74,10 @@ func (g *gate) newSCIMOAuth(public *url.URL) (*scim.OAuth, error) {
 	}
 	c := scim.OAuthConfig{
 		Directory: g.directory, PublicURL: public, Secrets: g.tokens, Clock: time.Now, Random: rand.Reader, Logger: g.log,
+		Certificates: g.cfg.Listen.SCIM.ClientCertificates,
+	}
+	if c.Proofs, err = newSCIMProofs(&g.cfg, once); err != nil {
+		return nil, err
 	}
 	for i := range g.cfg.Issuers {
 		p.InsecureLoopback = p.InsecureLoopback || g.cfg.Issuers[i].InsecureLoopback
@@ -93,6 +100,32 @@ func (g *gate) newSCIMOAuth(public *url.URL) (*scim.OAuth, error) {
 		return nil, fmt.Errorf("preparing the SCIM token endpoint: %w", err)
 	}
 	return o, nil
+}
+
+// scimProofs checks the proofs of identity providers. At the token endpoint they are rare, so that the directory remembers them for all
+// gates; in use this process does, to which its nonces tie them.
+type scimProofs struct{ issue, use *identity.ProofVerifier }
+
+func newSCIMProofs(cfg *config.Config, once *identity.Once) (scimProofs, error) {
+	issue, err := identity.NewProofVerifier(identity.ProofConfig{Spend: once.Spend, Clock: time.Now})
+	if err != nil {
+		return scimProofs{}, fmt.Errorf("preparing the SCIM token endpoint: %w", err)
+	}
+	use, err := newProofs(cfg)
+	return scimProofs{issue: issue, use: use}, err
+}
+
+// Thumbprint implements [scim.ProofVerifier].
+func (s scimProofs) Thumbprint(ctx context.Context, token string, p scim.Proof) (string, error) {
+	verifier := s.use
+	if token == "" {
+		verifier = s.issue
+	}
+	thumbprint, err := verifier.Thumbprint(ctx, token, &identity.Proof{DPoP: p.Header, Several: p.Several, Method: p.Method, URL: p.URL})
+	if refused, ok := errors.AsType[*identity.Error](err); ok && !refused.Unavailable {
+		return "", &scim.ProofError{Nonce: refused.Nonce, Err: refused}
+	}
+	return thumbprint, err //nolint:wrapcheck // scim says what could not be decided
 }
 
 // provisioner is what the configuration says about a provider's assertions.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -68,6 +69,11 @@ func (t *connectionTokens) VerifyToken(connection, secret string) bool {
 		}
 	}
 	return open == 1 || t.kept.VerifyToken(connection, secret) || t.oauth != nil && t.oauth.VerifyToken(connection, secret)
+}
+
+// VerifyBound implements [scim.BoundVerifier]: only the token endpoint binds.
+func (t *connectionTokens) VerifyBound(r *http.Request, connection string) error {
+	return t.oauth.VerifyBound(r, connection) //nolint:wrapcheck // for scim to answer
 }
 
 // FindSecret implements [scim.SecretFinder].
