@@ -107,6 +107,32 @@ func TestAPatchThatComparesForSecondsIsRefused(t *testing.T) {
 	byType := `{"op":"remove","path":"members[type eq \"Group\"]"}`
 	g.want(t, http.StatusNoContent, http.MethodPatch, "/Groups/"+group, repeated(8, byType))
 	g.want(t, http.StatusRequestEntityTooLarge, http.MethodPatch, "/Groups/"+group, repeated(9, byType))
+	g.want(t, http.StatusRequestEntityTooLarge, http.MethodPatch, "/Groups/"+group, repeated(9, `{"op":"remove","path":"members"}`))
+	g.want(t, http.StatusRequestEntityTooLarge, http.MethodPatch, "/Groups/"+group, repeated(9, `{"op":"replace","path":"members","value":[]}`))
+}
+
+func TestAGroupIsWrittenOnceHoweverItsOperationsLie(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	id := g.group(t, "all")
+	operations := make([]string, 0, 2*200)
+	for i := range 200 {
+		operations = append(operations, fmt.Sprintf(`{"op":"replace","path":"externalId","value":"%d"}`, i), `{"op":"add","path":"members","value":[]}`)
+	}
+	g.want(t, http.StatusNoContent, http.MethodPatch, "/Groups/"+id, patchBody(operations...))
+	if group, _ := g.directory.Group(corp, directory.ID(id)); group.ExternalID != "199" || group.Revision != 2 {
+		t.Errorf("externalId %q, revision %d", group.ExternalID, group.Revision)
+	}
+}
+
+func TestAResourceHasABound(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	long := strings.Repeat("a", 1<<20)
+	g.want(t, http.StatusRequestEntityTooLarge, http.MethodPost, "/Users", `{"userName":"ann","title":"`+long+`"}`)
+	g.want(t, http.StatusRequestEntityTooLarge, http.MethodPost, "/Groups", `{"displayName":"`+long+`"}`)
+	id := g.user(t, "ann")
+	g.want(t, http.StatusRequestEntityTooLarge, http.MethodPatch, "/Users/"+id, patchBody(`{"op":"add","path":"title","value":"`+long+`"}`))
 }
 
 func TestAFilterThatNoIndexServesIsBounded(t *testing.T) {

@@ -14,12 +14,12 @@ type groupPlan struct {
 
 	id      directory.ID
 	current func() []directory.Member
-	scans   int // filters that had to look at every member
+	scans   int // operations that look at every member
 	edits   []operation
 	changes []directory.Change
 }
 
-// maxMemberScans bounds the filters of one PATCH that look at every member.
+// maxMemberScans bounds the operations of one PATCH that look at every member.
 const maxMemberScans = 8
 
 // plan adds one operation.
@@ -29,7 +29,6 @@ func (p *groupPlan) plan(op operation) error {
 		p.edits = append(p.edits, op)
 		return nil
 	}
-	p.flush()
 	switch {
 	case op.target.path.sub != nil:
 		return refusal(KindMutability, "a member's attributes can't be changed")
@@ -42,11 +41,10 @@ func (p *groupPlan) plan(op operation) error {
 	if err != nil {
 		return err
 	}
-	if op.verb == verbAdd {
-		p.changes = append(p.changes, directory.AddMembers{Group: p.id, Members: ids})
-	} else {
-		p.changes = append(p.changes, directory.SetMembers{Group: p.id, Members: ids})
+	if op.verb == verbReplace {
+		return p.set(ids)
 	}
+	p.changes = append(p.changes, directory.AddMembers{Group: p.id, Members: ids})
 	return nil
 }
 
@@ -54,8 +52,7 @@ func (p *groupPlan) plan(op operation) error {
 // without any value removes all.
 func (p *groupPlan) planRemove(op operation) error {
 	if !op.given {
-		p.changes = append(p.changes, directory.SetMembers{Group: p.id})
-		return nil
+		return p.set(nil)
 	}
 	if op.value == nil {
 		return refusal(KindInvalidValue, "removing members needs a list of them, or no value at all")
@@ -68,6 +65,23 @@ func (p *groupPlan) planRemove(op operation) error {
 	return nil
 }
 
+// set makes ids the members.
+func (p *groupPlan) set(ids []directory.ID) error {
+	p.changes = append(p.changes, directory.SetMembers{Group: p.id, Members: ids})
+	return p.scan()
+}
+
+// scan counts an operation that looks at every member.
+func (p *groupPlan) scan() error {
+	if p.scans++; p.scans > maxMemberScans {
+		return &Error{
+			Status: http.StatusRequestEntityTooLarge,
+			Detail: "too many operations that replace, remove or filter all members: name members by value",
+		}
+	}
+	return nil
+}
+
 // planFiltered handles members[…].
 func (p *groupPlan) planFiltered(op operation) error {
 	if op.verb != verbRemove {
@@ -75,8 +89,8 @@ func (p *groupPlan) planFiltered(op operation) error {
 	}
 	ids, ok := valueAlternatives(op.target.element)
 	if !ok {
-		if p.scans++; p.scans > maxMemberScans {
-			return &Error{Status: http.StatusRequestEntityTooLarge, Detail: "too many filters over members: name them by value"}
+		if err := p.scan(); err != nil {
+			return err
 		}
 		for _, m := range p.current() {
 			if op.target.element.matchesElement(memberValue(m)) {
@@ -112,7 +126,8 @@ func (p *groupPlan) ids(value any) ([]directory.ID, error) {
 	return memberIDs(normalized)
 }
 
-// flush turns the attribute operations gathered so far into one change.
+// flush turns the attribute operations into one change, so that the writer
+// writes the group once, however operations on members lie between them.
 func (p *groupPlan) flush() {
 	if len(p.edits) == 0 {
 		return

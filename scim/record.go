@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/cosmosgate/cosmosgate/directory"
@@ -36,7 +37,7 @@ func decodeDocument(document []byte) (map[string]any, error) {
 
 // fillUser sets a record's fields from a normalised document. Without "active"
 // the record stays as it is: clearing the attribute must not let anybody in.
-func fillUser(u *directory.User, kind *resourceType, document map[string]any) error {
+func fillUser(u *directory.User, kind *resourceType, document map[string]any) (err error) {
 	name, _ := document["userName"].(string)
 	if strings.TrimSpace(name) == "" {
 		return refusal(KindInvalidValue, "userName is required")
@@ -55,9 +56,20 @@ func fillUser(u *directory.User, kind *resourceType, document map[string]any) er
 		}
 	}
 	u.Attributes = policyValues(kind, document)
-	encoded, err := encodeJSON(document)
-	u.Document = encoded
+	u.Document, err = encodeDocument(document)
 	return err
+}
+
+// maxDocument bounds a resource without its members: every change writes all of
+// it.
+const maxDocument = 1 << 20
+
+func encodeDocument(document map[string]any) ([]byte, error) {
+	text, err := encodeJSON(document)
+	if err == nil && len(text) > maxDocument {
+		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the resource is larger than 1 MiB"}
+	}
+	return text, err
 }
 
 // policyValues collects what policy may read about a user.
@@ -108,15 +120,14 @@ func scalar(v any) (string, bool) {
 }
 
 // fillGroup sets a record's fields from a normalised document without members.
-func fillGroup(g *directory.GroupRecord, document map[string]any) error {
+func fillGroup(g *directory.GroupRecord, document map[string]any) (err error) {
 	name, _ := document["displayName"].(string)
 	if strings.TrimSpace(name) == "" {
 		return refusal(KindInvalidValue, "displayName is required")
 	}
 	g.DisplayName = name
 	g.ExternalID, _ = document["externalId"].(string)
-	encoded, err := encodeJSON(document)
-	g.Document = encoded
+	g.Document, err = encodeDocument(document)
 	return err
 }
 
