@@ -60,7 +60,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		default:
-			return bytes.TrimSpace(line), err
+			return bytes.Trim(line, " \t\r\n"), err
 		}
 	}
 }
