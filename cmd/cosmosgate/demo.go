@@ -33,7 +33,7 @@ func demo(ctx context.Context, stdout io.Writer) error {
 	up, down := make(chan *ready, 1), make(chan error, 1)
 	var log bytes.Buffer
 	go func() {
-		down <- runDev(ctx, devOptions{host: "127.0.0.1"}, &log, func(r *ready) error {
+		down <- runDev(ctx, devOptions{host: "127.0.0.1", private: true}, &log, func(r *ready) error {
 			up <- r
 			return nil
 		})

@@ -94,6 +94,8 @@ func announce(w io.Writer, r *ready) error {
 	if r.Agent != nil {
 		out.line("One by which %s acts for ann:  %s ann --agent %s", r.Agent.Name, strings.Join(r.TokenCommand, " "), r.Agent.Name)
 	}
+	out.line("Operator commands (lock, key, scim, sts, directory) need --config %s, such as", r.Config)
+	out.line("  %s lock ann@shop.example --config %s", r.TokenCommand[0], r.Config)
 	for _, s := range all {
 		out.line("\n--- %s %s", s.language, strings.Repeat("-", 100-len(s.language)))
 		out.line("%s", strings.TrimRight(s.text, "\n"))

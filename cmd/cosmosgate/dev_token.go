@@ -35,7 +35,7 @@ With --agent, the agent exchanges the person's token for one by which it acts fo
 			}
 			client, err := trustingClient(r.CA)
 			if err != nil {
-				return failed(err, "start it with cosmosgate dev")
+				return failed(err, "start it with cosmosgate dev, or name its --state folder")
 			}
 			token, err := devToken(cmd.Context(), client, r, args[0])
 			if err == nil && agent != "" {

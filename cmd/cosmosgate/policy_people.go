@@ -21,7 +21,7 @@ type people struct {
 	barred     int // inactive or locked
 }
 
-// exportLine is what policy commands need of a line of a directory export (directory.Export).
+// exportLine is what policy commands need of a line of what cosmosgate directory export writes.
 type exportLine struct {
 	Kind        string            `json:"kind"`
 	ID          string            `json:"id"`
@@ -167,7 +167,7 @@ func (r *peopleReader) take(line *exportLine) error {
 		if line.Subject == "user" && (line.Expires.IsZero() || r.at.Before(line.Expires)) {
 			r.locked[line.ID] = true
 		}
-	case "token":
+	case "token", "entry": // of the gate, not about people
 	default:
 		return fmt.Errorf("%w %q", errExportKind, line.Kind)
 	}

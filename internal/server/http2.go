@@ -25,6 +25,7 @@ const (
 	flagEndHeaders = 0x4
 
 	noError         = 0x0
+	streamClosed    = 0x5 // the client went on with a request that had its answer
 	refusedByServer = 0x7 // RFC 9113 calls it REFUSED_STREAM: the client may send the request again
 )
 
@@ -285,8 +286,8 @@ func (c *http2Conn) judge(frame []byte) (other []byte) {
 
 // reset tells of a request that net/http resets instead of answering it.
 func (c *http2Conn) reset(code uint32) {
-	if code == noError || !c.opened.unhandled() {
-		return // a handler has the request, and says itself what becomes of it
+	if code == noError || code == streamClosed || !c.opened.unhandled() {
+		return // a handler has, or had, the request, and says itself what becomes of it
 	}
 	reason := "HTTP/2 stream error " + strconv.FormatUint(uint64(code), 10)
 	if code == refusedByServer {

@@ -283,6 +283,39 @@ func TestAResetOfAStreamThatAHandlerHasIsNotTold(t *testing.T) {
 	}
 }
 
+// A body that goes on after its answer is reset by net/http at any time, also while the next request is on its way to its handler.
+func TestAResetOfAStreamThatWasAnsweredIsNotTold(t *testing.T) {
+	t.Parallel()
+	told := make(chan server.Unreadable, 1024)
+	p := newPeer(t, told, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	p.greet(t)
+	const last = 401
+	var both bytes.Buffer
+	p.framer = http2.NewFramer(&both, p.conn)
+	p.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	for stream := uint32(1); stream <= last; stream += 2 {
+		p.ask(stream, false, ":method: POST")
+		if stream > 1 {
+			_ = p.framer.WriteData(stream-2, true, []byte("late"))
+		}
+		if _, err := both.WriteTo(p.conn); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.said(stream); got != "403  of 0" {
+			t.Fatalf("said %q on %d", got, stream)
+		}
+	}
+	p.ask(last+2, true, ":method: ")
+	_, _ = both.WriteTo(p.conn)
+	if got := p.said(last + 2); !strings.HasPrefix(got, "reset") {
+		t.Errorf("said %q to a request that is not valid", got)
+	}
+	want := server.Unreadable{Reason: "HTTP/2 stream error 1", Source: "127.0.0.1"}
+	if diff := cmp.Diff(want, <-told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
 // TestFramesOfManyStreamsPassWhole sends refusals among large answers: what the handlers write must arrive byte for byte.
 func TestFramesOfManyStreamsPassWhole(t *testing.T) {
 	t.Parallel()
