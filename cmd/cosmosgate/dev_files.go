@@ -21,8 +21,8 @@ import (
 // devConfig is an ordinary configuration file: what production would have, with development parts around it.
 const devConfig = `# Written anew by "cosmosgate dev" at every start; "cosmosgate serve" reads files like it. Keys: docs/config.md.
 listen:
-  data:  {address: "{{.Data}}", tls: {certificate: "{{.Cert}}", key: "{{.Key}}"}}
-  scim:  {address: "{{.SCIM}}", tls: {certificate: "{{.Cert}}", key: "{{.Key}}"}}
+  data:  {address: "{{.Data}}", tls: {certificate: "{{.Cert}}", key: "{{.Key}}"}, client_certificates: true}
+  scim:  {address: "{{.SCIM}}", tls: {certificate: "{{.Cert}}", key: "{{.Key}}"}, client_certificates: true}
   admin: {address: "{{.Admin}}"}
 trust: {upstream: "{{.CA}}", issuers: "{{.CA}}"}
 accounts:
