@@ -13,7 +13,8 @@ type Application struct {
 	// Issuer is the [Issuer.Name] whose tokens may be this application.
 	Issuer string
 	// Claims must all be present with exactly these values; a declaration without claims matches nothing. A name that begins with a slash
-	// is a JSON pointer. A * stands for one whole segment of ref, of environment, or at the end of a SPIFFE id; see [CheckApplications].
+	// is a JSON pointer. A * stands for one whole segment of ref, of environment, or at the end of a SPIFFE id; >=1 or >=2
+	// is a minimum of azpacr or appidacr. See [CheckApplications].
 	Claims map[string]string
 	// VirtualKeys allows keys of the gate to be made for the application; see [Keys].
 	VirtualKeys bool

@@ -108,6 +108,7 @@ func foreignApplications() []identity.Application {
 		}},
 		{Name: "namespace", Issuer: "cluster-b", Claims: map[string]string{"/kubernetes.io/namespace": "ops"}},
 		{Name: "certified", Issuer: "entra-v2", Claims: map[string]string{"azp": "b1d2c3e4-0000-4000-8000-0000000cert", "azpacr": "2"}},
+		{Name: "proven", Issuer: "entra-v2", Claims: map[string]string{"azp": "b1d2c3e4-0000-4000-8000-0000000000a2", "azpacr": ">=1"}},
 		{Name: "orders", Issuer: "cluster-a", Claims: map[string]string{"sub": "system:serviceaccount:shop:orders"}},
 		{Name: "twice", Issuer: "cluster-a", Claims: map[string]string{"sub": "system:serviceaccount:shop:twice"}},
 		{Name: "twice-again", Issuer: "cluster-a", Claims: map[string]string{"sub": "system:serviceaccount:shop:twice"}},

@@ -14,6 +14,8 @@ import (
 const (
 	// wildcard stands for one whole segment, where it may stand at all.
 	wildcard = "*"
+	// minimum begins what a claim must at least be, where order means something.
+	minimum = ">="
 	// serviceAccount begins the subject of every Kubernetes service account.
 	serviceAccount = "system:serviceaccount:"
 	// githubHost is the issuer of GitHub Actions; GitHub Enterprise Server has githubPath on its own host.
@@ -25,6 +27,11 @@ const (
 // objects, as in /kubernetes.io/serviceaccount/uid.
 func (c claims) holds(name, want string) bool {
 	value := c.at(name)
+
+	if level, ok := strings.CutPrefix(want, minimum); ok {
+		return allowsMinimum(name, level) && slices.ContainsFunc(clientAuthentications(level), func(at string) bool { return equalClaim(value, at) })
+	}
+
 	if !strings.Contains(want, wildcard) {
 		return equalClaim(value, want)
 	}
@@ -71,6 +78,17 @@ func equalClaim(claim any, want string) bool {
 	default:
 		return false
 	}
+}
+
+// allowsMinimum reports whether a claim is one whose values are ordered: how the client proved itself to Entra ID, in tokens of version 2
+// and 1. From 0, which is no minimum, everybody would pass.
+func allowsMinimum(name, level string) bool {
+	return (name == "azpacr" || name == "appidacr") && (level == "1" || level == "2")
+}
+
+// clientAuthentications are Entra's levels from one up: 1 is a secret, 2 a certificate or federation. A level that is not known here is none.
+func clientAuthentications(from string) []string {
+	return slices.DeleteFunc([]string{"1", "2"}, func(level string) bool { return level < from })
 }
 
 // allowsWildcard reports whether a * may stand where it does: as a whole segment of GitHub's ref or environment, or as the last
@@ -129,6 +147,7 @@ func pinsRepository(declared map[string]string) bool {
 
 var (
 	errWildcard = errors.New("* stands for one whole segment of ref or environment, or for the last of a SPIFFE id's path, and for nothing else")
+	errMinimum  = errors.New(">= stands for a minimum in azpacr and appidacr, as >=1 or >=2, and for nothing else")
 	errGitHub   = errors.New("a workflow is known by repository_owner_id, repository_id, and environment, ref or job_workflow_ref")
 	errSubject  = errors.New("a workload of this issuer is known by its exact sub")
 	errCovered  = errors.New("matches every token of another")
@@ -164,6 +183,10 @@ func (a *Application) check(is Issuer) error {
 	var faults []error
 
 	for _, name := range slices.Sorted(maps.Keys(a.Claims)) {
+		if level, ok := strings.CutPrefix(a.Claims[name], minimum); ok && !allowsMinimum(name, level) {
+			faults = append(faults, fmt.Errorf("claim %s: %q: %w", name, a.Claims[name], errMinimum))
+		}
+
 		if want := a.Claims[name]; strings.Contains(want, wildcard) && !allowsWildcard(name, want) {
 			faults = append(faults, fmt.Errorf("claim %s: %q: %w", name, want, errWildcard))
 		}
@@ -188,7 +211,7 @@ func (i Issuer) pinned(declared map[string]string) error {
 	}
 }
 
-// covers reports whether a matches whatever b matches, by a wildcard. Without one, policy says so itself.
+// covers reports whether a matches whatever b matches, by a wildcard or a minimum. Without one, policy says so itself.
 func (a *Application) covers(b *Application) bool {
 	if a.Issuer != b.Issuer || len(a.Claims) == 0 {
 		return false
@@ -198,11 +221,14 @@ func (a *Application) covers(b *Application) bool {
 
 	for name, want := range a.Claims {
 		have, there := b.Claims[name]
-		if same := have == want || allowsWildcard(name, want) && covers(want, have); !there || !same {
+		level, least := strings.CutPrefix(want, minimum)
+		reaches := least && allowsMinimum(name, level) && slices.Contains(clientAuthentications(level), strings.TrimPrefix(have, minimum))
+
+		if same := have == want || reaches || allowsWildcard(name, want) && covers(want, have); !there || !same {
 			return false
 		}
 
-		wild = wild || strings.Contains(want, wildcard)
+		wild = wild || least || strings.Contains(want, wildcard)
 	}
 
 	return wild

@@ -44,6 +44,11 @@ func TestDeclarationsThatAreTooWideAreRefused(t *testing.T) {
 		{"a whole trust domain", "spiffe", claimed{"aud": "gate"}, "exact sub"},
 		{"any tenant", "entra-v2", claimed{"tid": "*", "azp": "x"}, "for nothing else"},
 		{"any service account", "cluster-a", claimed{"sub": "system:serviceaccount:*:x"}, "for nothing else"},
+		{"Entra by secret or certificate", "entra-v2", claimed{"azp": "x", "azpacr": ">=1"}, ""},
+		{"Entra v1 by certificate", "entra-v1", claimed{"appid": "x", "appidacr": ">=2"}, ""},
+		{"any client authentication", "entra-v2", claimed{"azp": "x", "azpacr": ">=0"}, "as >=1 or >=2"},
+		{"a minimum that is no level", "entra-v2", claimed{"azp": "x", "azpacr": ">=12"}, "as >=1 or >=2"},
+		{"a minimum of what has no order", "entra-v2", claimed{"azp": ">=1"}, "for nothing else"},
 		{"keys only", "", nil, ""},
 	} {
 		err := identity.CheckApplications(foreignIssuers(), []identity.Application{{Name: "a", Issuer: row.issuer, Claims: row.claims}})
@@ -63,6 +68,30 @@ func TestAWildcardThatCoversAnotherApplicationIsRefused(t *testing.T) {
 	err := identity.CheckApplications(foreignIssuers(), []identity.Application{wide, narrow, elsewhere})
 	if err == nil || !strings.Contains(err.Error(), "application wide: matches every token of another: narrow") || strings.Contains(err.Error(), "else") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAMinimumThatCoversAnotherApplicationIsRefused(t *testing.T) {
+	t.Parallel()
+
+	declare := func(name, azp, level string) identity.Application {
+		return identity.Application{Name: name, Issuer: "entra-v2", Claims: map[string]string{"azp": azp, "azpacr": level}}
+	}
+
+	err := identity.CheckApplications(foreignIssuers(), []identity.Application{
+		declare("any", "x", ">=1"), declare("strict", "x", "2"), declare("strictest", "x", ">=2"), declare("else", "y", "2"),
+	})
+	for _, want := range []string{
+		"application any: matches every token of another: strict\n", "application any: matches every token of another: strictest",
+		"application strictest: matches every token of another: strict",
+	} {
+		if err == nil || !strings.Contains(err.Error()+"\n", want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+
+	if strings.Contains(err.Error(), "else") || strings.Contains(err.Error(), "application strict:") {
+		t.Errorf("too much: %v", err)
 	}
 }
 

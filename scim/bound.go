@@ -136,6 +136,11 @@ func (o *OAuth) VerifyBound(r *http.Request, connection string) error {
 	if a.Bound.Thumbprint == "" || scheme != schemeDPoP || o.config.Proofs == nil {
 		return &challengeError{scheme: schemeDPoP, code: "invalid_token", err: errOtherScheme}
 	}
+	return o.confirm(r, token, a.Bound.Thumbprint)
+}
+
+// confirm checks that the request was made by whoever has the key.
+func (o *OAuth) confirm(r *http.Request, token, key string) error {
 	// The query is no part of htu.
 	proof, _ := proofOf(r, o.address(r.URL.EscapedPath()))
 	thumbprint, err := o.config.Proofs.Thumbprint(r.Context(), token, proof)
@@ -147,7 +152,7 @@ func (o *OAuth) VerifyBound(r *http.Request, connection string) error {
 		return &challengeError{scheme: schemeDPoP, code: missingNonce, nonce: refused.Nonce, err: refused}
 	case wrong:
 		return &challengeError{scheme: schemeDPoP, code: unprovenProof, err: refused}
-	case thumbprint != a.Bound.Thumbprint:
+	case thumbprint != key:
 		return &challengeError{scheme: schemeDPoP, code: "invalid_token", err: errOtherKey}
 	default:
 		return nil
