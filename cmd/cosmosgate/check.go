@@ -3,14 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/internal/config"
+	"github.com/cosmosgate/cosmosgate/policy"
 )
 
 // resolved is what check prints: what the gate would run with.
@@ -38,7 +41,7 @@ run with. Every fault is reported at once with its place. No network connection 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := check(path)
 			if err != nil {
-				return badConfig(err, "docs/config.md and docs/policy.md explain every key")
+				return err
 			}
 			switch output {
 			case "json":
@@ -58,12 +61,12 @@ run with. Every fault is reported at once with its place. No network connection 
 func check(path string) (*resolved, error) {
 	cfg, err := config.Load(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // each line begins with its file
+		return nil, faultyConfig(path, err)
 	}
 	silent := slog.New(slog.DiscardHandler)
 	p, err := newPolicyFolder(&cfg, silent)
 	if err := errors.Join(err, checkIssuers(&cfg, silent)); err != nil {
-		return nil, err
+		return nil, badConfig(err, policyHint(err))
 	}
 	set := p.engine.Set()
 	r := &resolved{Config: cfg, Policy: policySummary{Hash: set.Hash(), Roles: set.Roles()}}
@@ -74,6 +77,24 @@ func check(path string) (*resolved, error) {
 		r.Policy.Applications = append(r.Policy.Applications, a.Name)
 	}
 	return r, nil
+}
+
+// faultyConfig adds the policy's faults to those of the configuration, as far as they do not depend on it.
+func faultyConfig(path string, faults error) error {
+	if name := config.FindPolicy(path); name != "" {
+		if _, err := policy.Load([]string{name}, policy.Options{Now: time.Now()}); err != nil {
+			return badConfig(errors.Join(faults, err), "docs/config.md and docs/policy.md explain every key")
+		}
+	}
+	return badConfig(faults, configHint(faults))
+}
+
+// configHint says what to do about a configuration file that cannot be used.
+func configHint(err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "name the file with --config FILE; docs/config.md has a complete example"
+	}
+	return "docs/config.md explains every key"
 }
 
 // checkIssuers applies the rules of authentication that depend on the kind of provider. It contacts nobody.

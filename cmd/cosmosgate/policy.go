@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,13 @@ difference was found, 2 the command line was wrong, 3 the policy (or configurati
 	return cmd
 }
 
-const policyHint = "docs/policy.md explains every key"
+// policyHint says what to do about a policy that cannot be used.
+func policyHint(err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "name the policy's file or folder; cosmosgate policy init DIR writes one to begin with"
+	}
+	return "docs/policy.md explains every key"
+}
 
 // policySource is which policy a command reads, and what it may refer to.
 type policySource struct {
@@ -65,7 +72,7 @@ func (s *policySource) options() (policy.Options, error) {
 	}
 	cfg, err := config.Load(s.config)
 	if err != nil {
-		return policy.Options{}, badConfig(err, "docs/config.md explains every key")
+		return policy.Options{}, badConfig(err, configHint(err))
 	}
 	return policyOptions(&cfg), nil
 }
@@ -78,7 +85,7 @@ func (s *policySource) load(cmd *cobra.Command, paths ...string) (*policy.Set, e
 	}
 	set, err := policy.Load(paths, options)
 	if err != nil {
-		return nil, badConfig(err, policyHint)
+		return nil, badConfig(err, policyHint(err))
 	}
 	out := &printer{w: cmd.ErrOrStderr()}
 	for _, w := range set.Warnings() {

@@ -72,7 +72,7 @@ func (s *policySource) checkAsJSON(cmd *cobra.Command, paths []string) error {
 	set, err := policy.Load(paths, options)
 	faults, isFaults := errors.AsType[policy.Faults](err)
 	if err != nil && !isFaults {
-		return badConfig(err, policyHint)
+		return badConfig(err, policyHint(err))
 	}
 	c := checked{
 		Valid: err == nil, Hash: set.Hash(), Roles: set.Roles(),
@@ -88,7 +88,7 @@ func (s *policySource) checkAsJSON(cmd *cobra.Command, paths []string) error {
 		return e
 	}
 	if err != nil {
-		return badConfig(err, policyHint)
+		return badConfig(err, policyHint(err))
 	}
 	return nil
 }

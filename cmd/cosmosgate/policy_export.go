@@ -77,7 +77,7 @@ a note. Lists of databases and containers are read under a role's identity, so t
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			cfg, err := config.Load(source.config)
 			if err != nil {
-				return badConfig(err, "docs/config.md explains every key")
+				return badConfig(err, configHint(err))
 			}
 			set, err := source.load(cmd, paths...)
 			if err != nil {

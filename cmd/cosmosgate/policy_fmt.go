@@ -59,7 +59,7 @@ func policyFiles(paths []string) ([]string, error) {
 	for _, path := range paths {
 		found, err := policy.Files(path)
 		if err != nil {
-			return nil, badConfig(err, "")
+			return nil, badConfig(err, policyHint(err))
 		}
 		for _, name := range found {
 			if filepath.Ext(name) != ".cedar" {

@@ -45,7 +45,7 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 	seen := fingerprint(path) // before reading, so that an edit in between is not missed
 	cfg, err := config.Load(path)
 	if err != nil {
-		return badConfig(err, "docs/config.md explains every key")
+		return badConfig(err, configHint(err))
 	}
 	level := new(slog.LevelVar)
 	log := newLogger(stderr, &cfg.Log, level)

@@ -24,24 +24,47 @@ func controlSocket(socket, directory string) string {
 // FindControlSocket reads from the file at path where the gate's socket is, and nothing else: an operator must be able to suspend
 // somebody also while the rest of the file is being edited.
 func FindControlSocket(path string) (string, error) {
-	src, err := os.ReadFile(path)
+	file, err := outline(path)
 	if err != nil {
-		return "", fmt.Errorf("reading configuration: %w", err)
-	}
-	var file struct {
-		Listen struct {
-			Control Control `yaml:"control"`
-		} `yaml:"listen"`
-		Directory struct {
-			Path string `yaml:"path"`
-		} `yaml:"directory"`
-	}
-	if err := yaml.Unmarshal(src, &file); err != nil {
-		return "", fault(path, 0, 0, strings.TrimPrefix(err.Error(), "yaml: "))
+		return "", err
 	}
 	socket := controlSocket(file.Listen.Control.Socket, file.Directory.Path)
 	if socket == "" {
 		return "", fault(path, 0, 0, "names neither listen.control.socket nor directory.path, so the gate's socket is unknown")
 	}
 	return socket, nil
+}
+
+// FindPolicy reads from the file at path where the policy is, and nothing else, so that a faulty configuration does not hide the faults of
+// the policy. It is empty if the file does not say.
+func FindPolicy(path string) string {
+	file, err := outline(path)
+	if err != nil {
+		return "" // whoever loads the file is told
+	}
+	return file.Policy.Path
+}
+
+// paths are what can be found in a file that has faults elsewhere.
+type paths struct {
+	Listen struct {
+		Control Control `yaml:"control"`
+	} `yaml:"listen"`
+	Directory struct {
+		Path string `yaml:"path"`
+	} `yaml:"directory"`
+	Policy struct {
+		Path string `yaml:"path"`
+	} `yaml:"policy"`
+}
+
+func outline(path string) (p paths, err error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return p, fmt.Errorf("reading configuration: %w", err)
+	}
+	if err := yaml.Unmarshal(src, &p); err != nil {
+		return p, fault(path, 0, 0, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	return p, nil
 }

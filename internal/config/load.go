@@ -42,7 +42,7 @@ func Parse(name string, src []byte) (Config, error) {
 	dec.KnownFields(true)
 	err := dec.Decode(&c)
 	if errors.Is(err, io.EOF) {
-		return Config{}, fault(name, 1, 1, "file is empty: see docs/config.md for the smallest one")
+		return Config{}, fault(name, 1, 1, "file is empty: docs/config.md has a complete example")
 	}
 	var faults []error
 	if err != nil {
@@ -94,6 +94,7 @@ func fault(file string, line, col int, what string) error {
 var (
 	yamlLine    = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
 	unknownKey  = regexp.MustCompile(`^field (\S+) not found in type config\.(\w+)$`)
+	wrongType   = regexp.MustCompile(`^cannot unmarshal !!(\w+)(?: (.+))? into (\S+)$`)
 	repeatedKey = regexp.MustCompile(`^mapping key "(.*)" already defined at line (\d+)$`)
 )
 
@@ -110,15 +111,37 @@ func decodeFaults(name string, err error) []error {
 			line, _ = strconv.Atoi(m[1]) // the pattern admits digits only
 			what = m[2]
 		}
-		switch m, r := unknownKey.FindStringSubmatch(what), repeatedKey.FindStringSubmatch(what); {
+		switch m, r, t := unknownKey.FindStringSubmatch(what), repeatedKey.FindStringSubmatch(what), wrongType.FindStringSubmatch(what); {
 		case m != nil:
 			what = fmt.Sprintf("unknown key %q in %s: see docs/config.md", m[1], strings.ToLower(m[2]))
+		case t != nil:
+			what = fmt.Sprintf("%s is not %s", cmp.Or(t[2], "what is given"), kindOf(t[3]))
 		case r != nil:
 			what = fmt.Sprintf("key %q is given twice (first on line %s)", r[1], r[2])
 		}
 		faults = append(faults, fault(name, line, 1, what))
 	}
 	return faults
+}
+
+// kindOf is what the file's author would call a value of a Go type.
+func kindOf(goType string) string {
+	switch {
+	case goType == "time.Duration":
+		return "a duration such as 30s or 12h"
+	case goType == "time.Time":
+		return "a time such as 2027-01-01T00:00:00Z"
+	case goType == "bool":
+		return "true or false"
+	case goType == "string":
+		return "text"
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	case strings.HasPrefix(goType, "config.") || strings.HasPrefix(goType, "map["):
+		return "a group of keys"
+	default:
+		return "a number"
+	}
 }
 
 // place finds the node that a path such as accounts[0].upstream names, or its nearest parent.
