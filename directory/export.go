@@ -159,8 +159,12 @@ func (d *Directory) membersLine(ordinal uint32) (exported, error) {
 	return line, nil
 }
 
-// importChunk is the number of lines that are committed together.
-const importChunk = 1000
+const (
+	// importChunk is the number of lines that are committed together, and
+	// importBytes their size, unless one is larger.
+	importChunk = 1000
+	importBytes = 8 << 20
+)
 
 // Import reads what Export wrote into an empty directory; ids, revisions and
 // times are kept. After an error the directory holds what came before the
@@ -172,7 +176,7 @@ func (d *Directory) Import(ctx context.Context, r io.Reader) error {
 	decoder := json.NewDecoder(r)
 	for n, more := 0, true; more; {
 		chunk := make([]exported, 0, importChunk)
-		for len(chunk) < importChunk {
+		for begun := decoder.InputOffset(); len(chunk) < importChunk && decoder.InputOffset()-begun < importBytes; {
 			var line exported
 			err := decoder.Decode(&line)
 			if more = !errors.Is(err, io.EOF); !more {

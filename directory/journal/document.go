@@ -27,8 +27,9 @@ const (
 	maxData = 1_000_000
 	// maxParts bounds the documents of one commit.
 	maxParts = 256
-	// maxInflated bounds what a document may unpack to.
+	// maxInflated bounds what a commit may unpack to, and maxDelta one delta of it.
 	maxInflated = maxParts * 4 * maxData
+	maxDelta    = 60 << 20
 )
 
 // head says where the log ends. Bytes and Commits only grow.
@@ -105,7 +106,8 @@ func partID(batch string, part int) string { return fmt.Sprintf("part-%s-%04d", 
 
 func chunkID(n int) string { return fmt.Sprintf("%06d", n) }
 
-// packBatch returns the compressed form of a batch.
+// packBatch returns the compressed form of a batch. What no gate could read again
+// must not get into the log: it would stop them all.
 func packBatch(batch []directory.Delta) ([]byte, error) {
 	var packed bytes.Buffer
 	w, err := flate.NewWriter(&packed, flate.BestSpeed)
@@ -113,8 +115,12 @@ func packBatch(batch []directory.Delta) ([]byte, error) {
 		return nil, fmt.Errorf("compressing a batch: %w", err)
 	}
 	var raw []byte
+	total := 0
 	for _, d := range batch {
 		raw = directory.AppendDelta(raw[:0], d)
+		if total += len(raw); len(raw) > maxDelta || total > maxInflated {
+			return nil, fmt.Errorf("%w: a commit of %d bytes, one change of %d", directory.ErrLimit, total, len(raw))
+		}
 		if _, err := w.Write(raw); err != nil {
 			return nil, fmt.Errorf("compressing a batch: %w", err)
 		}

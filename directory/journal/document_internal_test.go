@@ -44,6 +44,14 @@ func FuzzUnpackBatch(f *testing.F) {
 	})
 }
 
+func TestABatchThatNobodyCouldReadIsNotWritten(t *testing.T) {
+	t.Parallel()
+	batch := []directory.Delta{{Version: 7, Kind: directory.KindPutUser, Subject: "u", Payload: make([]byte, 65<<20)}}
+	if _, err := packBatch(batch); !errors.Is(err, directory.ErrLimit) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestABatchAtAnotherPlaceIsCorrupt(t *testing.T) {
 	t.Parallel()
 	packed, err := packBatch([]directory.Delta{{Version: 7, Kind: directory.KindDeleteUser, Subject: "u"}})
