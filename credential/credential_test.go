@@ -462,6 +462,14 @@ func TestEveryFaultOfTheOptionsIsReportedAtOnce(t *testing.T) {
 	}
 }
 
+func TestTextsOfAGateCannotMoveTheCursor(t *testing.T) {
+	t.Parallel()
+	said := (&credential.GateError{Status: http.StatusForbidden, Message: "no\x1b[2J\u009bA"}).Error()
+	if strings.ContainsAny(said, "\x1b\u009b") || !strings.Contains(said, "no") {
+		t.Errorf("%q", said)
+	}
+}
+
 func TestAnAuthorityIsBelievedByItsFingerprintAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -182,7 +182,7 @@ func (e *GateError) Error() string {
 	if message == "" {
 		message = http.StatusText(e.Status)
 	}
-	return fmt.Sprintf("the gate answered %d: %s", e.Status, message)
+	return fmt.Sprintf("the gate answered %d: %s", e.Status, printable(message))
 }
 
 // ReadWhoAmI asks a gate who the bearer of an access token is. Somebody whom the gate does not let in gets an answer too.

@@ -146,7 +146,7 @@ func clean(err error) error {
 	if refusal.ErrorCode == "" {
 		return fmt.Errorf("%w: the issuer answered %s", ErrSignInFailed, status)
 	}
-	return fmt.Errorf("%w: the issuer answered %s: %s", ErrSignInFailed, refusal.ErrorCode, refusal.ErrorDescription)
+	return fmt.Errorf("%w: the issuer answered %s", ErrSignInFailed, printable(refusal.ErrorCode+": "+refusal.ErrorDescription))
 }
 
 // SignedIn returns nil while the store holds the session, and [ErrSignInRequired] once somebody has signed out, whatever lives on in

@@ -139,7 +139,7 @@ func (is *issuer) identifyOwn(c claims, known declarations) (*verdict, error) {
 			Method:  MethodSTS,
 			Origin: Origin{
 				Issuer: home.URL, TokenID: origin.text("jti"), Client: origin.text("client_id"), KeyID: origin.text("kid"),
-				IssuedAt: issued, Expiry: expiry, Via: origin.list("via"),
+				IssuedAt: issued, Expiry: expiry, Via: origin.list("via"), ViaKeys: origin.list("via_kids"),
 			},
 		},
 	}, nil

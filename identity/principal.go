@@ -95,8 +95,9 @@ type Origin struct {
 	Issuer, TokenID, Client, KeyID string
 	// IssuedAt and Expiry are its iat and exp.
 	IssuedAt, Expiry time.Time
-	// Via are the jti of the gate's own tokens in between, where a token was exchanged for another.
-	Via []string
+	// Via are the jti of the gate's own tokens in between, where a token was exchanged for another; ViaKeys are the kids that those
+	// were signed under.
+	Via, ViaKeys []string
 }
 
 // CosmosDetail narrows a token to actions, resources and partition keys (RFC 9396, type "cosmos").

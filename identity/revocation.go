@@ -82,8 +82,10 @@ type Revocation struct {
 const (
 	classRevocations   = "revocation"
 	classRevokedTokens = "revoked-token"
-	// maxRevocations bounds each of the two classes.
+	// maxRevocations bounds each of the two classes; maxSessions is how many marks there may be for one more of a session, which
+	// providers send by the thousand, so that there is always room to withdraw what a person, an agent or a stolen key has.
 	maxRevocations = 100_000
+	maxSessions    = 75_000
 	// countEvery is how many new ones may pass between two exact counts.
 	countEvery = 1024
 	// markAttempts bounds the races with other writers of one mark, of whom one wins each round.
@@ -117,7 +119,7 @@ type Revocations struct {
 	entries Entries
 	clock   func() time.Time
 	longest time.Duration
-	since   [2]atomic.Uint32 // additions since the last count, by class
+	since   [3]atomic.Uint32 // additions since the last count: marks, tokens, sessions
 	added   *prometheus.CounterVec
 	refused prometheus.Counter
 }
@@ -146,8 +148,9 @@ func NewRevocations(cfg RevocationConfig) (*Revocations, error) {
 		}),
 	}
 	// The next addition counts what is there already.
-	r.since[0].Store(countEvery)
-	r.since[1].Store(countEvery)
+	for i := range r.since {
+		r.since[i].Store(countEvery)
+	}
 
 	return r, nil
 }
@@ -252,16 +255,20 @@ func (r *Revocations) merge(v Revocation, class, name string) (*directory.Entry,
 
 // room reports whether the class may grow. It counts now and then only, so that the bound is kept within countEvery.
 func (r *Revocations) room(kind RevocationKind) error {
-	since := &r.since[0]
-	if kind == RevokeToken {
+	since, limit := &r.since[0], maxRevocations
+
+	switch kind { //nolint:exhaustive // the others are marks
+	case RevokeToken:
 		since = &r.since[1]
+	case RevokeSession:
+		since, limit = &r.since[2], maxSessions
 	}
 
 	if since.Add(1) < countEvery {
 		return nil
 	}
 
-	if len(r.entries.Entries(kind.class())) >= maxRevocations {
+	if len(r.entries.Entries(kind.class())) >= limit {
 		return ErrRevocationsFull // and the next one counts again
 	}
 
@@ -396,6 +403,12 @@ func tracesOf(p *Principal) *traces {
 	add(RevokeClient, p.Origin.Issuer, p.Origin.Client)
 	add(RevokeKey, p.Origin.Issuer, p.Origin.KeyID)
 	add(RevokeToken, p.Origin.Issuer, p.Origin.TokenID)
+
+	issued = time.Time{} // whoever has a key writes any iat
+
+	for _, kid := range p.Origin.ViaKeys {
+		add(RevokeKey, p.Issuer, kid)
+	}
 
 	return t
 }

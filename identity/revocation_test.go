@@ -257,6 +257,25 @@ func TestTheTableIsBounded(t *testing.T) {
 	revoke(t, table, identity.Revocation{Kind: identity.RevokeSubject, Issuer: corpURL, Name: annSubject})
 }
 
+func TestSessionsNeverCrowdOutPeople(t *testing.T) {
+	t.Parallel()
+
+	l := newLedger()
+	for i := range 75_000 {
+		l.fill("revocation", fmt.Sprintf("session.%d", i))
+	}
+
+	table := newRevocations(t, l)
+
+	err := table.Revoke(t.Context(), identity.Revocation{Kind: identity.RevokeSession, Issuer: corpURL, Name: "one-more"})
+	if !errors.Is(err, identity.ErrRevocationsFull) {
+		t.Errorf("got %v", err)
+	}
+
+	revoke(t, table, identity.Revocation{Kind: identity.RevokeSubject, Issuer: corpURL, Name: annSubject})
+	revoke(t, table, identity.Revocation{Kind: identity.RevokeKey, Issuer: corpURL, Name: "stolen"})
+}
+
 func TestSingleUseIDs(t *testing.T) {
 	t.Parallel()
 

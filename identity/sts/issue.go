@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/cosmosgate/cosmosgate/identity"
 )
@@ -36,7 +37,8 @@ type origin struct {
 	KeyID   string   `json:"kid,omitempty"`
 	Issued  int64    `json:"iat"` // a revocation up to then withdraws what was exchanged for it later, too
 	Expires int64    `json:"exp"`
-	Via     []string `json:"via,omitempty"` // our own tokens in between
+	Via     []string `json:"via,omitempty"`      // our own tokens in between
+	Keys    []string `json:"via_kids,omitempty"` // and what they were signed under
 }
 
 // answer is a successful answer of the token endpoint (RFC 8693 section 2.2.1).
@@ -104,10 +106,15 @@ func originOf(p *identity.Principal) *origin {
 	}
 
 	from := &p.Origin
+	keys := slices.Clone(from.ViaKeys)
+
+	if !slices.Contains(keys, p.KeyID) {
+		keys = append(keys, p.KeyID)
+	}
 
 	return &origin{
 		Issuer: from.Issuer, Subject: p.Subject, TokenID: from.TokenID, Client: from.Client, KeyID: from.KeyID,
-		Issued: from.IssuedAt.Unix(), Expires: from.Expiry.Unix(), Via: append([]string{p.TokenID}, from.Via...),
+		Issued: from.IssuedAt.Unix(), Expires: from.Expiry.Unix(), Via: append([]string{p.TokenID}, from.Via...), Keys: keys,
 	}
 }
 

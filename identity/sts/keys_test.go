@@ -193,6 +193,37 @@ func TestADroppedKeyIsRefusedByTheNextRequest(t *testing.T) {
 	})
 }
 
+func TestACompromisedKeyTakesWhatWasExchangedForItsTokens(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
+		next, err := w.keys.Rotate(t.Context())
+		check(t, err)
+		time.Sleep(time.Until(next.Signs) - time.Minute)
+
+		first := w.delegated(t, "scout", nil)
+
+		time.Sleep(2 * time.Minute)
+
+		second := w.post("/oauth2/token", w.exchange(t, "chef", first)).token()
+
+		p, err := w.authenticate(t, second)
+		check(t, err)
+
+		old := w.keys.List()[0].ID
+		if p.KeyID != next.ID || old == next.ID {
+			t.Fatalf("signed under %s, after %s", p.KeyID, old)
+		}
+
+		check(t, w.config.Revoke(t.Context(), identity.Revocation{Kind: identity.RevokeKey, Issuer: ownURL, Name: old}))
+
+		if _, err := w.authenticate(t, second); err == nil {
+			t.Error("what was exchanged for a token of the compromised key is still good")
+		}
+	})
+}
+
 func TestGatesOfOneDirectoryShareTheirKeys(t *testing.T) {
 	t.Parallel()
 

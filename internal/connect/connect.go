@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -88,7 +89,7 @@ func listenUnix(ctx context.Context, lc *net.ListenConfig, path string) (net.Lis
 	if _, err := os.Lstat(path); err == nil {
 		return nil, fmt.Errorf("socket %s: %w", path, os.ErrExist)
 	}
-	folder, err := os.MkdirTemp(folderOf(path), ".connect-") // of mode 0700
+	folder, err := os.MkdirTemp(filepath.Dir(path), ".connect-") // of mode 0700
 	if err != nil {
 		return nil, fmt.Errorf("making the socket: %w", err)
 	}
@@ -103,13 +104,6 @@ func listenUnix(ctx context.Context, lc *net.ListenConfig, path string) (net.Lis
 		return nil, errors.Join(fmt.Errorf("placing the socket: %w", err), l.Close())
 	}
 	return &unixListener{Listener: l, path: path}, nil
-}
-
-func folderOf(path string) string {
-	if i := strings.LastIndexByte(path, '/'); i > 0 {
-		return path[:i]
-	}
-	return "/"
 }
 
 // unixListener removes the socket under its final name.

@@ -405,3 +405,17 @@ func TestIncompleteConfigurationsAreRefused(t *testing.T) {
 		t.Error("nothing at all was accepted")
 	}
 }
+
+//nolint:paralleltest // the working folder is the process's
+func TestASocketWithoutAFolderIsInTheWorkingFolder(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	listener, err := connect.Listen(t.Context(), ".gate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() //nolint:errcheck // the folder goes with the test
+	if _, err := os.Lstat(filepath.Join(folder, ".gate")); err != nil {
+		t.Error(err)
+	}
+}
