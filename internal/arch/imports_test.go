@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,6 +113,39 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("violations (-want +got):\n%s", diff)
+	}
+}
+
+// TestTheArchitecturePageShowsTheTable keeps docs/architecture.md, which is what people read, the same as the table.
+func TestTheArchitecturePageShowsTheTable(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join(root, "docs/architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string][]string{}
+	code := regexp.MustCompile("`([^`]+)`")
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.TrimSpace(line), " | ")
+		const columns = 3
+		if len(cells) != columns || !strings.HasPrefix(cells[0], "| `") {
+			continue
+		}
+		var imports []string
+		for _, match := range code.FindAllStringSubmatch(cells[2], -1) {
+			imports = append(imports, match[1])
+		}
+		slices.Sort(imports)
+		for _, match := range code.FindAllStringSubmatch(cells[0], -1) {
+			shown[match[1]] = imports
+		}
+	}
+	want := map[string][]string{}
+	for folder, r := range rules() {
+		want[folder] = slices.Sorted(slices.Values(r.ours))
+	}
+	if diff := cmp.Diff(want, shown); diff != "" {
+		t.Errorf("docs/architecture.md (-table +page):\n%s", diff)
 	}
 }
 
