@@ -1,6 +1,9 @@
 package cosmos
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // Body says where documents are in a response body.
 type Body uint8
@@ -109,11 +112,9 @@ func (r *redactor) frame(document func() *Error) *Error {
 	})
 }
 
-// result copies the result of one operation of a batch.
+// result copies the result of one operation of a batch: its document, and what says nothing of one.
 func (r *redactor) result() *Error {
 	return r.object(func(name string) (bool, *Error) {
-		r.scanner.peek()
-
 		switch c := r.scanner.peek(); {
 		case name == "resourceBody" && c == '{':
 			r.name(name)
@@ -121,7 +122,7 @@ func (r *redactor) result() *Error {
 			return true, r.document(bodyDepth)
 		case name == "resourceBody" && c != 'n':
 			return false, errRedact()
-		case c == '{' || c == '[':
+		case !resultMember(name) || c == '{' || c == '[':
 			return false, r.drop()
 		default:
 			r.name(name)
@@ -131,25 +132,36 @@ func (r *redactor) result() *Error {
 	})
 }
 
+// resultMember says whether a member of a result is harmless. The text of an error, were there one, might not be.
+func resultMember(name string) bool {
+	switch name {
+	case "statusCode", "subStatusCode", "requestCharge", "eTag", "retryAfterMilliseconds", "resourceBody":
+		return true
+	default:
+		return false
+	}
+}
+
 // change copies a document of a change feed. Its wrapper, if it has one, names the partition key of what was deleted,
-// which may be what is redacted.
+// which may be what is redacted. A plain document may have properties of the same names, so what is redacted there is
+// taken out besides.
 func (r *redactor) change() *Error {
 	if r.scanner.peek() != '{' {
 		return errRedact()
 	}
 
-	return r.without(r.paths, bodyDepth, func(name string) (bool, *Error) {
+	return r.without(r.paths, bodyDepth, func(name string, below [][]string) (bool, *Error) {
 		c := r.scanner.peek()
 
 		switch {
 		case (name == "current" || name == "previous") && c == '{':
 			r.name(name)
 
-			return true, r.document(bodyDepth - 1)
+			return true, r.value(slices.Concat(r.paths, below), bodyDepth-1)
 		case name == "metadata" && c == '{':
 			r.name(name)
 
-			return true, r.without([][]string{{"partitionKey"}}, bodyDepth-1, nil)
+			return true, r.without(append([][]string{{"partitionKey"}}, below...), bodyDepth-1, nil)
 		default:
 			return false, nil
 		}
@@ -182,7 +194,7 @@ func (r *redactor) value(paths [][]string, depth int) *Error {
 }
 
 // without copies an object without the members that paths end at. A member that special has copied is left to it.
-func (r *redactor) without(paths [][]string, depth int, special func(name string) (bool, *Error)) *Error {
+func (r *redactor) without(paths [][]string, depth int, special func(name string, below [][]string) (bool, *Error)) *Error {
 	return r.object(func(name string) (bool, *Error) {
 		below, ends := under(paths, name)
 		if ends {
@@ -192,7 +204,7 @@ func (r *redactor) without(paths [][]string, depth int, special func(name string
 		}
 
 		if special != nil {
-			if kept, err := special(name); kept || err != nil {
+			if kept, err := special(name, below); kept || err != nil {
 				return kept, err
 			}
 		}

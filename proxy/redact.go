@@ -117,13 +117,16 @@ func (c *call) checkWrites() error {
 }
 
 // patched returns the redacted property that a path of a patch (RFC 6901) touches, or "". What is not plainly a path
-// touches everything.
+// touches everything; nor is one with an empty name, which a reader may skip.
 func (c *call) patched(text string) string {
 	rest, rooted := strings.CutPrefix(text, "/")
 	if !rooted || strings.ContainsAny(rest, `"'\\[]`) {
 		return strconv.Quote(text)
 	}
 	raw := strings.Split(rest, "/")
+	if slices.Contains(raw, "") {
+		return strconv.Quote(text)
+	}
 	names := strings.Split(strings.NewReplacer("~1", "\x00", "~0", "~").Replace(rest), "/")
 	for i := range names {
 		names[i] = strings.ReplaceAll(names[i], "\x00", "/")

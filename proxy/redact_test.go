@@ -284,6 +284,8 @@ func TestWritesOverWhatIsRedactedAreRefused(t *testing.T) {
 		"an array's element":        patch(`[{"op":"copy","from":"/lines/0/price","path":"/shown"}]`),
 		"a whole element":           patch(`[{"op":"copy","from":"/lines/0","path":"/shown"}]`),
 		"the end of an array":       patch(`[{"op":"add","path":"/lines/-","value":{"price":1}}]`),
+		"an empty name before it":   patch(`[{"op":"set","path":"//card","value":1}]`),
+		"an empty name within it":   patch(`[{"op":"set","path":"/customer//email","value":1}]`),
 		"an increment":              patch(`[{"op":"incr","path":"/card","value":1}]`),
 		"quotes":                    patch(`[{"op":"copy","from":"/\"card\"","path":"/shown"}]`),
 		"brackets":                  patch(`[{"op":"copy","from":"/['card']","path":"/shown"}]`),
