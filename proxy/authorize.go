@@ -26,17 +26,21 @@ func (p *Proxy) authorize(c *call) error {
 	return nil
 }
 
-// judge asks the policy that recognised the caller. What an application or an agent is, is declared by a policy: when another
-// came into force since, the caller is recognised again, so that nobody is taken for what one policy says and judged by the next.
+// judge asks the policy that recognised the caller. What an application or an agent is, is declared by a policy, and so is which
+// clients of people are agents: when another came into force since, the caller is recognised again, so that nobody is taken for
+// what one policy says and judged by the next.
 func (p *Proxy) judge(c *call) (policy.Decision, error) {
 	const most = 3
 	for range most {
 		question := c.question()
 		decision := p.decideWithContent(c, &question)
-		if c.recognised == c.policyHash || c.principal.Kind == identity.KindPerson && len(c.principal.Actors) == 0 {
+		if c.recognised == c.policyHash {
 			return decision, nil
 		}
 		if err := p.authenticate(c); err != nil {
+			if len(c.r.Header[headerProof]) > 0 && c.refused == nil { // a proof counts once, and it was good
+				err = cosmos.Unavailable("the policy changed while a proof was checked: " + err.Error())
+			}
 			return policy.Decision{}, err
 		}
 	}

@@ -58,18 +58,27 @@ func (b *budgets) take(who spender, limit float64, now time.Time) (*lease, time.
 	return &lease{one, one.usual}, 0
 }
 
+// untold is the cost of a request that went upstream and of which nobody said what it cost.
+const untold = -1
+
 // settle puts what a request really cost in place of what was taken for it. One that never went upstream cost nothing,
-// and says nothing about what is usual.
+// and says nothing about what is usual. One whose answer was not awaited did cost something: what is usual, and no less than
+// a share of a second's budget, or else whoever leaves early would use up what they like.
 func (b *budgets) settle(l *lease, charge float64, forwarded bool, now time.Time) {
-	const weight = 8                                  // of what was usual against the last
-	if !forwarded || charge < 0 || charge != charge { // or not a number: upstream's header is not ours to trust
-		charge = 0
-	}
+	const (
+		weight = 8  // of what was usual against the last
+		share  = 10 // of a second's budget
+	)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.fill(now)
-	l.left += l.taken - charge
-	if forwarded {
+	switch {
+	case !forwarded:
+		l.left += l.taken
+	case charge < 0:
+		l.left += l.taken - max(l.taken, l.limit/share)
+	default:
+		l.left += l.taken - charge
 		l.usual += (charge - l.usual) / weight
 	}
 }

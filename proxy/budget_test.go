@@ -38,6 +38,37 @@ func TestARequestThatNeverWentUpstreamCostsNothing(t *testing.T) {
 	}
 }
 
+func TestACostThatNobodyToldIsAShareOfTheBudgetAtLeast(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		usual float64 // cost of the request before
+		want  int
+	}{
+		"a caller whose requests are cheap": {0, 10},  // of a budget of 100, a tenth each
+		"a caller whose requests are dear":  {319, 3}, // about 40 each
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b proxy.Budgets
+			now := time.Now()
+			b.Settle(b.Take("ann", 100, now), row.usual, true, now)
+			now = now.Add(time.Minute)
+			taken := 0
+			for range 50 {
+				lease := b.Take("ann", 100, now)
+				if lease == nil {
+					break
+				}
+				b.Settle(lease, proxy.Untold, true, now)
+				taken++
+			}
+			if taken != row.want {
+				t.Errorf("%d requests were let through, want %d", taken, row.want)
+			}
+		})
+	}
+}
+
 func TestBudgetsAreForgottenOnlyWhenTheyAreFull(t *testing.T) {
 	t.Parallel()
 	var b proxy.Budgets

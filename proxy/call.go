@@ -79,6 +79,8 @@ type call struct {
 	substatus   int
 	upstream    int // status
 	charge      float64
+	charged     bool // upstream told the charge
+	sent        bool // upstream may have seen the request
 	gone        bool // the caller left
 	late        bool // the caller did not send its body in time
 	broken      bool // the response could not be finished

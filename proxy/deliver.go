@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -37,9 +38,7 @@ type answer struct {
 // deliver passes the answer on, or says in its place why it can't.
 func (p *Proxy) deliver(c *call, from *answer) {
 	c.substatus = substatusOf(from.Header)
-	if sent := from.Header[headerCharge]; len(sent) > 0 {
-		c.charge, _ = strconv.ParseFloat(sent[0], 64) // 0 if it is none
-	}
+	c.readCharge(from.Header)
 	c.forgetRID(from.StatusCode)
 	if !p.stands(c) {
 		p.withhold(c, from)
@@ -64,6 +63,17 @@ func (p *Proxy) deliver(c *call, from *answer) {
 		p.deliverFeed(c, from)
 	default:
 		p.stream(c, from)
+	}
+}
+
+// readCharge notes what the request cost. What is no cost is as good as none.
+func (c *call) readCharge(h http.Header) {
+	sent := h[headerCharge]
+	if len(sent) == 0 {
+		return
+	}
+	if charge, err := strconv.ParseFloat(sent[0], 64); err == nil && charge >= 0 && !math.IsInf(charge, 1) {
+		c.charge, c.charged = charge, true
 	}
 }
 

@@ -5,6 +5,9 @@ import "time"
 // MaxSpenders is how many budgets are kept.
 const MaxSpenders = maxSpenders
 
+// Untold is the cost of a request of which nobody said what it cost.
+const Untold = untold
+
 // Budgets gives tests the budgets without requests around them.
 type Budgets struct{ all budgets }
 

@@ -86,6 +86,7 @@ func (p *Proxy) roundTrip(ctx context.Context, c *call) (*http.Response, error) 
 	began := p.now()
 	response, err := c.account.transport.RoundTrip(request)
 	c.upstreamTime += p.now().Sub(began)
+	c.sent = c.sent || err == nil || !neverSent(err)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // judged by unanswered.
 	}

@@ -194,7 +194,7 @@ func TestRequestUnitsAreHeldToTheRolesRate(t *testing.T) {
 	charge = "-100"
 	step(time.Minute, http.StatusOK)
 	charge = "5"
-	step(0, http.StatusOK) // a full budget is no more than a second's
+	step(time.Minute, http.StatusOK) // a full budget is no more than a second's
 	step(0, http.StatusOK)
 	step(0, http.StatusTooManyRequests)
 }
@@ -223,5 +223,41 @@ func TestCallersHaveBudgetsOfTheirOwn(t *testing.T) {
 		if got := g.get(); got.Status != http.StatusTooManyRequests {
 			t.Errorf("%s, again: status %d", name, got.Status)
 		}
+	}
+}
+
+func TestWhoLeavesBeforeTheAnswerPaysForTheRequest(t *testing.T) {
+	t.Parallel()
+	started := time.Now()
+	const abandoned = 10
+	var served atomic.Int64
+	arrived := make(chan struct{}, abandoned)
+	g := newGate(t, setup{
+		decide: obliged(policy.Obligations{MaxRUPerSecond: 10}),
+		edit:   func(c *proxy.Config) { c.Now = func() time.Time { return started } },
+		handler: func(w http.ResponseWriter, r *http.Request) {
+			if served.Add(1) > abandoned {
+				item(w, `{"id":"1"}`)
+				return
+			}
+			arrived <- struct{}{}
+			<-r.Context().Done()
+		},
+	})
+	for range abandoned {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-arrived
+			cancel()
+		}()
+		if got := g.do(request(t, http.MethodGet, "/dbs/shop/colls/orders/docs/1", "").WithContext(ctx)); got.Err == nil {
+			t.Fatalf("the caller left and got an answer: %d", got.Status)
+		}
+		if got := g.ledger.next(t).Outcome; got != audit.ClientAbort {
+			t.Fatalf("outcome %s", got)
+		}
+	}
+	if got := g.get(); got.Status != http.StatusTooManyRequests {
+		t.Errorf("status %d, want 429: ten requests were made whose cost nobody awaited", got.Status)
 	}
 }

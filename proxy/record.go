@@ -15,7 +15,7 @@ func (p *Proxy) record(c *call) {
 	p.inFlight.Add(-1)
 	p.buffered.Add(-c.body.budgeted)
 	if c.lease != nil {
-		p.budgets.settle(c.lease, c.charge, c.upstream != 0, p.now())
+		p.budgets.settle(c.lease, c.cost(), c.sent, p.now())
 	}
 	if c.outcome == "" {
 		c.outcome = audit.Internal
@@ -51,6 +51,14 @@ func (p *Proxy) record(c *call) {
 	c.describeCaller(&r)
 	p.describeOperation(c, &r)
 	c.reservation.Commit(r)
+}
+
+// cost is the charge of the call, or untold.
+func (c *call) cost() float64 {
+	if !c.charged {
+		return untold
+	}
+	return c.charge
 }
 
 // status is what the caller got: 499 if it left before anything was sent.
