@@ -209,6 +209,7 @@ func (a *Authenticator) Inspect(ctx context.Context, token string, audiences []s
 	}
 
 	found.Principal = v.principal
+	found.Principal.Record = v.record // as the token says: whoever revokes it again is told that it is done
 
 	principal, err := a.admit(v)
 	if err != nil {

@@ -235,7 +235,8 @@ func (r *Revocations) merge(v Revocation, class, name string) (*directory.Entry,
 			return nil, 0, err
 		}
 
-		if !time.UnixMilli(before.Before).Before(v.Before.Truncate(time.Millisecond)) && !old.Expires.Before(v.Expires.Truncate(time.Millisecond)) {
+		reaches := v.Kind == RevokeToken || !time.UnixMilli(before.Before).Before(v.Before.Truncate(time.Millisecond))
+		if reaches && !old.Expires.Before(v.Expires.Truncate(time.Millisecond)) {
 			return nil, 0, nil
 		}
 

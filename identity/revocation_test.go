@@ -257,6 +257,31 @@ func TestTheTableIsBounded(t *testing.T) {
 	revoke(t, table, identity.Revocation{Kind: identity.RevokeSubject, Issuer: corpURL, Name: annSubject})
 }
 
+func TestARevokedTokenIsNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+
+	h, now := newHouse(t), time.Now()
+
+	table, err := identity.NewRevocations(identity.RevocationConfig{Entries: h, Clock: func() time.Time {
+		now = now.Add(time.Second)
+
+		return now
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	v := identity.Revocation{Kind: identity.RevokeToken, Issuer: corpURL, Name: "t", Expires: now.Add(time.Minute)}
+
+	for range 3 {
+		revoke(t, table, v)
+	}
+
+	if e := h.Entries("revoked-token"); len(e) != 1 || e[0].Revision != 1 {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestSessionsNeverCrowdOutPeople(t *testing.T) {
 	t.Parallel()
 

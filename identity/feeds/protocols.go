@@ -17,8 +17,9 @@ const (
 	requestAge = 10 * time.Minute
 	// eventAge bounds how long ago an event was: transmitters send again what could not be delivered.
 	eventAge = 7 * 24 * time.Hour
-	// spendAge bounds how long the id of a message is remembered. A message that comes again later withdraws nothing new.
-	spendAge = 24 * time.Hour
+	// spendAge bounds how long the id of a message is remembered: a transmitter with much to say must not fill the memory that client
+	// assertions need. A message that comes again later withdraws nothing new.
+	spendAge = time.Hour
 )
 
 // The security events that revoke (CAEP 1.0), and the one that tests a stream (SSF 1.0 section 8.1.4).
@@ -295,7 +296,7 @@ func (x *exchange) logoutTargets(m *identity.Message) ([]identity.Revocation, bo
 	return all, true
 }
 
-// spend uses up the id of a message for as long as it would be accepted, a day at most.
+// spend uses up the id of a message for as long as it would be accepted, an hour at most.
 func (x *exchange) spend(ctx context.Context, use identity.Use, m *identity.Message, age time.Duration) error {
 	until := m.IssuedAt.Add(age)
 	if !m.Expiry.IsZero() && m.Expiry.Before(until) {

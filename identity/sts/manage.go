@@ -19,6 +19,12 @@ func (s *Service) revoke(ctx context.Context, r *http.Request, client proven, f 
 		return nil, s.failed(e.Source, err)
 	}
 
+	if person != nil {
+		if wait := s.limits.client("person " + string(person.Record)); wait > 0 { // no client's name has a blank
+			return nil, tooMany(wait)
+		}
+	}
+
 	found, err := s.cfg.Authenticator.Inspect(ctx, f["token"], s.cfg.audiences())
 	if err != nil {
 		if fault := faultOf(err, codeInvalidRequest, "token"); fault.Status >= http.StatusInternalServerError {

@@ -422,3 +422,25 @@ func FuzzTokenEndpoint(f *testing.F) {
 		}
 	})
 }
+
+func TestAPersonWhoRevokesWithoutEndIsSlowedDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.config.Rate, w.config.Burst = 1, 2
+		w.start(t)
+
+		token := w.delegated(t, "scout", nil)
+		revoke := func() reply {
+			return w.post("/oauth2/revoke", object{"token": token}, func(r *http.Request) {
+				r.Header.Set("Authorization", "Bearer "+w.corp.sign(t, "at+jwt", w.person()))
+			})
+		}
+
+		for i, want := range []int{http.StatusOK, http.StatusOK, http.StatusTooManyRequests} {
+			if r := revoke(); r.status != want {
+				t.Errorf("request %d: %+v", i, r)
+			}
+		}
+	})
+}
