@@ -381,6 +381,21 @@ func TestIdentityAssertionsAreGoodOnceForTheirClientHere(t *testing.T) {
 		{"expired", granting("scout", typ, func(now int64) object { return object{"iat": now - 300, "exp": now - 61} }), "invalid_grant"},
 		{"without a person", granting("scout", typ, func(int64) object { return object{"sub": nil} }), "invalid_grant"},
 		{"for a person nobody knows", granting("scout", typ, func(int64) object { return object{"sub": "eve"} }), "invalid_grant"},
+		{"for one resource, by way of a token, to another", func(t *testing.T, w *world) reply {
+			t.Helper()
+
+			first := granting("scout", typ, func(int64) object { return object{"resource": dataAud} })(t, w)
+
+			return w.post("/oauth2/token", w.exchange(t, "chef", first.token()).with(object{"resource": mcpAud}))
+		}, "invalid_target"},
+		{"for one resource, by way of two tokens", func(t *testing.T, w *world) reply {
+			t.Helper()
+
+			first := granting("scout", typ, func(int64) object { return object{"resource": dataAud} })(t, w)
+			second := w.post("/oauth2/token", w.exchange(t, "chef", first.token()))
+
+			return w.post("/oauth2/token", w.exchange(t, "fourth", second.token()).with(object{"resource": mcpAud}))
+		}, "invalid_target"},
 		{"for a resource of ours", granting("scout", typ, func(int64) object { return object{"resource": mcpAud} }), "ok"},
 		{"for a resource that is not ours", granting("scout", typ, func(int64) object { return object{"resource": "https://evil.example"} }), "invalid_target"},
 		{"for scopes that mean nothing here", granting("scout", typ, func(int64) object { return object{"scope": "mail.read"} }), "invalid_scope"},

@@ -26,6 +26,7 @@ type claims struct {
 	ACR      string            `json:"acr,omitempty"`
 	Confirm  map[string]string `json:"cnf,omitempty"`
 	Origin   *origin           `json:"origin,omitempty"`
+	Resource []string          `json:"resource,omitempty"` // what a grant was for: all that this can be exchanged for
 }
 
 // origin says which token all this began with, and whose it was.
@@ -74,7 +75,7 @@ func (s *Service) issue(ctx context.Context, o *order, e *Event) (*answer, error
 	if o.subject != nil {
 		p := &o.subject.Principal
 		c.Subject, c.Session, c.ACR = string(p.Record), p.Session, p.ACR
-		c.Act, c.Origin = actClaim(s.cfg.Issuer, o.actors), originOf(p)
+		c.Act, c.Origin, c.Resource = actClaim(s.cfg.Issuer, o.actors), originOf(p), o.subject.Audiences
 	}
 
 	token, kid, err := s.cfg.Keys.Sign(ctx, "at+jwt", c)
