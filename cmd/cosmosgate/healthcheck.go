@@ -29,7 +29,10 @@ so that the image needs no other program.`,
 			defer cancel()
 			body, err := askHealth(ctx, strings.TrimRight(admin, "/")+"/"+probe)
 			if err != nil {
-				return failed(err, "see the gate's log, or "+admin+"/readyz for each check")
+				if errors.Is(err, errUnhealthy) {
+					return failed(err, "see the gate's log, or "+admin+"/readyz for each check")
+				}
+				return failed(err, "name the gate's listen.admin with --admin URL, if it is another, and see whether the gate runs")
 			}
 			_, err = io.WriteString(cmd.OutOrStdout(), body)
 			return wrapOutput(err)

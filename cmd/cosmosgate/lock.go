@@ -315,8 +315,11 @@ func newUnlock() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := showLocks(cmd, &o, e, []lockEntry{e}); err != nil || e.Was {
+			if err := showLocks(cmd, &o, e, []lockEntry{e}); err != nil {
 				return err
+			}
+			if e.Was {
+				return hint(cmd, "this lock is lifted")
 			}
 			return hint(cmd, "there was no lock to lift")
 		},
