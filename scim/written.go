@@ -39,7 +39,9 @@ func (c *connection) commit(ctx context.Context, changes ...directory.Change) ([
 			changes[i] = edits[i].watch(e)
 		}
 	}
-	results, err := c.directory.Apply(ctx, c.Name, changes...)
+	// A provider that hangs up must not have changed something that is not in the
+	// record: what has begun is waited for.
+	results, err := c.directory.Apply(context.WithoutCancel(ctx), c.Name, changes...)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // explain translates the directory's own words
 	}

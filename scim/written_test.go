@@ -1,7 +1,10 @@
 package scim_test
 
 import (
+	"context"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -65,5 +68,23 @@ func TestWhatAProviderChangesIsRecordedAndNothingElse(t *testing.T) {
 	want("bulk", "user.delete | user ANN | ", "group.delete | group TEAM | ")
 	if s := g.Status()[0]; s.LastWrite.IsZero() {
 		t.Error("no last write")
+	}
+}
+
+func TestWhoHangsUpChangesNothingUnrecorded(t *testing.T) {
+	t.Parallel()
+	recorded := 0
+	g := newGate(t, func(c *scim.Config) { c.Record = func(scim.Written) { recorded++ } })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	const requests = 50
+	for i := range requests {
+		body := strings.NewReader(fmt.Sprintf(`{"userName":"u%d"}`, i))
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "https://elsewhere.example/scim/v2/corp/Users", body)
+		r.Header.Set("Authorization", "Bearer "+token)
+		g.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if made := g.directory.Counts(corp).Users; made != recorded {
+		t.Errorf("%d people made, %d recorded", made, recorded)
 	}
 }
