@@ -59,6 +59,9 @@ func TestWaysRoundAPolicy(t *testing.T) {
 	patch := func(body string, headers ...string) sent {
 		return sent{http.MethodPatch, item, append(headers, emea), body}
 	}
+	byRIDs := func(headers ...string) sent {
+		return sent{http.MethodPost, "/dbs/" + databaseRID + "/colls/" + containerRID + "/docs", append([]string{queryType, isQuery, emea}, headers...), queryText}
+	}
 	key := func(text string) string { return "x-ms-documentdb-partitionkey: " + text }
 
 	const (
@@ -110,8 +113,9 @@ func TestWaysRoundAPolicy(t *testing.T) {
 		// Another place.
 		{"another container", get("/dbs/shop/colls/secrets/docs/1", emea), get(item, emea)},
 		{"another container in capitals", get("/dbs/shop/colls/ORDERS/docs/1", emea), get("/DBS/shop/COLLS/orders/DOCS/1", emea)},
-		{"a leaf of another container by RID", get(byRID+"/docs/"+otherItem, emea), get(byRID+"/docs/"+itemRID, emea)},
-		{"a container RID below a name", get("/dbs/shop/colls/"+containerRID+"/docs/1", emea), get(byRID+"/docs/"+itemRID, emea)},
+		{"a leaf of another container by RID", get(byRID+"/docs/"+otherItem, emea), byRIDs()},
+		{"a container RID below a name", get("/dbs/shop/colls/"+containerRID+"/docs/1", emea), byRIDs()},
+		{"an item of another partition by RID", get(byRID+"/docs/"+itemRID, emea), byRIDs()},
 		{"a RID with white space", get("/dbs/Qic%20wAA==/colls/orders/docs/1", emea), get(item, emea)},
 		{"dot segments", get("/dbs/shop/colls/orders/../secrets/docs/1", emea), get(items+"/..1", emea)},
 		{"encoded dot segments", get("/dbs/shop/colls/orders/docs/%2e%2e/secrets", emea), get(items+"/%2e1", emea)},
@@ -121,7 +125,7 @@ func TestWaysRoundAPolicy(t *testing.T) {
 		{"a container encoded twice", get("/dbs/shop/colls/%2573ecrets/docs/1", emea), get("/dbs/shop/colls/%6frders/docs/1", emea)},
 		{"slashes to be folded", get("//dbs//shop//colls//secrets//docs//1", emea), get("//dbs//shop//colls//orders//docs//1//", emea)},
 		{"a trailing space that a server trims", get("/dbs/shop/colls/orders%20/docs/1", emea), get(item, emea)},
-		{"a container in a header", get(byRID+"/docs/"+itemRID, emea, "x-ms-documentdb-collection-rid: QicwAMPXDgA="), get(byRID+"/docs/"+itemRID, emea, "x-ms-documentdb-collection-rid: "+containerRID)},
+		{"a container in a header", byRIDs("x-ms-documentdb-collection-rid: QicwAMPXDgA="), byRIDs("x-ms-documentdb-collection-rid: " + containerRID)},
 		{"a target in a query string", get(item+"?$resolveFor=dbs/secret", emea), get(item, emea)},
 
 		// Another partition.

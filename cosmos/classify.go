@@ -334,6 +334,8 @@ func (op *Operation) confine() {
 	switch {
 	case len(q.ranges) > 0:
 		op.Scope = ScopeRange
+	case q.address.rids && q.address.id != "" && q.address.resource != resStoredProcedure:
+		// Whether the service compares the key with that of the item or conflict that a resource id finds is not documented.
 	case q.hasKey && q.keys[0].confines():
 		op.Scope, op.PartitionKeys = ScopePartition, q.keys[:]
 	}

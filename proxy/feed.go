@@ -48,6 +48,9 @@ func (p *Proxy) checkFeedQuery(c *call) error {
 	if !wholeEntries(query) {
 		return cosmos.Malformed("a query over databases or containers must be SELECT * FROM c, with WHERE and ORDER BY if needed")
 	}
+	if asked.Query, err = sql.Rewrite(asked.Query); err != nil {
+		return cosmos.Malformed("the query over databases or containers cannot be written anew")
+	}
 	if c.body.held, err = json.Marshal(asked); err != nil {
 		return cosmos.Internal("writing a feed query: " + err.Error())
 	}

@@ -117,6 +117,12 @@ func TestFeedQueryIsSentAsItWasRead(t *testing.T) {
 	if err := json.Unmarshal([]byte(seen[0].Body), &sent); err != nil || len(sent) != 1 {
 		t.Errorf("upstream received %s", seen[0].Body)
 	}
+	g.do(request(t, http.MethodPost, "/dbs", `{"query":"SELECT * FROM c  WHERE c.id = 'a\\u0062'"}`,
+		"Content-Type", "application/query+json", "X-Ms-Documentdb-Isquery", "True"))
+	seen = g.service.seen()
+	if got, want := seen[len(seen)-1].Body, `{"query":"SELECT * FROM c WHERE c.id = \"ab\""}`; got != want {
+		t.Errorf("upstream received %s, want %s", got, want)
+	}
 }
 
 func TestFeedThatCannotBeReadIsNotPassedOn(t *testing.T) {
