@@ -226,3 +226,21 @@ func TestASortedListIsInOrder(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+func TestMembersAreNoOrder(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	ann, bob := g.user(t, "ann"), g.user(t, "bob")
+	first, second := g.group(t, "a", bob), g.group(t, "b", ann)
+	list := g.want(t, http.StatusOK, http.MethodGet, "/Groups?sortBy=members.value&attributes=displayName", "")
+	ids := []string{}
+	resources, _ := list["Resources"].([]any)
+	for _, r := range resources {
+		object, _ := r.(map[string]any)
+		id, _ := object["id"].(string)
+		ids = append(ids, id)
+	}
+	if diff := cmp.Diff([]string{first, second}, ids); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

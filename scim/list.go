@@ -171,23 +171,15 @@ func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 		return nil
 	}
 	rows, indexed := c.candidates(kind, f)
-	found, decoded, compared := 0, 0, 0
+	found := 0
+	var spent effort
 	for r := range rows {
 		matched := f == nil || f.matches(r)
-		if r.document != nil {
-			decoded++
-		}
 		if errors.Is(r.unread, directory.ErrNotFound) {
 			continue // deleted meanwhile
 		}
-		if r.unread != nil {
-			return r.unread
-		}
-		if compared += r.compared; compared > maxCompared {
-			return refusal(KindTooMany, "the filter would compare more than %d members", maxCompared)
-		}
-		if decoded > maxDecoded {
-			return refusal(KindTooMany, "the filter would read more than %d resources", maxDecoded)
+		if err := errors.Join(r.unread, spent.add(r)); err != nil {
+			return err
 		}
 		if !matched {
 			continue
@@ -202,6 +194,25 @@ func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 		w.add(r, sorted)
 	}
 	return nil
+}
+
+// effort is what a scan has cost.
+type effort struct{ decoded, compared int }
+
+// add refuses a scan that costs too much.
+func (e *effort) add(r *row) error {
+	if r.document != nil {
+		e.decoded++
+	}
+	e.compared += r.compared
+	switch {
+	case e.compared > maxCompared:
+		return refusal(KindTooMany, "the filter would compare more than %d members", maxCompared)
+	case e.decoded > maxDecoded:
+		return refusal(KindTooMany, "the filter would read more than %d resources", maxDecoded)
+	default:
+		return nil
+	}
 }
 
 // collectAll pages through everything without looking at rows it won't show.
@@ -294,10 +305,10 @@ func (w *window) sort() error {
 }
 
 // sortKey returns the value that a row is sorted by: the primary or else first
-// one of several.
+// one of several. Members and memberships are no order.
 func (r *row) sortKey(name string) any {
 	path, ok := r.kind.resolve(name)
-	if !ok {
+	if !ok || path.extension == nil && (path.attribute.Name == "members" || path.attribute.Name == "groups") {
 		return nil
 	}
 	value := r.values(path)
