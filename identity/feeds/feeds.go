@@ -128,11 +128,28 @@ func New(cfg Config) (*Intake, error) {
 		return nil, err
 	}
 
-	return &Intake{cfg: cfg, messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+	in := &Intake{cfg: cfg, messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "cosmosgate_feed_messages_total",
 		Help: "Messages of revocation feeds, by feed (empty: nobody known) and result: revoked, ignored, refused or failed.",
-	}, []string{"feed", "result"})}, nil
+	}, []string{"feed", "result"})}
+
+	// A counter that appears with its first message has nothing to increase from.
+	for _, feed := range cfg.Feeds {
+		for _, result := range []string{resultRevoked, resultIgnored, resultRefused, resultFailed} {
+			in.messages.WithLabelValues(feed.Name, result)
+		}
+	}
+
+	return in, nil
 }
+
+// The results of a message, as its metric names them.
+const (
+	resultRevoked = "revoked"
+	resultIgnored = "ignored"
+	resultRefused = "refused"
+	resultFailed  = "failed"
+)
 
 func (f *Feed) validate(earlier []Feed) error {
 	var faults []error
@@ -292,15 +309,15 @@ func (x *exchange) revoke(ctx context.Context, targets []identity.Revocation) er
 }
 
 func (in *Intake) count(x *exchange, answer reply) {
-	result := "refused"
+	result := resultRefused
 
 	switch {
 	case answer.status >= http.StatusInternalServerError:
-		result = "failed"
+		result = resultFailed
 	case answer.ignored:
-		result = "ignored"
+		result = resultIgnored
 	case answer.status < http.StatusBadRequest:
-		result = "revoked"
+		result = resultRevoked
 	}
 
 	in.messages.WithLabelValues(x.record.Feed, result).Inc()

@@ -66,6 +66,11 @@ func New(cfg Config) (*Service, error) {
 			Name: "cosmosgate_sts_requests_total", Help: "Requests to the token service, by operation and OAuth error (ok if there was none).",
 		}, []string{"operation", "result"}),
 	}
+	// A counter that appears with its first failure has nothing to increase from.
+	for _, operation := range []string{opIssue, opRevoke, opInspect} {
+		s.requests.WithLabelValues(operation, codeUnavailable)
+	}
+
 	s.mux.HandleFunc("POST "+pathToken, s.serve(opIssue, s.token))
 	s.mux.HandleFunc("POST "+pathRevoke, s.serve(opRevoke, s.revoke))
 	s.mux.HandleFunc("POST "+pathIntrospect, s.serve(opInspect, s.introspect))

@@ -25,6 +25,8 @@ type development struct {
 		CA           string                           `json:"ca"`
 		Issuer       string                           `json:"issuer"`
 		TokenCommand []string                         `json:"token_command"`
+		Config       string                           `json:"config"`
+		Policy       string                           `json:"policy"`
 	}
 }
 
@@ -94,6 +96,27 @@ func (d *development) traffic(t *testing.T) {
 		_ = answer.Body.Close() // only the status matters
 		if answer.StatusCode != c.want {
 			t.Errorf("%q for %s: %d, want %d", c.person, c.partition, answer.StatusCode, c.want)
+		}
+	}
+}
+
+// administer makes a virtual key and withdraws an agent's tokens, so that their metrics have something to show.
+func (d *development) administer(t *testing.T, binary string) {
+	t.Helper()
+	const declared = "kind: Application\nname: nightly\nvirtualKeys: true\n"
+	if err := os.WriteFile(filepath.Join(d.ready.Policy, "nightly.yaml"), []byte(declared), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range [][]string{{"key", "mint", "nightly", "--owner", "ann@shop.example"}, {"revoke", "--agent", "order-helper"}} {
+		var out []byte
+		err := os.ErrInvalid
+		for tries := 0; err != nil && tries < 100; tries++ { // the policy is read in a moment
+			if out, err = exec.CommandContext(t.Context(), binary, append(line, "--config", d.ready.Config)...).CombinedOutput(); err != nil {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", line, err, out)
 		}
 	}
 }

@@ -55,6 +55,7 @@ func TestTheStackRunsWithoutContainers(t *testing.T) { //nolint:tparallel // one
 	exposed := s.traffic(t)
 	dev := startDevelopment(t, s.binary)
 	dev.traffic(t)
+	dev.administer(t, s.binary)
 	scrape(t, dev.ready.Gate.Admin+"metrics", exposed)
 	t.Run("queries name what gates expose", func(t *testing.T) {
 		if f := s.d.CheckQueries(exposed); len(f) > 0 {
@@ -130,6 +131,7 @@ func brokenQueries(t *testing.T, exposed deploy.Exposed) {
 		{"a variable over nothing", board, `"definition": "label_values(cosmosgate_requests_in_flight`, `"definition": "label_values(cosmosgate_in_flight`, "variable instance: no gate exposes"},
 		{"an alert on nothing", alerts, "cosmosgate_audit_available", "cosmosgate_audit_up", "alert AuditUnavailable: no gate exposes"},
 		{"an alert on another job", alerts, `up{job="cosmosgate"}`, `up{job="gate"}`, `up never has job="gate"`},
+		{"an alert on a result that no feed has", alerts, `result="temporarily_unavailable"`, `result="unavailable"`, `never has result="unavailable"`},
 		{"an alert that names a lost label", alerts, "$labels.issuer", "$labels.provider", "shows label provider"},
 		{"an alert with a field that Prometheus does not know", alerts, "    for: 1m", "    after: 1m", "alerts: "},
 		{"a rule file without rules", alerts, "  rules:\n", "  rules: []\n  ignored:\n", "alerts: "},
