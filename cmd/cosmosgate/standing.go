@@ -5,15 +5,18 @@ import (
 	"github.com/cosmosgate/cosmosgate/identity"
 )
 
-// standing reports whether a caller whose request is being answered has kept the directory's word: active, and neither they nor
-// anybody who acts for them suspended.
+// standing reports whether a caller whose request is being answered has kept the directory's word: active, neither they nor
+// anybody who acts for them suspended, and what they came with not revoked.
 func (g *gate) standing(p *identity.Principal) bool {
+	if g.revoked.Check(p) != nil {
+		return false
+	}
 	for _, actor := range p.Actors {
 		if g.locked(directory.SubjectAgent, actor.Agent) {
 			return false
 		}
 	}
-	if p.KeyID != "" && g.locked(directory.SubjectKey, p.KeyID) {
+	if p.KeyID != "" && (g.locked(directory.SubjectKey, p.KeyID) || g.keys.Ended(p.KeyID)) {
 		return false
 	}
 	switch p.Kind {
