@@ -206,17 +206,6 @@ func Malformed(reason string) *Error {
 	}
 }
 
-// KeyMismatch is 400/1001: the partition key of the header is not that of the document or of the operation.
-func KeyMismatch() *Error {
-	const substatus = 1001
-
-	return &Error{
-		Status: http.StatusBadRequest, Substatus: substatus, Code: codeBadRequest,
-		Message: "PartitionKey extracted from document doesn't match the one specified in the header.",
-		Reason:  "partition keys differ",
-	}
-}
-
 // ContainerRecreated is 400/1024: the container is not the one that the caller meant.
 func ContainerRecreated() *Error {
 	const substatus = 1024

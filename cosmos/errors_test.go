@@ -46,7 +46,6 @@ func TestEveryErrorIsOneThatSDKsParse(t *testing.T) {
 		{"direct mode", cosmos.DirectMode(), 403, 5301, "Forbidden"},
 		{"never forwarded", cosmos.Unsupported("users"), 403, 5302, "Forbidden"},
 		{"malformed", cosmos.Malformed("a header occurs twice"), 400, 0, "BadRequest"},
-		{"key mismatch", cosmos.KeyMismatch(), 400, 1001, "BadRequest"},
 		{"container created again", cosmos.ContainerRecreated(), 400, 1024, "BadRequest"},
 		{"not found", cosmos.NotFound(), 404, 0, "NotFound"},
 		{"outcome unknown", cosmos.OutcomeUnknown("secret"), 408, 0, "RequestTimeout"},

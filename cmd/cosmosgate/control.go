@@ -110,6 +110,21 @@ func ask[Out any](ctx context.Context, o *operator, act string, in any) (Out, er
 	return out, refused(err)
 }
 
+// listing completes a command that shows everything of one kind that the running gate has.
+func listing[E any](cmd *cobra.Command, act string, show func(*cobra.Command, *operator, []E) error) *cobra.Command {
+	var o operator
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		all, err := ask[[]E](cmd.Context(), &o, act, struct{}{})
+		if err != nil {
+			return err
+		}
+		return show(cmd, &o, all)
+	}
+	o.flags(cmd, outputTable, outputJSON)
+	return cmd
+}
+
 // askStream has the running gate do an act that reads in, which may be nil, and writes to out.
 func askStream(ctx context.Context, o *operator, act string, params url.Values, in io.Reader, out io.Writer) error {
 	client, err := o.client()

@@ -118,24 +118,13 @@ func newKeyRevoke() *cobra.Command {
 }
 
 func newKeyList() *cobra.Command {
-	var o operator
-	cmd := &cobra.Command{
+	return listing(&cobra.Command{
 		Use:   "ls",
 		Short: "List the keys, dead ones too",
 		Long: `Lists keys without their secrets. STATE is live, or says why a key opens nothing; a live key that ends soon is marked.
 The last use is what this gate saw since it started.`,
 		Example: "  cosmosgate key ls -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := ask[[]keyEntry](cmd.Context(), &o, actKeys, struct{}{})
-			if err != nil {
-				return err
-			}
-			return showKeys(cmd, &o, all, all)
-		},
-	}
-	o.flags(cmd, outputTable, outputJSON)
-	return cmd
+	}, actKeys, func(cmd *cobra.Command, o *operator, all []keyEntry) error { return showKeys(cmd, o, all, all) })
 }
 
 func showKeys(cmd *cobra.Command, o *operator, v any, entries []keyEntry) error {

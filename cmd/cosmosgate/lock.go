@@ -330,23 +330,12 @@ func newUnlock() *cobra.Command {
 }
 
 func newLocks() *cobra.Command {
-	var o operator
-	cmd := &cobra.Command{
+	return listing(&cobra.Command{
 		Use:     "locks",
 		Short:   "List the locks in force",
 		Long:    "Lists what is locked in the running gate, oldest first.",
 		Example: "  cosmosgate locks\n  cosmosgate locks -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := ask[[]lockEntry](cmd.Context(), &o, actLocks, struct{}{})
-			if err != nil {
-				return err
-			}
-			return showLocks(cmd, &o, all, all)
-		},
-	}
-	o.flags(cmd, outputTable, outputJSON)
-	return cmd
+	}, actLocks, func(cmd *cobra.Command, o *operator, all []lockEntry) error { return showLocks(cmd, o, all, all) })
 }
 
 // showLocks prints locks as a table, or v as JSON.

@@ -205,24 +205,13 @@ somebody out use "cosmosgate lock".
 }
 
 func newRevocations() *cobra.Command {
-	var o operator
-	cmd := &cobra.Command{
+	return listing(&cobra.Command{
 		Use:   "revocations",
 		Short: "List the revocations in force",
 		Long: `Lists what was withdrawn before its time, oldest first: by operators, by agents and people at the token service, and by feeds of
 identity providers. A revocation is forgotten when no token that it covers can live any more.`,
 		Example: "  cosmosgate revocations\n  cosmosgate revocations -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			entries, err := ask[[]revocationEntry](cmd.Context(), &o, actRevocations, struct{}{})
-			if err != nil {
-				return err
-			}
-			return showRevocations(cmd, &o, entries)
-		},
-	}
-	o.flags(cmd, outputTable, outputJSON)
-	return cmd
+	}, actRevocations, showRevocations)
 }
 
 // showRevocations prints revocations as a table, or as JSON.

@@ -263,23 +263,12 @@ func newTokenRevoke() *cobra.Command {
 }
 
 func newTokenList() *cobra.Command {
-	var o operator
-	cmd := &cobra.Command{
+	return listing(&cobra.Command{
 		Use:     "ls",
 		Short:   "List the tokens of all connections",
 		Long:    "Lists tokens without their secrets. The last use is what this gate saw since it started.",
 		Example: "  cosmosgate scim token ls -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := ask[[]tokenEntry](cmd.Context(), &o, actSCIMList, struct{}{})
-			if err != nil {
-				return err
-			}
-			return showTokens(cmd, &o, all, all)
-		},
-	}
-	o.flags(cmd, outputTable, outputJSON)
-	return cmd
+	}, actSCIMList, func(cmd *cobra.Command, o *operator, all []tokenEntry) error { return showTokens(cmd, o, all, all) })
 }
 
 func showTokens(cmd *cobra.Command, o *operator, v any, entries []tokenEntry) error {

@@ -18,23 +18,12 @@ func newSTS() *cobra.Command {
 }
 
 func newSTSKeys() *cobra.Command {
-	var o operator
-	cmd := &cobra.Command{
+	return listing(&cobra.Command{
 		Use:     "keys",
 		Short:   "List the signing keys",
 		Long:    "Lists the key that signs, the next one, and the last one for as long as tokens of it live.",
 		Example: "  cosmosgate sts keys\n  cosmosgate sts keys -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			keys, err := ask[[]stsKey](cmd.Context(), &o, actSTSKeys, struct{}{})
-			if err != nil {
-				return err
-			}
-			return showSTSKeys(cmd, &o, keys)
-		},
-	}
-	o.flags(cmd, outputTable, outputJSON)
-	return cmd
+	}, actSTSKeys, showSTSKeys)
 }
 
 func newSTSRotate() *cobra.Command {
