@@ -135,3 +135,12 @@ func TestPoliciesDecideAsTheirTestsSay(t *testing.T) {
 		})
 	}
 }
+
+func TestAPartOfAResourceMayBeAsLongAsTheServiceAllows(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("c", 255)
+	set := load(t, "{kind: Role, name: r, identity: mi, rules: [{dataActions: [items/read], resources: [prod/shop/"+long+"]}]}\n")
+	if len(set.Roles()) != 1 {
+		t.Error("the role is not there")
+	}
+}

@@ -177,6 +177,34 @@ func TestEveryLegIsToldAlsoWhenOneDenies(t *testing.T) {
 	}
 }
 
+func TestAnEmptyPartitionKeyInATokenNarrowsToNothing(t *testing.T) {
+	t.Parallel()
+	set := load(t, readers)
+	for name, row := range map[string]struct {
+		keys [][]string
+		want bool
+	}{
+		"the request's key":       {[][]string{{`"emea"`}}, true},
+		"another key":             {[][]string{{`"apac"`}}, false},
+		"a key without parts":     {[][]string{{}}, false},
+		"… beside another key":    {[][]string{{`"apac"`}, {}}, false},
+		"… beside the request's":  {[][]string{{}, {`"emea"`}}, true},
+		"no keys: any, or a feed": {nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := annReads()
+			q.PartitionKeys = [][]string{{`"emea"`}}
+			q.Token = &policy.Token{Details: []policy.Detail{{
+				Actions: []string{"items/read"}, Resources: []string{"prod/shop/orders"}, PartitionKeys: row.keys,
+			}}}
+			if d := policy.NewEngine(set).Decide(q); d.Allow != row.want {
+				t.Errorf("got %+v", d)
+			}
+		})
+	}
+}
+
 func TestAgentsAreReturnedAsDeclared(t *testing.T) {
 	t.Parallel()
 	var none *policy.Set

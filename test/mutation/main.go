@@ -36,7 +36,7 @@ func deciding() []string {
 func main() {
 	verbose := flag.Bool("v", false, "print every mutant")
 	only := flag.String("run", "", "play the mutants whose name matches")
-	bound := flag.Duration("timeout", 15*time.Minute, "give up after this")
+	bound := flag.Duration("timeout", 40*time.Minute, "give up after this")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	ctx, cancel := context.WithTimeout(ctx, *bound)
