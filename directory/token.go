@@ -131,7 +131,7 @@ func (d *Directory) Tokens(connection string) []Token {
 		tokens = append(tokens, token)
 	}
 	slices.SortFunc(tokens, func(a, b Token) int {
-		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(a.Created.Compare(b.Created), a.Expires.Compare(b.Expires), cmp.Compare(a.ID, b.ID))
 	})
 	return tokens
 }
