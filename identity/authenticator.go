@@ -203,7 +203,7 @@ func (a *Authenticator) Run(ctx context.Context) error {
 
 // Authenticate returns the principal behind c or an *[Error]. It waits for the network only while a first or a demanded refresh
 // of the issuer's keys is under way, and no longer than 5 seconds.
-func (a *Authenticator) Authenticate(ctx context.Context, c Credential) (Principal, error) {
+func (a *Authenticator) Authenticate(ctx context.Context, c Credential) (p Principal, err error) {
 	switch c.Scheme {
 	case SchemeToken:
 	case SchemeMasterKey:
@@ -221,16 +221,20 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credential) (Princip
 		return Principal{}, err
 	}
 
-	principal, err := a.admit(proven)
-	if err != nil || proven.principal.Confirm == (Confirmation{}) {
-		return principal, err
+	// The result is filled where it lies: a Principal is large, and copied for every request.
+	if err := a.enter(proven, &p); err != nil {
+		return Principal{}, err
+	}
+
+	if p.Confirm == (Confirmation{}) {
+		return p, nil
 	}
 
 	if err := a.confirm(ctx, proven, c); err != nil {
 		return Principal{}, err
 	}
 
-	return principal, nil
+	return p, nil
 }
 
 // confirm wants the proof of possession that a bound token demands: on every call, since each needs its own.
@@ -336,60 +340,70 @@ func (a *Authenticator) prove(ctx context.Context, raw string) (*signed, error) 
 	return &signed{token: t, issuer: is, generation: generation}, nil
 }
 
-// admit reads what may have changed since the token was checked: on every call.
+// admit is enter for those who are not in a hurry.
 func (a *Authenticator) admit(proven *verdict) (Principal, error) {
+	var p Principal
+	if err := a.enter(proven, &p); err != nil {
+		return Principal{}, err
+	}
+
+	return p, nil
+}
+
+// enter reads what may have changed since the token was checked, on every call, and fills p.
+func (a *Authenticator) enter(proven *verdict, p *Principal) error {
 	if a.revocations != nil {
 		if reason, revoked := a.revocations.covers(proven.traces); revoked {
-			return Principal{}, shutOut(proven.principal, reason)
+			return shutOut(proven.principal, reason)
 		}
 	}
 
 	for _, actor := range proven.principal.Actors {
 		subject := directory.Subject{Kind: directory.SubjectAgent, Name: actor.Agent}
 		if lock, locked := a.directory.Locked(subject); locked {
-			return Principal{}, shutOut(proven.principal, "agent "+actor.Agent+" is locked: "+lock.Message)
+			return shutOut(proven.principal, "agent "+actor.Agent+" is locked: "+lock.Message)
 		}
 	}
 
-	switch proven.principal.Kind {
+	*p = proven.principal
+
+	switch p.Kind {
 	case KindPerson:
-		return a.admitPerson(proven)
+		return a.enterPerson(proven, p)
 	case KindApplication:
-		return a.admitClient(proven, directory.SubjectApplication)
+		return a.enterClient(p, directory.SubjectApplication)
 	case KindAgent:
-		return a.admitClient(proven, directory.SubjectAgent)
+		return a.enterClient(p, directory.SubjectAgent)
 	default:
-		return Principal{}, refuse(SubstatusScope, "nobody")
+		return refuse(SubstatusScope, "nobody")
 	}
 }
 
-func (a *Authenticator) admitPerson(proven *verdict) (Principal, error) {
+func (a *Authenticator) enterPerson(proven *verdict, p *Principal) error {
 	user, found := a.directory.Lookup(proven.link)
-
-	p := proven.principal
 	p.Record, p.User = user.ID, user
 
 	switch {
 	case !found:
-		return Principal{}, shutOut(p, ReasonNoRecord)
+		return shutOut(*p, ReasonNoRecord)
 	case proven.record != "" && proven.record != user.ID:
-		return Principal{}, shutOut(p, "the directory record is not the one that the token was issued for")
+		return shutOut(*p, "the directory record is not the one that the token was issued for")
 	case !user.Active:
-		return Principal{}, shutOut(p, "directory record is inactive")
+		return shutOut(*p, "directory record is inactive")
 	case user.Lock != nil:
-		return Principal{}, shutOut(p, "locked: "+user.Lock.Message)
+		return shutOut(*p, "locked: "+user.Lock.Message)
 	}
 
-	return p, nil
+	return nil
 }
 
-func (a *Authenticator) admitClient(proven *verdict, kind directory.SubjectKind) (Principal, error) {
-	subject := directory.Subject{Kind: kind, Name: proven.principal.Application}
+func (a *Authenticator) enterClient(p *Principal, kind directory.SubjectKind) error {
+	subject := directory.Subject{Kind: kind, Name: p.Application}
 	if lock, locked := a.directory.Locked(subject); locked {
-		return Principal{}, shutOut(proven.principal, "locked: "+lock.Message)
+		return shutOut(*p, "locked: "+lock.Message)
 	}
 
-	return proven.principal, nil
+	return nil
 }
 
 // shutOut refuses somebody whose credential is genuine.
