@@ -16,7 +16,8 @@ func (g *gate) standing(p *identity.Principal) bool {
 			return false
 		}
 	}
-	if p.KeyID != "" && (g.locked(directory.SubjectKey, p.KeyID) || g.keys.Ended(p.KeyID)) {
+	// Of a token, KeyID is the key that signed it; only of a virtual key is it the credential itself.
+	if p.Method == identity.MethodVirtualKey && (g.locked(directory.SubjectKey, p.KeyID) || g.keys.Ended(p.KeyID)) {
 		return false
 	}
 	switch p.Kind {

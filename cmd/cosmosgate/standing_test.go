@@ -38,6 +38,7 @@ func TestWhoseTokenIsRevokedMeanwhileDoesNotStand(t *testing.T) {
 	}
 	who := identity.Principal{
 		Kind: identity.KindApplication, Issuer: "https://login.example.com", Subject: "checkout", Application: "checkout", TokenID: "t1",
+		KeyID: "signing-key-1", Method: identity.MethodWorkload, // no virtual key, of which this gate has none
 		IssuedAt: time.Now(), Expiry: time.Now().Add(time.Minute),
 	}
 	if !g.standing(&who) {
