@@ -166,6 +166,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(sealed)
 	f.Add([]byte{1})
 	f.Add([]byte{2, 0, 1, 'v', 0, 1, 'k'})
+	f.Add([]byte{2, 0, 2, '.', '.', 0, 1, 'k'})
 
 	vault := newVault(f, &vaultServer{})
 

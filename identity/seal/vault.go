@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -154,7 +155,7 @@ const maxVaultPart = 1 << 10
 
 // vaultHead writes form, version and wrapped key.
 func vaultHead(version string, wrapped []byte) ([]byte, error) {
-	if len(version) > maxVaultPart || len(wrapped) > maxVaultPart || len(wrapped) == 0 {
+	if !isVersion(version) || len(wrapped) > maxVaultPart || len(wrapped) == 0 {
 		return nil, fmt.Errorf("wrapping under Key Vault: %w", errForm)
 	}
 
@@ -195,5 +196,21 @@ func readVaultHead(sealed []byte) ([]byte, string, []byte, error) {
 		at += size
 	}
 
-	return sealed[:at:at], string(parts[0]), parts[1], nil
+	version := string(parts[0])
+	if !isVersion(version) {
+		return nil, "", nil, errForm
+	}
+
+	return sealed[:at:at], version, parts[1], nil
+}
+
+// maxVersion is far above the 32 characters of Key Vault's versions.
+const maxVersion = 64
+
+// isVersion tells whether text can be a version of a key: letters and digits. It becomes a segment of the path that the vault is asked
+// with, where ".." would name another resource.
+func isVersion(text string) bool {
+	return text != "" && len(text) <= maxVersion && strings.IndexFunc(text, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) < 0
 }

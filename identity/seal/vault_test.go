@@ -163,6 +163,27 @@ func TestAnOutageOfTheVaultHurtsOnlyWhoStartsDuringIt(t *testing.T) {
 	}
 }
 
+func TestOnlyAVersionOfTheKeyIsAskedFor(t *testing.T) {
+	t.Parallel()
+
+	server := &vaultServer{}
+	vault := newVault(t, server)
+
+	for _, version := range []string{"", "..", ".", "a/b", "a?b", "%2e", "ä", strings.Repeat("a", 65)} {
+		sealed := append([]byte{2, 0, byte(len(version))}, version...)
+		sealed = append(sealed, 0, 1, 'k')
+		sealed = append(sealed, make([]byte, 64)...)
+
+		if _, err := vault.Open(t.Context(), sealed, nil); !errors.Is(err, seal.ErrOpen) {
+			t.Errorf("version %q: %v", version, err)
+		}
+	}
+
+	if asked := server.unwraps.Load(); asked != 0 {
+		t.Errorf("the vault was asked %d times", asked)
+	}
+}
+
 func TestAVaultNeedsEverything(t *testing.T) {
 	t.Parallel()
 
