@@ -142,5 +142,8 @@ func refused(err error) error {
 	if e, ok := errors.AsType[*control.Error](err); ok {
 		return failed(e, e.Hint)
 	}
+	if errors.Is(err, context.Canceled) {
+		return failed(err, "the gate finishes what it has begun: its audit record tells whether this was done")
+	}
 	return failed(err, "")
 }

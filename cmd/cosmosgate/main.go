@@ -45,15 +45,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) exitCode 
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitOK
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		_, _ = fmt.Fprintln(stderr, "cosmosgate: interrupted") // nothing is left to tell a broken stderr
-		return exitInterrupted
 	}
 	var f *failure
-	if !errors.As(err, &f) {
+	known := errors.As(err, &f)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		f = &failure{code: exitInterrupted, err: errInterrupted, hint: f.next()}
+	case !known:
 		f = &failure{code: exitUsage, err: err, hint: usageHint(cmd)}
 	}
 	_, _ = fmt.Fprintln(stderr, "cosmosgate:", indentFollowing(f.err.Error())) // nothing is left to tell a broken stderr
@@ -85,6 +85,16 @@ type failure struct {
 	err  error
 	note string // lines between the error and the hint
 	hint string
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// next is what to do next, empty for no failure.
+func (f *failure) next() string {
+	if f == nil {
+		return ""
+	}
+	return f.hint
 }
 
 func (f *failure) Error() string { return f.err.Error() }

@@ -23,9 +23,7 @@ type Client struct {
 
 // NewClient returns a client of the gate whose socket has this path. Nothing is opened before the first request.
 func NewClient(path string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return dialGate(ctx, path) }
 	return &Client{path: path, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
@@ -105,10 +103,14 @@ func decodeError(text []byte, status int) error {
 
 // unreachable says why nobody answered, and what to do about it.
 func (c *Client) unreachable(err error) error {
+	var distrust *foreignError
 	e := &Error{Reason: "unreachable", Message: fmt.Sprintf("no gate answers on %s: %v", c.path, err), Hint: "see the gate's log"}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("asking the gate: %w", err)
+	case errors.As(err, &distrust):
+		e.Reason, e.Message = "foreign_socket", "nothing was sent: "+distrust.why
+		e.Hint = "name your gate's own socket with --config FILE or --socket PATH; sudo -u USER runs a command as the user of a gate"
 	case errors.Is(err, fs.ErrNotExist):
 		e.Message = "no gate is running here: there is no socket " + c.path
 		e.Hint = "start one with cosmosgate serve, or name the running one's with --config FILE or --socket PATH"

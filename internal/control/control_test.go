@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -338,5 +339,99 @@ func TestWhoCannotBeReachedIsExplained(t *testing.T) {
 				t.Errorf("Do() = %#v, want %q and the hint %q", err, test.want, test.hint)
 			}
 		})
+	}
+}
+
+func TestACommandTrustsNobodysSocketButTheGates(t *testing.T) {
+	t.Parallel()
+	self := os.Geteuid()
+	for name, test := range map[string]struct {
+		prepare func(t *testing.T, path string)
+		root    bool   // only root can make this
+		want    string // empty: it is trusted
+	}{
+		"the gate's own": {func(*testing.T, string) {}, false, ""},
+		"one that others may write to": {func(t *testing.T, path string) {
+			t.Helper()
+			must(t, os.Chmod(path, 0o622))
+		}, false, "others may write to"},
+		"a file": {func(t *testing.T, path string) {
+			t.Helper()
+			must(t, os.Remove(path))
+			must(t, os.WriteFile(path, nil, 0o600))
+		}, false, "is not a socket"},
+		"a link to the gate's": {func(t *testing.T, path string) {
+			t.Helper()
+			must(t, os.Rename(path, path+".real"))
+			must(t, os.Symlink(path+".real", path))
+		}, false, "is not a socket"},
+		"a service user's, asked by root": {func(t *testing.T, path string) {
+			t.Helper()
+			must(t, os.Chown(path, stranger, stranger))
+			must(t, os.Chown(filepath.Dir(path), stranger, stranger))
+		}, true, ""},
+		"another user's in a third one's folder": {func(t *testing.T, path string) {
+			t.Helper()
+			must(t, os.Chown(path, stranger, stranger))
+			must(t, os.Chown(filepath.Dir(path), stranger+1, stranger+1))
+		}, true, "others than its owner may put a socket"},
+		"another user's in a folder for everybody": {func(t *testing.T, path string) {
+			t.Helper()
+			must(t, os.Chown(path, stranger, stranger))
+			must(t, os.Chmod(filepath.Dir(path), 0o777|os.ModeSticky))
+		}, true, "others than its owner may put a socket"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if test.root && self != 0 {
+				t.Skip("only root can give files away")
+			}
+			g := start(t, &gate{})
+			test.prepare(t, g.path)
+			_, err := control.Do[answer](t.Context(), control.NewClient(g.path), "greet", order{"ann"})
+			if test.want == "" {
+				if err != nil {
+					t.Errorf("Do() = %v, want the answer", err)
+				}
+				return
+			}
+			refusal, _ := errors.AsType[*control.Error](err)
+			if refusal == nil || refusal.Reason != "foreign_socket" || !strings.Contains(refusal.Message, test.want) {
+				t.Errorf("Do() = %#v, want foreign_socket: %s", err, test.want)
+			}
+			if acts := g.recorded(); len(acts) != 0 {
+				t.Errorf("the server was asked: %+v", acts)
+			}
+		})
+	}
+}
+
+// stranger is a user who is nobody here.
+const stranger = 64001
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An operator's Ctrl-C must not make the record say that something was not done that was.
+func TestAnActIsDoneWholeThoughTheOperatorLeaves(t *testing.T) {
+	t.Parallel()
+	g := &gate{}
+	mux, err := control.NewMux(control.Config{Reserve: g.reserve, Now: time.Now, NewID: func() string { return "d-1" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	control.Handle(mux, "greet", func(ctx context.Context, _ *control.Call, in order) (answer, error) {
+		leave()
+		return answer{Greeting: in.Name}, ctx.Err()
+	})
+	r := httptest.NewRequestWithContext(gone, http.MethodPost, "/v1/greet", strings.NewReader(`{"name":"ann"}`))
+	mux.ServeHTTP(httptest.NewRecorder(), r)
+	if acts := g.recorded(); len(acts) != 1 || acts[0].Err != nil {
+		t.Errorf("acts = %+v, want one that was done", acts)
 	}
 }

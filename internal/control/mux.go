@@ -156,7 +156,8 @@ func (m *Mux) serve(r *http.Request, c *Call, body io.Reader, w http.ResponseWri
 	case r.Method != http.MethodPost:
 		return Invalid("acts are asked for with POST", "")
 	}
-	return act(r.Context(), c, body, w)
+	// An operator who goes away ends the act only by what is not sent any more: one that has begun is done whole, and recorded as done.
+	return act(context.WithoutCancel(r.Context()), c, body, w)
 }
 
 // refuse tells why an act was not done: as the answer, or behind what has been answered already.

@@ -10,13 +10,22 @@ import (
 
 // ownFolder reports whether nobody but the gate's user and root can change a folder's mode.
 func ownFolder(info fs.FileInfo) bool {
+	uid, ok := ownerID(info)
+	return !ok || uid == 0 || uid == os.Geteuid()
+}
+
+// ownerID is the user id of a file's owner.
+func ownerID(info fs.FileInfo) (int, bool) {
 	s, ok := info.Sys().(*syscall.Stat_t)
-	return !ok || s.Uid == 0 || int(s.Uid) == os.Geteuid()
+	if !ok {
+		return 0, false
+	}
+	return int(s.Uid), true
 }
 
 func ownerOf(info fs.FileInfo) string {
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return " (" + Peer{Known: true, UID: int(s.Uid)}.User() + ")"
+	if uid, ok := ownerID(info); ok {
+		return " (" + Peer{Known: true, UID: uid}.User() + ")"
 	}
 	return ""
 }
