@@ -30,6 +30,7 @@ func (e *Encoder) Append(dst []byte, r *Record) []byte {
 	l.text("event", string(r.Event))
 	l.time("ts", r.Time)
 	l.text("decision_id", r.DecisionID)
+	l.text("settles", r.Settles)
 	l.text("activity_id", r.ActivityID)
 	l.who(r)
 	l.what(r)

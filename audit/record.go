@@ -43,6 +43,9 @@ const (
 	Partial Outcome = "partial"
 	// Internal means that the gate itself failed while it served the request.
 	Internal Outcome = "internal_error"
+	// Unknown means that the directory's shared log did not answer: what was asked for may have been done. A later record that Settles this
+	// one tells, if the gate learns it.
+	Unknown Outcome = "unknown"
 	// Abandoned means that a reservation was never committed: something was about to be forwarded and nobody said what became of it.
 	Abandoned Outcome = "abandoned"
 )
@@ -69,6 +72,7 @@ type Record struct {
 	Event      Event     // what kind of act this is; empty for a request on the data plane
 	Time       time.Time // when the request arrived; written in UTC with microseconds
 	DecisionID string    // unique to this record
+	Settles    string    // the record of an unknown outcome that this one tells the end of
 	ActivityID string    // x-ms-activity-id, shared with the caller's and the service's diagnostics
 
 	Principal  Principal // whose rights were used

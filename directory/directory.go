@@ -44,13 +44,15 @@ type Directory struct {
 	ids           idSource
 	folded        time.Time // the last time, for the writer only
 
-	// Of a shared log only: what others wrote, the last version obeyed, and when
-	// it was last proven that there was no later one.
-	shared  Shared
-	foreign chan foreign
-	seen    atomic.Uint64
-	proof   atomic.Pointer[time.Time]
-	metrics *metrics
+	// Of a shared log only: what others wrote, the last version obeyed, when it
+	// was last proven that there was no later one, and for the writer what may be
+	// next in the log.
+	shared   Shared
+	foreign  chan foreign
+	seen     atomic.Uint64
+	proof    atomic.Pointer[time.Time]
+	attempts []*attempt
+	metrics  *metrics
 }
 
 // queueLength bounds the calls that wait for the writer; more wait in Apply.

@@ -38,8 +38,8 @@ var (
 	// reader was away for too long or the log was taken back to an earlier state:
 	// only a restart, which loads the state anew, helps.
 	ErrOutdated = errors.New("the shared log has moved on")
-	// ErrUnavailable means that the shared log could not be reached: nothing is
-	// known to have changed, and a change asked for may or may not be made.
+	// ErrUnavailable means that the shared log could not be reached: nothing has
+	// changed, unless the error is an [UnknownOutcomeError].
 	ErrUnavailable = errors.New("shared log unavailable")
 )
 
@@ -201,6 +201,7 @@ func (d *Directory) adopt(ctx context.Context, deltas []Delta) {
 	if d.store(ctx, b) != nil {
 		return // the directory has stopped, and says why
 	}
+	d.settleAttempts(deltas)
 	d.metrics.adopted.Inc()
 }
 
@@ -223,7 +224,8 @@ func (d *Directory) catchUp(ctx context.Context) error {
 // is told that somebody is no member any more must be able to rely on it.
 func (d *Directory) order(ctx context.Context, b *batch) error {
 	started := d.config.Clock()
-	if len(b.deltas) == 0 {
+	if len(b.deltas) == 0 || len(d.attempts) > 0 {
+		// While an outcome is open nothing is sent into the dark as well.
 		batch, err := d.next(ctx, d.state.version)
 		if err != nil {
 			return err
@@ -233,15 +235,21 @@ func (d *Directory) order(ctx context.Context, b *batch) error {
 			return ErrBehind
 		}
 		d.proven(started)
+	}
+	switch {
+	case len(b.deltas) == 0:
 		return nil
+	case len(d.attempts) >= maxAttempts:
+		return fmt.Errorf("%w: the outcome of %d changes is open", ErrUnavailable, maxAttempts)
 	}
 	switch err := d.shared.Append(ctx, b.deltas); {
 	case errors.Is(err, ErrBehind):
 		d.metrics.conflicts.Inc()
 		return ErrBehind
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return d.unknown(b.deltas, err)
 	}
+	d.settleAttempts(b.deltas)
 	d.proven(started)
 	return nil
 }

@@ -30,11 +30,12 @@ type commonLog struct {
 	// start is the version that the log begins after; what led to it is in state.
 	start uint64
 	state []directory.Delta
-	// down refuses everything; lost does the next append and says it failed;
-	// chaos makes one append in so many fail, before or after it is done.
-	down, lost bool
-	chaos      int
-	origin     string
+	// down refuses everything, refuse appends alone; lost does the next append and
+	// says it failed; chaos makes one append in so many fail, before or after it is
+	// done.
+	down, refuse, lost bool
+	chaos              int
+	origin             string
 }
 
 var errDown = errors.New("log is down")
@@ -51,7 +52,7 @@ func (l *commonLog) Append(_ context.Context, batch []directory.Delta) error {
 	defer l.mu.Unlock()
 	before := batch[0].Version - 1
 	switch {
-	case l.down, l.chaos > 0 && rand.IntN(l.chaos) == 0:
+	case l.down, l.refuse, l.chaos > 0 && rand.IntN(l.chaos) == 0:
 		return errDown
 	case before != l.last:
 		return directory.ErrBehind

@@ -36,7 +36,9 @@ const (
 // ends while the changes are being written, it is open whether they were made.
 //
 // Errors: [ConflictError], [UnknownMemberError], [ErrNotFound], [ErrRevision],
-// [ErrStopped], and what an Edit function returned.
+// [ErrStopped], what an Edit function returned, and of a shared log
+// [ErrUnavailable]. With an [UnknownOutcomeError] come the results that the
+// changes have if they are made.
 func (d *Directory) Apply(ctx context.Context, connection string, changes ...Change) ([]Result, error) {
 	if connection == "" {
 		return nil, fmt.Errorf("%w: no connection", errPlan)
@@ -56,6 +58,9 @@ func (d *Directory) Apply(ctx context.Context, connection string, changes ...Cha
 		}
 		return nil
 	})
+	if _, open := errors.AsType[*UnknownOutcomeError](err); open {
+		return results, err
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +177,7 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 	}
 	for _, c := range calls {
 		if err != nil {
-			c.err = err
+			c.err = overruled(err, c.err)
 		}
 		close(c.done)
 	}

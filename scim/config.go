@@ -26,8 +26,8 @@ type Config struct {
 	// https://gate.example; resource locations are built from it, never from a
 	// request. Required.
 	PublicURL *url.URL
-	// Record is told what each request changed, after it is durable; nil tells
-	// nobody. It must not wait.
+	// Record is told what each request changed, after it is durable, or may have
+	// changed ([Written.OnSettled]); nil tells nobody. It must not wait.
 	Record func(Written)
 	// BodyTimeout is how long a request body may take to arrive; zero means
 	// 30 seconds.

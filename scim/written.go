@@ -2,6 +2,7 @@ package scim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +26,10 @@ type Written struct {
 	// Detail names the members that came and went, and the facts of a user that
 	// decide about access. It holds no other values.
 	Detail string
+	// OnSettled is nil if this was done. Else the provider was told that it may not
+	// have been, and nobody knows: the function given to it is told once what came
+	// of it, or never if the gate ends before. It must not wait.
+	OnSettled func(func(done bool))
 }
 
 // maxNamed bounds the members that a detail names.
@@ -42,7 +47,8 @@ func (c *connection) commit(ctx context.Context, changes ...directory.Change) ([
 	// A provider that hangs up must not have changed something that is not in the
 	// record: what has begun is waited for.
 	results, err := c.directory.Apply(context.WithoutCancel(ctx), c.Name, changes...)
-	if err != nil {
+	open, unknown := errors.AsType[*directory.UnknownOutcomeError](err)
+	if err != nil && !unknown {
 		return nil, err //nolint:wrapcheck // explain translates the directory's own words
 	}
 	w := Written{Time: c.clock(), Connection: c.Name}
@@ -51,13 +57,31 @@ func (c *connection) commit(ctx context.Context, changes ...directory.Change) ([
 			w.note(changes[i], r, &edits[i]) //nolint:gosec // there is one result for each change
 		}
 	}
-	if len(w.Actions) > 0 {
-		c.contact.wrote(w.Time)
-		if c.record != nil {
-			c.record(w)
-		}
+	if unknown {
+		w.OnSettled = open.OnSettled
 	}
-	return results, nil
+	c.wrote(w)
+	return results, err //nolint:wrapcheck // as above
+}
+
+// wrote tells everybody who wants to know of a change that had an effect, or may
+// have had one.
+func (c *connection) wrote(w Written) {
+	if len(w.Actions) == 0 {
+		return
+	}
+	if w.OnSettled == nil {
+		c.contact.wrote(w.Time)
+	} else {
+		w.OnSettled(func(done bool) {
+			if done {
+				c.contact.wrote(c.clock())
+			}
+		})
+	}
+	if c.record != nil {
+		c.record(w)
+	}
 }
 
 // edited remembers what an edit found and what it made of it.

@@ -67,9 +67,17 @@ func actRecord(a *control.Act) audit.Record {
 	if a.Peer.Known {
 		r.Principal.Subject, r.Principal.UserName = "uid:"+strconv.Itoa(a.Peer.UID), a.Peer.User()
 	}
+	if r.Settles = a.Settles; r.Settles != "" {
+		r.Reason = reasonTookEffect
+	}
 	if e := a.Err; e != nil {
 		r.Decision, r.Outcome, r.Status, r.Reason, r.Detail = audit.Deny, audit.Refused, e.Status, e.Reason, e.Message
-		if e.Status >= http.StatusInternalServerError {
+		switch {
+		case e.Reason == reasonUnknownOutcome:
+			r.Decision, r.Outcome = audit.Error, audit.Unknown
+		case e.Reason == reasonNoEffect:
+			r.Decision = audit.Error
+		case e.Status >= http.StatusInternalServerError:
 			r.Decision, r.Outcome = audit.Error, audit.Internal
 		}
 	}

@@ -10,9 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/scim"
@@ -161,30 +158,6 @@ func ownSchemas(configured []config.Schema) []scim.Schema {
 		all = append(all, s)
 	}
 	return all
-}
-
-// recordWrite records what a provider changed. It has happened, and may have shut somebody out: if it cannot be recorded that is said
-// where it can.
-func (g *gate) recordWrite(w scim.Written) {
-	r, err := g.audit.Reserve()
-	if err != nil {
-		g.unrecorded.Inc()
-		g.log.Error("a change by an identity provider is not in the record",
-			"connection", w.Connection, "actions", w.Actions, "target", w.Target, "error", err)
-		return
-	}
-	r.Commit(audit.Record{
-		Event: audit.Provisioning, Time: w.Time, DecisionID: newID(), Principal: audit.Principal{Kind: "provider", Subject: w.Connection},
-		Operation: "scim.write", Actions: w.Actions, Target: w.Target, Detail: w.Detail,
-		Decision: audit.Allow, Status: http.StatusOK, Outcome: audit.Answered,
-	})
-}
-
-// newUnrecorded counts what recordWrite could not record.
-func newUnrecorded() prometheus.Counter {
-	return prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "cosmosgate_scim_unrecorded_total", Help: "Changes by identity providers that could not be recorded.",
-	})
 }
 
 // watchSCIM looks after the connections until ctx ends.

@@ -214,7 +214,12 @@ func (g *gate) findUser(name, connection string) (directory.User, error) {
 
 // directoryFault tells an operator why the directory did not do what was asked.
 func directoryFault(err error) error {
+	_, open := errors.AsType[*directory.UnknownOutcomeError](err)
 	switch {
+	case open:
+		return err // told, and recorded, as what nobody knows yet
+	case errors.Is(err, directory.ErrUnavailable):
+		return control.Unavailable(err.Error(), "nothing was changed: see whether the container of directory.cosmos can be reached, and try again")
 	case errors.Is(err, directory.ErrNotFound):
 		return control.NotFound(err.Error(), "it was removed meanwhile: look again")
 	case errors.Is(err, directory.ErrStopped):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -433,5 +434,53 @@ func TestAnActIsDoneWholeThoughTheOperatorLeaves(t *testing.T) {
 	mux.ServeHTTP(httptest.NewRecorder(), r)
 	if acts := g.recorded(); len(acts) != 1 || acts[0].Err != nil {
 		t.Errorf("acts = %+v, want one that was done", acts)
+	}
+}
+
+// undecided is an act's error that nobody knows the truth behind yet.
+type undecided struct{ told *func(bool) }
+
+func (undecided) Error() string                 { return "no answer came" }
+func (u undecided) OnSettled(f func(done bool)) { *u.told = f }
+
+func TestAnActWhoseOutcomeIsOpenIsRecordedAgainOnceItIsKnown(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		done bool
+		want *control.Error
+	}{
+		"it took effect": {true, nil},
+		"it did not":     {false, &control.Error{Status: 503, Reason: "no_effect", Message: "it was not done"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := &gate{}
+			ids := 0
+			mux, err := control.NewMux(control.Config{
+				Reserve: g.reserve, Now: func() time.Time { return time.Time{} },
+				NewID: func() string { ids++; return fmt.Sprintf("d-%d", ids) },
+			})
+			must(t, err)
+			var told func(bool)
+			control.Handle(mux, "greet", func(_ context.Context, c *control.Call, in order) (answer, error) {
+				c.Target("person %s", in.Name)
+				return answer{}, fmt.Errorf("greeting: %w", undecided{&told})
+			})
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/greet", strings.NewReader(`{"name":"ann"}`)))
+			if w.Code != http.StatusServiceUnavailable {
+				t.Errorf("status = %d", w.Code)
+			}
+			told(test.done)
+			want := []control.Act{{
+				ID: "d-1", Name: "greet", Target: "person ann", Err: &control.Error{
+					Status: 503, Reason: "unknown_outcome", Message: "greeting: no answer came",
+					Hint: "look whether it was done; the audit record tells as soon as the gate knows",
+				},
+			}, {ID: "d-2", Name: "greet", Target: "person ann", Settles: "d-1", Err: test.want}}
+			if diff := cmp.Diff(want, g.recorded(), cmpopts.IgnoreFields(control.Act{}, "In", "Out")); diff != "" {
+				t.Errorf("records (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

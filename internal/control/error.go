@@ -40,10 +40,29 @@ func Unavailable(message, hint string) error {
 	return &Error{Status: http.StatusServiceUnavailable, Reason: "unavailable", Message: message, Hint: hint}
 }
 
+// Undecided is an error of an act that may have been done all the same.
+type Undecided interface {
+	error
+	// OnSettled has f told once what came of it, or never. It must not wait.
+	OnSettled(f func(done bool))
+}
+
+// The reasons in such an act's records: nobody knows yet, and it was not done.
+const (
+	ReasonUnknown  = "unknown_outcome"
+	ReasonNoEffect = "no_effect"
+)
+
 // asError finds the *Error in err; anything else is a fault of the gate's own. The operator may read it: the socket is theirs.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
+	}
+	if _, open := errors.AsType[Undecided](err); open {
+		return &Error{
+			Status: http.StatusServiceUnavailable, Reason: ReasonUnknown, Message: err.Error(),
+			Hint: "look whether it was done; the audit record tells as soon as the gate knows",
+		}
 	}
 	return &Error{Status: http.StatusInternalServerError, Reason: "internal", Message: err.Error(), Hint: "see the gate's log"}
 }

@@ -29,6 +29,7 @@ type Act struct {
 	Target   string // on what, as the handler said
 	Peer     Peer
 	Err      *Error // nil if it was done
+	Settles  string // ID of an act whose outcome was open, and is told by this one
 	In, Out  int64  // bytes of the bodies
 }
 
@@ -131,17 +132,37 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	in, out := &countingReader{r: r.Body}, &countingWriter{ResponseWriter: w}
 	c := &Call{Peer: act.Peer, Params: r.URL.Query()}
 	failed := asError(errUnfinished)
+	var open Undecided
 	defer func() { // also when a handler panics
 		act.Err, act.Target, act.In, act.Out = failed, c.target, in.n, out.n
 		act.Duration = m.config.Now().Sub(act.Time)
 		commit(act)
+		if open != nil {
+			left := Act{Name: act.Name, Target: act.Target, Peer: act.Peer, Settles: act.ID}
+			open.OnSettled(func(done bool) { m.settled(left, done) })
+		}
 	}()
-	if err := m.serve(r, c, in, out); err != nil {
-		failed = asError(err)
-		refuse(out, failed)
+	err = m.serve(r, c, in, out)
+	if err == nil {
+		failed = nil
 		return
 	}
-	failed = nil
+	failed = asError(err)
+	open, _ = errors.AsType[Undecided](err)
+	refuse(out, failed)
+}
+
+// settled records what came of an act whose outcome was open. If that cannot be recorded, its first record still says that it is not known.
+func (m *Mux) settled(act Act, done bool) {
+	commit, err := m.config.Reserve()
+	if err != nil {
+		return
+	}
+	act.ID, act.Time = m.config.NewID(), m.config.Now()
+	if !done {
+		act.Err = &Error{Status: http.StatusServiceUnavailable, Reason: ReasonNoEffect, Message: "it was not done"}
+	}
+	commit(act)
 }
 
 var errUnfinished = errors.New("the act did not end")
