@@ -85,6 +85,8 @@ type opener struct {
 	highest uint32
 	// opened are streams that the client opened; handled reached a handler; told were refused by net/http and told.
 	opened, handled, told int
+	// trailed: the last header block belongs to a stream that was open before, or has been.
+	trailed bool
 }
 
 // Read reads from the client, and counts the streams that it opens.
@@ -137,9 +139,11 @@ func (o *opener) see(p []byte) {
 		}
 		f := headOf(o.head)
 		o.head, o.skip = o.head[:0], f.length
-		if f.kind == frameHeaders && f.stream > o.highest {
-			o.highest = f.stream
-			o.opened++
+		if f.kind == frameHeaders {
+			if o.trailed = f.stream <= o.highest; !o.trailed {
+				o.highest = f.stream
+				o.opened++
+			}
 		}
 	}
 }
@@ -162,6 +166,14 @@ func (o *opener) unhandled() bool {
 	}
 	o.told++
 	return true
+}
+
+// late says whether the client last sent trailers. To those of a request that has been answered and forgotten meanwhile net/http answers with
+// the end of the connection; the request has its record.
+func (o *opener) late() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.trailed
 }
 
 // frameHead is the header of a frame.
@@ -276,8 +288,7 @@ func (c *http2Conn) judge(frame []byte) (other []byte) {
 	case f.kind == frameReset && f.length == codeBytes:
 		c.reset(binary.BigEndian.Uint32(payload))
 	case f.kind == frameGoAway && f.length >= goAwayBytes:
-		if code := binary.BigEndian.Uint32(payload[codeBytes:]); code != noError {
-			c.opened.unhandled()
+		if code := binary.BigEndian.Uint32(payload[codeBytes:]); code != noError && (c.opened.unhandled() || !c.opened.late()) {
 			c.tell(Unreadable{Reason: "HTTP/2 connection error " + strconv.FormatUint(uint64(code), 10)})
 		}
 	}

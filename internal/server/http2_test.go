@@ -283,6 +283,31 @@ func TestAResetOfAStreamThatAHandlerHasIsNotTold(t *testing.T) {
 	}
 }
 
+// Trailers that come after the answer, for a stream that is forgotten by then, end the connection. The request has its record.
+func TestTheEndOfAConnectionByLateTrailersIsNotTold(t *testing.T) {
+	t.Parallel()
+	told := make(chan server.Unreadable, 4)
+	p := newPeer(t, told, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }))
+	p.greet(t)
+	p.ask(1, false, ":method: POST")
+	for forgotten := false; !forgotten; {
+		frame, err := p.framer.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, forgotten = frame.(*http2.RSTStreamFrame)
+	}
+	p.block.Reset()
+	_ = p.encoder.WriteField(hpack.HeaderField{Name: "x-late", Value: "1"})
+	_ = p.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block.Bytes(), EndHeaders: true, EndStream: true})
+	if got := p.said(0); got != "goaway 1" {
+		t.Errorf("said %s", got)
+	}
+	if len(told) != 0 {
+		t.Errorf("told %v", <-told)
+	}
+}
+
 // A body that goes on after its answer is reset by net/http at any time, also while the next request is on its way to its handler.
 func TestAResetOfAStreamThatWasAnsweredIsNotTold(t *testing.T) {
 	t.Parallel()
