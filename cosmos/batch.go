@@ -45,8 +45,8 @@ func (op *Operation) nameBatch(q *Request, body []byte) *Error {
 	}
 
 	op.Actions |= batch.actions
-	if batch.patches && !op.Actions.Has(ReadItem) && q.wantsContent() {
-		op.ContentActions = ReadItem
+	if batch.patches && !op.Actions.Has(ReadItem) {
+		op.returnsItem(q)
 	}
 
 	op.confineBatch(q, &batch)
@@ -275,14 +275,22 @@ func (op *Operation) inspectPatch(body []byte) *Error {
 		return err
 	}
 
-	switch {
-	case hasCondition:
+	if hasCondition {
 		op.Actions |= ReadItem
-	case op.request.wantsContent():
-		op.ContentActions = ReadItem
+	} else {
+		op.returnsItem(op.request)
 	}
 
 	return nil
+}
+
+// returnsItem notes that the response holds an item that the caller did not write whole.
+func (op *Operation) returnsItem(q *Request) {
+	if q.wantsContent() {
+		op.ContentActions = ReadItem
+	} else {
+		op.NoContent = true
+	}
 }
 
 // inspectPatch accepts {"operations":[…],"condition":…} and the bare array that JavaScript sends.

@@ -192,8 +192,7 @@ func (b *batchReader) row(encoded []byte) *Error {
 		return err
 	}
 
-	minimal, err := operation.sparse(&r)
-	if err != nil {
+	if err := operation.sparse(&r); err != nil {
 		return err
 	}
 
@@ -201,9 +200,9 @@ func (b *batchReader) row(encoded []byte) *Error {
 		return err
 	}
 
-	// Whether upstream heeds "Prefer: return=minimal" for these is not known, so the gate does not count on taking the content away.
+	// The answer is HybridRow as well, out of which the gate takes no content. That upstream leaves it out is not counted on.
 	b.patches = false
-	if operation.verb == verbPatch && !minimal {
+	if operation.verb == verbPatch {
 		b.actions |= ReadItem
 	}
 
@@ -306,8 +305,8 @@ func (o *batchOperation) checkBody(presence byte) *Error {
 	return scanner.end()
 }
 
-// sparse reads the fields at the end, each known by the token of its path, and once at most. It says whether the operation asks for no content.
-func (o *batchOperation) sparse(r *rowReader) (minimal bool, err *Error) {
+// sparse reads the fields at the end, each known by the token of its path, and once at most.
+func (o *batchOperation) sparse(r *rowReader) *Error {
 	seen := uint64(0)
 
 	for len(r.rest) > 0 {
@@ -316,14 +315,13 @@ func (o *batchOperation) sparse(r *rowReader) (minimal bool, err *Error) {
 
 		token, err := r.number()
 		if err != nil {
-			return false, err
+			return err
 		}
 
 		switch {
 		case code == typeText && (token == fieldIndexing || token == fieldIfMatch || token == fieldIfNoneMatch):
 			_, err = r.text()
 		case (code == typeTrue || code == typeFalse) && token == fieldMinimal:
-			minimal = code == typeTrue
 		default:
 			err = errRow("an operation has a field that SDKs do not write")
 		}
@@ -333,13 +331,13 @@ func (o *batchOperation) sparse(r *rowReader) (minimal bool, err *Error) {
 		}
 
 		if err != nil {
-			return false, err
+			return err
 		}
 
 		seen |= 1 << token
 	}
 
-	return minimal, nil
+	return nil
 }
 
 func errRow(what string) *Error { return Malformed("the HybridRow batch cannot be read: " + what) }

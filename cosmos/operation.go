@@ -108,6 +108,9 @@ type Operation struct {
 	// ContentActions are needed to see the written item in the response (PATCH returns the whole item). Where they are
 	// not granted the operation may go on with UpstreamOptions.ReturnMinimal, which takes the content away.
 	ContentActions Actions
+	// NoContent marks a patch, or a batch with one, whose caller asked for no written item and shows no right to read one:
+	// the answer must hold none, whether upstream heeds the preference or not.
+	NoContent bool
 
 	// Database and Container are names; empty where the request is above that level, or RID-addressed and unresolved.
 	Database, Container string

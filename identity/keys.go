@@ -272,13 +272,6 @@ func (k *Keys) Revoke(ctx context.Context, id, by string) (Key, error) {
 	return stored.key(), k.put(ctx, name, stored, entry.Revision)
 }
 
-// Ended reports whether a key was revoked, or is not there any more.
-func (k *Keys) Ended(id string) bool {
-	_, _, stored, err := k.find(id)
-
-	return err != nil || !stored.Revoked.IsZero()
-}
-
 func (k *Keys) find(id string) (string, directory.Entry, *storedKey, error) {
 	for _, e := range k.cfg.Entries.Entries(classKeys) {
 		stored, err := decodeStoredKey(e.Value)

@@ -236,25 +236,6 @@ func TestAKeyIsItsApplication(t *testing.T) {
 	}
 }
 
-func TestAKeyEndsWhenItIsRevoked(t *testing.T) {
-	t.Parallel()
-
-	v := newVault(t)
-	key, _ := v.mint(t, identity.Minting{Life: time.Hour})
-
-	if v.keys.Ended(key.ID) {
-		t.Error("a live key has ended")
-	}
-
-	if _, err := v.keys.Revoke(t.Context(), key.ID, "operator"); err != nil {
-		t.Fatal(err)
-	}
-
-	if !v.keys.Ended(key.ID) || !v.keys.Ended("another") {
-		t.Error("a key that is revoked, or that nobody made, has not ended")
-	}
-}
-
 // keyAttack is one row of the attack table for keys (identity.md §9).
 type keyAttack struct {
 	name   string

@@ -196,26 +196,36 @@ func (k *Keys) admit(live *liveKey, s *SignedRequest) (Principal, error) {
 		return Principal{}, &Error{Substatus: SubstatusExpired, Reason: "key is expired", Refused: &p}
 	}
 
-	if lock, locked := k.cfg.Owners.Locked(directory.Subject{Kind: directory.SubjectKey, Name: live.ID}); locked {
-		return Principal{}, shutOut(p, "locked: "+lock.Message)
-	}
-
-	application := k.declared(live.Application)
-	if application == nil {
-		return Principal{}, shutOut(p, ErrKeyDeclared.Error())
-	}
-
-	if !live.owned.alive(k.cfg.Owners, now) {
-		return Principal{}, shutOut(p, "the key's owner is gone, inactive or locked")
+	if err := k.usable(live, &p); err != nil {
+		return Principal{}, err
 	}
 
 	if !live.permits(s) {
 		return Principal{}, &Error{Substatus: SubstatusScope, Reason: "key is bound to other networks", Refused: &p}
 	}
 
+	return p, nil
+}
+
+// usable says whether a key stands for its application now: it is not locked, and both its application and its owner are there. It
+// fills in what p is declared to have.
+func (k *Keys) usable(live *liveKey, p *Principal) error {
+	if lock, locked := k.cfg.Owners.Locked(directory.Subject{Kind: directory.SubjectKey, Name: live.ID}); locked {
+		return shutOut(*p, "locked: "+lock.Message)
+	}
+
+	application := k.declared(live.Application)
+	if application == nil {
+		return shutOut(*p, ErrKeyDeclared.Error())
+	}
+
+	if !live.owned.alive(k.cfg.Owners, k.cfg.Clock()) {
+		return shutOut(*p, "the key's owner is gone, inactive or locked")
+	}
+
 	p.Attributes = application.Attributes
 
-	return p, nil
+	return nil
 }
 
 // permits reports whether the key may be used from where the request came.

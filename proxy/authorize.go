@@ -61,10 +61,10 @@ func (p *Proxy) decide(c *call, question *policy.Request) policy.Decision {
 // decideWithContent asks for the operation as it stands; if that is denied only for
 // the content it returns, it asks again without, and the content is left out.
 func (p *Proxy) decideWithContent(c *call, question *policy.Request) policy.Decision {
+	c.minimal = c.op.NoContent
 	if c.op.ContentActions == 0 {
 		return p.decide(c, question)
 	}
-	c.minimal = false
 	needed := question.Actions
 	question.Actions |= policy.Actions(c.op.ContentActions)
 	if decision := p.decide(c, question); decision.Allow {
@@ -76,9 +76,12 @@ func (p *Proxy) decideWithContent(c *call, question *policy.Request) policy.Deci
 }
 
 // question is what the policy is asked about a call.
-func (c *call) question() policy.Request {
+func (c *call) question() policy.Request { return c.questionOf(&c.principal) }
+
+// questionOf is what the policy is asked about a call whose caller is known as who.
+func (c *call) questionOf(who *identity.Principal) policy.Request {
 	q := policy.Request{
-		Principal: asked(&c.principal),
+		Principal: asked(who),
 		Actions:   policy.Actions(c.op.Actions),
 		Resource:  policy.Resource{Account: c.account.name, Database: c.op.Database, Container: c.op.Container},
 		Ranged:    c.op.Scope == cosmos.ScopeRange,
@@ -88,16 +91,16 @@ func (c *call) question() policy.Request {
 
 		PartitionKeys: c.keys,
 
-		Context: policy.Context{SourceIP: c.source, Time: c.start, AuthenticationStrength: c.principal.ACR},
+		Context: policy.Context{SourceIP: c.source, Time: c.start, AuthenticationStrength: who.ACR},
 	}
 	q.Role = c.role
-	for _, actor := range c.principal.Actors {
+	for _, actor := range who.Actors {
 		q.Actors = append(q.Actors, policy.Principal{ID: actor.Agent, Kind: policy.KindAgent})
 	}
-	if narrowed(&c.principal) {
-		q.Token = tokenOf(&c.principal)
+	if narrowed(who) {
+		q.Token = tokenOf(who)
 	} else if q.Role == "" {
-		q.Role = policy.RoleOfScopes(c.principal.Scopes)
+		q.Role = policy.RoleOfScopes(who.Scopes)
 	}
 	return q
 }
@@ -152,12 +155,16 @@ func (c *call) denied(d policy.Decision) error {
 	if undecided(d.Reason) {
 		return cosmos.Unavailable("policy: " + d.Reason.String() + ": " + d.Detail)
 	}
-	refusal := cosmos.Denied(c.op, cosmos.Denial{
+	c.reason = d.Reason.String()
+	return c.forbidden(&d)
+}
+
+// forbidden is the native error of a denial.
+func (c *call) forbidden(d *policy.Decision) *cosmos.Error {
+	return cosmos.Denied(c.op, cosmos.Denial{
 		Account: c.account.name, Principal: c.principal.Subject,
 		Missing: cosmos.Actions(d.Missing), Hint: c.hint(d.Reason),
 	})
-	c.reason = d.Reason.String()
-	return refusal
 }
 
 // undecided says whether a decision could not be made.

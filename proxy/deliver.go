@@ -40,15 +40,15 @@ func (p *Proxy) deliver(c *call, from *answer) {
 	c.substatus = substatusOf(from.Header)
 	c.readCharge(from.Header)
 	c.forgetRID(from.StatusCode)
-	if !p.stands(c) {
-		p.withhold(c, from)
-		return
-	}
 	if refusal := cosmos.CheckResponse(from.StatusCode, from.Header); refusal != nil {
 		p.replace(c, from, refusal)
 		return
 	}
 	c.dropNaming(from.Header)
+	if refusal := p.stands(c); refusal != nil {
+		p.withhold(c, from, refusal)
+		return
+	}
 	switch {
 	case from.StatusCode >= http.StatusBadRequest && c.withholds(from.StatusCode):
 		discard(from.Response)
@@ -57,6 +57,12 @@ func (p *Proxy) deliver(c *call, from *answer) {
 		p.refuse(c, rewrapped(from))
 	case from.StatusCode >= http.StatusBadRequest:
 		p.deliverError(c, from)
+	case c.minimal:
+		// Upstream was asked for no content. What the caller may not read is not left to its courtesy.
+		if c.op.Type == cosmos.OpPatchItem {
+			discard(from.Response)
+		}
+		p.deliverBare(c, from)
 	case c.redacts():
 		p.deliverRedacted(c, from)
 	case filtered(c.op) && from.StatusCode == http.StatusOK:

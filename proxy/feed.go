@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"encoding/json"
-	"strconv"
 
 	"github.com/cosmosgate/cosmosgate/cosmos"
 	"github.com/cosmosgate/cosmosgate/cosmos/sql"
@@ -85,9 +84,13 @@ func (p *Proxy) deliverFeed(c *call, from *answer) {
 		p.refuse(c, c.upstreamFault(err))
 		return
 	}
+	if refusal := p.stands(c); refusal != nil { // reading it whole took time
+		p.withhold(c, from, refusal)
+		return
+	}
 	h := c.w.Header()
 	cosmos.FilterResponse(h, from.Header)
 	h.Del("X-Ms-Item-Count")
-	h["Content-Length"] = []string{strconv.Itoa(len(kept))}
+	setLength(h, from.StatusCode, len(kept))
 	p.write(c, from.StatusCode, kept)
 }

@@ -108,7 +108,7 @@ func (p *Proxy) upstreamHeader(c *call) http.Header {
 	if limit := c.decision.Obligations.MaxItems; limit > 0 {
 		boundItems(header, limit)
 	}
-	if filtered(c.op) || c.redacts() {
+	if filtered(c.op) || c.redacts() || c.minimal {
 		header["Accept-Encoding"] = []string{"identity"}
 	}
 	return header

@@ -39,15 +39,24 @@ func (p *Proxy) fresh(c *call) error {
 	if c.op.Disposition != cosmos.Forward || age <= f.StaleAfter {
 		return nil
 	}
-	bestEffort := c.decision.Obligations.Staleness == policy.StalenessBestEffort
-	if bestEffort && age <= f.ServeAtMost {
+	if !f.refuses(age, c.decision.Obligations.Staleness) {
 		p.metrics.stale.WithLabelValues("served").Inc()
 		c.detail = fmt.Sprintf("served by best effort: the directory was last known to be current %s before", age.Round(time.Millisecond))
 		return nil
 	}
 	p.metrics.stale.WithLabelValues("refused").Inc()
-	c.reason = "directory_stale"
-	refusal := cosmos.Unavailable(fmt.Sprintf("the directory was last known to be current %s before", age.Round(time.Millisecond)))
-	refusal.RetryAfter = staleRetryAfter
-	return refusal
+	c.reason = reasonStale
+	return stale(age)
+}
+
+// reasonStale is what the record says of who is refused because the directory may have missed something.
+const reasonStale = "directory_stale"
+
+// refuses says whether a directory of an age is too old for a role.
+func (f *Freshness) refuses(age time.Duration, staleness policy.Staleness) bool {
+	return age > f.StaleAfter && (staleness != policy.StalenessBestEffort || age > f.ServeAtMost)
+}
+
+func stale(age time.Duration) *cosmos.Error {
+	return changed(fmt.Sprintf("the directory was last known to be current %s before", age.Round(time.Millisecond)))
 }

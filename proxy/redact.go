@@ -268,16 +268,14 @@ func (p *Proxy) deliverRedacted(c *call, from *answer) {
 			return
 		}
 	}
-	if !p.stands(c) { // reading it whole took time
-		p.withhold(c, from)
+	if refusal := p.stands(c); refusal != nil { // reading it whole took time
+		from.hold(whole)
+		p.withhold(c, from, refusal)
 		return
 	}
 	h := c.w.Header()
 	cosmos.FilterResponse(h, from.Header)
-	h.Del("Content-Encoding")
-	if from.StatusCode != http.StatusNoContent && from.StatusCode != http.StatusNotModified {
-		h["Content-Length"] = []string{strconv.Itoa(len(whole))}
-	}
+	setLength(h, from.StatusCode, len(whole))
 	p.write(c, from.StatusCode, whole)
 }
 

@@ -2,41 +2,128 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
+	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/cosmos"
 	"github.com/cosmosgate/cosmosgate/identity"
+	"github.com/cosmosgate/cosmosgate/policy"
 )
 
-// Standing reports whether a caller who was admitted would be still: it is asked
-// again before an answer that took long is given, and while one is sent slowly.
-type Standing func(*identity.Principal) bool
+// Standing returns a caller who was admitted as they are known by now, or the [*identity.Error] by which they would be
+// refused. It is asked before an answer that took long is given, and while one is sent slowly, and must not wait.
+type Standing func(*identity.Principal) (identity.Principal, error)
 
 // standingEvery is how long an answer to it holds, counted first from the start of
 // the request.
 const standingEvery = 250 * time.Millisecond
 
-var errNoStanding = errors.New("access was taken away while the answer was on its way")
+const noStanding = "access was taken away while the answer was on its way"
 
-// stands reports whether a caller may have what is about to be sent. What a write
-// did is done, and its caller is told.
-func (p *Proxy) stands(c *call) bool {
-	if p.cfg.Standing == nil || c.op.Actions&writes != 0 {
-		return true
+// stands returns nil if a caller may have what is about to be sent, else the refusal. It decides anew for the caller as
+// they are now, by the policy and with the directory of now, but at the time of the request: what ends by itself, as a
+// binding or a token does, lets an answer that is under way end.
+func (p *Proxy) stands(c *call) error {
+	if p.cfg.Standing == nil {
+		return nil
 	}
 	now := p.now()
 	if c.stood.IsZero() {
 		c.stood = c.start
 	}
 	if now.Sub(c.stood) < standingEvery {
-		return true
+		return nil
 	}
 	c.stood = now
-	return p.cfg.Standing(&c.principal)
+	age := p.cfg.Freshness.age(now) // before anybody is looked up
+	who, err := p.cfg.Standing(&c.principal)
+	if err != nil {
+		return unauthenticated(fmt.Errorf(noStanding+": %w", err))
+	}
+	question := c.questionOf(&who)
+	if !c.minimal {
+		question.Actions |= policy.Actions(c.op.ContentActions)
+	}
+	decision := p.authorizer.Decide(question)
+	switch {
+	case undecided(decision.Reason):
+		return cosmos.Unavailable("policy: " + decision.Reason.String() + ": " + decision.Detail)
+	case !decision.Allow:
+		c.reason = decision.Reason.String()
+		refusal := c.forbidden(&decision)
+		refusal.Reason = noStanding + ": " + decision.Detail
+		return refusal
+	case !slices.EqualFunc(decision.Obligations.Redact, c.decision.Obligations.Redact, slices.Equal):
+		return changed("what the role redacts changed while the answer was on its way")
+	case p.cfg.Freshness.refuses(age, decision.Obligations.Staleness):
+		c.reason = reasonStale
+		return stale(age)
+	default:
+		return nil
+	}
 }
 
-// withhold refuses an answer to a caller whose access ended while it was made.
-func (p *Proxy) withhold(c *call, from *answer) {
-	discard(from.Response)
-	p.refuse(c, cosmos.InvalidCredential(identity.SubstatusRevoked, errNoStanding.Error()))
+// changed is the answer where the request would have to be asked again.
+func changed(why string) *cosmos.Error {
+	refusal := cosmos.Unavailable(why)
+	refusal.RetryAfter = staleRetryAfter
+	return refusal
+}
+
+// withhold refuses an answer to a caller whose access ended while it was made. What a write did is done, and its caller
+// is told, but sees no document. The body is not read: it may be long in coming.
+func (p *Proxy) withhold(c *call, from *answer, refusal error) {
+	switch {
+	case c.op.Actions&writes == 0:
+		p.refuse(c, refusal)
+		return
+	case from.StatusCode >= http.StatusBadRequest:
+		c.outcome, c.reason, c.detail = audit.Complete, "", detailOf(refusal)
+		p.refuse(c, rewrapped(from))
+		return
+	}
+	c.reason, c.detail = "", detailOf(refusal)
+	p.deliverBare(c, from)
+}
+
+// detailOf is what the record says of a refusal that is not told.
+func detailOf(refusal error) string {
+	if native, ok := errors.AsType[*cosmos.Error](refusal); ok {
+		return native.Reason
+	}
+	return refusal.Error()
+}
+
+// deliverBare sends what became of a write without the document that it wrote.
+func (p *Proxy) deliverBare(c *call, from *answer) {
+	var kept []byte
+	if c.op.Type == cosmos.OpBatch || c.op.Type == cosmos.OpBulk {
+		whole, err := p.readResponse(c, from, min(p.limits.MaxResponseBytes, maxRedacted))
+		if err == nil {
+			kept, err = c.op.WithoutContent(whole)
+		}
+		if err != nil {
+			p.refuse(c, c.upstreamFault(err))
+			return
+		}
+	}
+	h := c.w.Header()
+	cosmos.FilterResponse(h, from.Header)
+	if len(kept) == 0 {
+		h.Del("Content-Type")
+	}
+	setLength(h, from.StatusCode, len(kept))
+	p.write(c, from.StatusCode, kept)
+}
+
+// setLength describes a body of ours in place of upstream's.
+func setLength(h http.Header, status, length int) {
+	h.Del("Content-Encoding")
+	if status != http.StatusNoContent && status != http.StatusNotModified {
+		h["Content-Length"] = []string{strconv.Itoa(length)}
+	}
 }

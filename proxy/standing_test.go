@@ -12,6 +12,7 @@ import (
 
 	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/identity"
+	"github.com/cosmosgate/cosmosgate/policy"
 	"github.com/cosmosgate/cosmosgate/proxy"
 )
 
@@ -22,46 +23,159 @@ func hurrying(step time.Duration) func() time.Time {
 	return func() time.Time { return start.Add(time.Duration(looks.Add(1)) * step) }
 }
 
+// stays is what is known of a caller of whom nothing changed.
+func stays(p *identity.Principal) (identity.Principal, error) { return *p, nil }
+
+func revoked(*identity.Principal) (identity.Principal, error) {
+	return identity.Principal{}, &identity.Error{Substatus: identity.SubstatusRevoked, Reason: "token was revoked"}
+}
+
+// afterwards decides as allow does while a request is admitted, and then as changed does.
+func afterwards(changed func(policy.Request) policy.Decision) decide {
+	var asked atomic.Int64
+	return func(r policy.Request) policy.Decision {
+		if asked.Add(1) == 1 {
+			return allow(r)
+		}
+		return changed(r)
+	}
+}
+
+type told struct {
+	Status, Substatus int
+	Decision          audit.Decision
+	Outcome           audit.Outcome
+	Reason            string
+	Body              bool
+}
+
 func TestAnAnswerIsWithheldFromWhoLostAccessMeanwhile(t *testing.T) {
 	t.Parallel()
-	type told struct {
-		Status, Substatus int
-		Decision          audit.Decision
-		Outcome           audit.Outcome
-	}
+	const slow = time.Second
+	given := told{200, 0, audit.Allow, audit.Complete, "", true}
 	for name, row := range map[string]struct {
-		step  time.Duration
-		keeps bool
-		write bool
-		want  told
+		step     time.Duration
+		standing proxy.Standing
+		later    decide
+		want     told
 	}{
-		"a read that took long":                    {time.Second, false, false, told{401, identity.SubstatusRevoked, audit.Deny, audit.Refused}},
-		"a read that took long, with access":       {time.Second, true, false, told{200, 0, audit.Allow, audit.Complete}},
-		"a quick read, decided a moment ago":       {0, false, false, told{200, 0, audit.Allow, audit.Complete}},
-		"a write, whose outcome the caller is due": {time.Second, false, true, told{201, 0, audit.Allow, audit.Complete}},
+		"a read that took long, of a revoked token": {slow, revoked, nil, told{401, identity.SubstatusRevoked, audit.Deny, audit.Refused, "Unauthorized", false}},
+		"a read that took long, with access":        {slow, stays, nil, given},
+		"a quick read, decided a moment ago":        {0, revoked, nil, given},
+		"a policy that does not grant it any more": {slow, stays, func(policy.Request) policy.Decision {
+			return policy.Decision{Reason: policy.ReasonNoRole, Missing: policy.ReadItem}
+		}, told{403, 5302, audit.Deny, audit.Refused, policy.ReasonNoRole.String(), false}},
+		"a policy that redacts by now": {slow, stays, func(r policy.Request) policy.Decision {
+			d := allow(r)
+			d.Obligations.Redact = []policy.Path{{"salary"}}
+			return d
+		}, told{503, 0, audit.Error, audit.Refused, "ServiceUnavailable", false}},
+		"a policy that cannot be evaluated": {slow, stays, func(policy.Request) policy.Decision {
+			return policy.Decision{Reason: policy.ReasonEvaluation}
+		}, told{503, 0, audit.Error, audit.Refused, "ServiceUnavailable", false}},
+		"a caller who was moved to another group": {slow, func(p *identity.Principal) (identity.Principal, error) {
+			moved := *p
+			moved.User.Generation = [2]uint64{2, 2}
+			return moved, nil
+		}, func(r policy.Request) policy.Decision {
+			if r.Principal.Generation != [2]uint64{2, 2} {
+				return allow(r)
+			}
+			return policy.Decision{Reason: policy.ReasonNoRole, Missing: policy.ReadItem}
+		}, told{403, 5302, audit.Deny, audit.Refused, policy.ReasonNoRole.String(), false}},
+		"nobody can tell who the caller is": {slow, func(*identity.Principal) (identity.Principal, error) {
+			return identity.Principal{}, &identity.Error{Unavailable: true, Reason: "closed"}
+		}, nil, told{503, 0, audit.Error, audit.Refused, "ServiceUnavailable", false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			with := setup{edit: func(c *proxy.Config) { c.Now, c.Standing = hurrying(row.step), row.standing }}
+			if row.later != nil {
+				with.decide = afterwards(row.later)
+			}
+			g := newGate(t, with)
+			got := g.get()
+			r := g.ledger.next(t)
+			told := told{got.Status, r.Substatus, r.Decision, r.Outcome, r.Reason, strings.Contains(got.Body, `{"id":"1"}`)}
+			if diff := cmp.Diff(row.want, told); diff != "" {
+				t.Errorf("(-want +got):\n%s\n%s", diff, r.Detail)
+			}
+			if got.Status >= 400 && r.Identity != "mi-orders" {
+				t.Errorf("the record does not say under which identity it was read: %q", r.Identity)
+			}
+		})
+	}
+}
+
+func TestADirectoryThatFallsBehindHoldsBackSlowAnswers(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		staleness policy.Staleness
+		want      int
+	}{"a role that wants to be sure": {0, 503}, "a role that puts up with it": {policy.StalenessBestEffort, 200}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			g := newGate(t, setup{
+				decide: func(r policy.Request) policy.Decision {
+					d := allow(r)
+					d.Obligations.Staleness = row.staleness
+					return d
+				},
+				edit: func(c *proxy.Config) {
+					c.Now, c.Standing = hurrying(time.Second), stays
+					c.Freshness = proxy.Freshness{StaleAfter: time.Second, ServeAtMost: time.Minute, Age: func(time.Time) time.Duration {
+						return time.Duration(asked.Add(1)-1) * 10 * time.Second // current at first
+					}}
+				},
+			})
+			status := g.get().Status
+			if r := g.ledger.next(t); status != row.want || status == 503 && r.Reason != "directory_stale" {
+				t.Errorf("%d %q %q", status, r.Reason, r.Detail)
+			}
+		})
+	}
+}
+
+// What a write did is done: its caller is told, and shown nothing.
+func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
+	t.Parallel()
+	const results = `[{"statusCode":201,"eTag":"e","requestCharge":5.5,"resourceBody":{"id":"1","secret":1}},{"statusCode":200,"resourceBody":{"secret":2}}]`
+	for name, row := range map[string]struct {
+		body, answer string
+		headers      []string
+		status, want int
+		left         string
+	}{
+		"a create":            {`{"id":"1"}`, `{"id":"1","secret":1}`, nil, 201, 201, ""},
+		"a create that fails": {`{"id":"1"}`, `{"code":"Conflict","message":"secret 1 is there"}`, nil, 409, 409, ""},
+		"a batch with a read": {
+			`[{"operationType":"Create","resourceBody":{"id":"1"}},{"operationType":"Read","id":"2"}]`, results,
+			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True"}, 200, 200,
+			`[{"statusCode":201,"eTag":"e","requestCharge":5.5},{"statusCode":200}]`,
+		},
+		"a batch whose answer cannot be read": {
+			`[{"operationType":"Create","resourceBody":{"id":"1"}}]`, `[{"secret"`,
+			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True"}, 200, 408, "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGate(t, setup{
-				handler: func(w http.ResponseWriter, r *http.Request) {
-					if r.Method == http.MethodPost {
-						w.WriteHeader(http.StatusCreated)
-					}
-					item(w, `{"id":"1"}`)
+				handler: func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", jsonMedia)
+					w.WriteHeader(row.status)
+					_, _ = io.WriteString(w, row.answer)
 				},
-				edit: func(c *proxy.Config) {
-					c.Now = hurrying(row.step)
-					c.Standing = func(*identity.Principal) bool { return row.keeps }
-				},
+				edit: func(c *proxy.Config) { c.Now, c.Standing = hurrying(time.Second), revoked },
 			})
-			got := g.get
-			if row.write {
-				got = g.create
+			got := g.do(request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", row.body,
+				append(row.headers, "X-Ms-Documentdb-Partitionkey", `["emea"]`)...))
+			if got.Status != row.want || strings.Contains(got.Body, "secret") || row.left != "" && got.Body != row.left {
+				t.Errorf("%d %s", got.Status, got.Body)
 			}
-			status := got().Status
-			r := g.ledger.next(t)
-			if diff := cmp.Diff(row.want, told{status, r.Substatus, r.Decision, r.Outcome}); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+			if r := g.ledger.next(t); r.Decision != audit.Allow || row.want != 408 && !strings.Contains(r.Detail, "access was taken away") {
+				t.Errorf("record: %s %q %q", r.Decision, r.Reason, r.Detail)
 			}
 		})
 	}
@@ -83,7 +197,12 @@ func TestAnAnswerThatIsBeingSentIsCutWhenAccessEnds(t *testing.T) {
 		},
 		edit: func(c *proxy.Config) {
 			c.Now = hurrying(20 * time.Millisecond)
-			c.Standing = func(*identity.Principal) bool { return asked.Add(1) < 3 }
+			c.Standing = func(p *identity.Principal) (identity.Principal, error) {
+				if asked.Add(1) < 3 {
+					return stays(p)
+				}
+				return revoked(p)
+			}
 		},
 	})
 	answer, err := g.client.Do(request(t, http.MethodGet, "/dbs/shop/colls/orders/docs/1", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`))
@@ -96,5 +215,90 @@ func TestAnAnswerThatIsBeingSentIsCutWhenAccessEnds(t *testing.T) {
 	}
 	if r := g.ledger.next(t); r.Outcome != audit.Partial || !strings.Contains(r.Detail, "access was taken away") {
 		t.Errorf("record: %v %q", r.Outcome, r.Detail)
+	}
+}
+
+// What upstream says after a pause is held back, and not only what it says after that.
+func TestWhatComesAfterAccessEndedIsNotSent(t *testing.T) {
+	t.Parallel()
+	var ended atomic.Bool
+	goOn := make(chan struct{})
+	g := newGate(t, setup{
+		http1: true,
+		handler: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"id":`)
+			_ = http.NewResponseController(w).Flush()
+			<-goOn
+			_, _ = io.WriteString(w, `"secret"}`)
+		},
+		edit: func(c *proxy.Config) {
+			c.Now = hurrying(time.Second / 4)
+			c.Standing = func(p *identity.Principal) (identity.Principal, error) {
+				if ended.Load() {
+					return revoked(p)
+				}
+				return stays(p)
+			}
+		},
+	})
+	answer, err := g.client.Do(request(t, http.MethodGet, "/dbs/shop/colls/orders/docs/1", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close() //nolint:errcheck // it breaks off
+	if _, err := io.ReadFull(answer.Body, make([]byte, len(`{"id":`))); err != nil {
+		t.Fatal(err)
+	}
+	ended.Store(true)
+	close(goOn)
+	rest, err := io.ReadAll(answer.Body)
+	if err == nil || len(rest) > 0 {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if r := g.ledger.next(t); r.Outcome != audit.Partial || r.BytesOut != int64(len(`{"id":`)) {
+		t.Errorf("record: %v %d %q", r.Outcome, r.BytesOut, r.Detail)
+	}
+}
+
+// Nobody who may not read is shown what a patch made, though upstream should not heed that it was asked for nothing.
+func TestAPatchShowsNothingToWhoMayNotRead(t *testing.T) {
+	t.Parallel()
+	const patch, whole = `{"operations":[{"op":"add","path":"/a","value":1}]}`, `{"id":"1","secret":1}`
+	batch := `[{"operationType":"Patch","id":"1","resourceBody":` + patch + `}]`
+	for name, row := range map[string]struct {
+		method, path, body, answer, prefer, want string
+		readable                                 bool
+	}{
+		"a patch":                       {http.MethodPatch, "/1", patch, whole, "", "", false},
+		"a patch that asks for nothing": {http.MethodPatch, "/1", patch, whole, "return=minimal", "", false},
+		"a patch by who may read":       {http.MethodPatch, "/1", patch, whole, "", whole, true},
+		"a batch":                       {http.MethodPost, "", batch, `[{"statusCode":200,"resourceBody":` + whole + `}]`, "", `[{"statusCode":200}]`, false},
+		"a batch that asks for nothing": {http.MethodPost, "", batch, `[{"statusCode":200,"resourceBody":` + whole + `}]`, "return=minimal", `[{"statusCode":200}]`, false},
+		"a batch by who may read":       {http.MethodPost, "", batch, `[{"statusCode":200,"resourceBody":` + whole + `}]`, "", `[{"statusCode":200,"resourceBody":` + whole + `}]`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, setup{
+				handler: func(w http.ResponseWriter, _ *http.Request) { item(w, row.answer) },
+				decide: func(r policy.Request) policy.Decision {
+					if r.Actions&policy.ReadItem != 0 && !row.readable {
+						return policy.Decision{Reason: policy.ReasonNoRole, Missing: policy.ReadItem}
+					}
+					return allow(r)
+				},
+			})
+			headers := []string{"X-Ms-Documentdb-Partitionkey", `["emea"]`}
+			if row.method == http.MethodPost {
+				headers = append(headers, "X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True")
+			}
+			if row.prefer != "" {
+				headers = append(headers, "Prefer", row.prefer)
+			}
+			got := g.do(request(t, row.method, "/dbs/shop/colls/orders/docs"+row.path, row.body, headers...))
+			if diff := cmp.Diff([]any{200, row.want, nil}, []any{got.Status, got.Body, got.Err}); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }

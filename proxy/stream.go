@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,9 +33,19 @@ func (p *Proxy) stream(c *call, from *answer) {
 		p.refuse(c, p.brokenOff(c, from, err))
 		return
 	}
+	if refusal := p.stands(c); refusal != nil { // its first bytes took time
+		from.hold(buffer[:n])
+		p.withhold(c, from, refusal)
+		return
+	}
 	p.begin(c, from)
 	flusher := http.NewResponseController(&c.w)
 	for {
+		if refusal := p.stands(c); refusal != nil {
+			p.cutShort(c, from, refusal)
+			c.detail = detailOf(refusal)
+			return
+		}
 		if n > 0 && !p.pass(c, buffer[:n]) {
 			return
 		}
@@ -47,9 +58,6 @@ func (p *Proxy) stream(c *call, from *answer) {
 			return
 		case c.w.bytes > p.limits.MaxResponseBytes:
 			p.cutShort(c, from, errResponseTooLarge)
-			return
-		case !p.stands(c):
-			p.cutShort(c, from, errNoStanding)
 			return
 		case p.now().Sub(c.start) > p.limits.UpstreamTimeout+p.limits.TransferTimeout:
 			p.cutShort(c, from, errTooSlow)
@@ -75,6 +83,14 @@ func (p *Proxy) next(c *call, from *answer, buffer []byte) (int, error) {
 		err = from.ended()
 	}
 	return n, err
+}
+
+// hold puts what was read of the body back in front of it.
+func (from *answer) hold(read []byte) {
+	from.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(bytes.Clone(read)), from.Body), from.Body}
 }
 
 // ended is what the end of the body means: io.EOF, unless the request had been given up by then. Some servers end a

@@ -40,7 +40,7 @@ func (g *gate) newProxy() (*proxy.Proxy, error) {
 			}
 			return r, nil
 		},
-		Logger: g.log, Now: time.Now, NewID: newID, Limits: limits, Freshness: g.freshness(), Standing: g.standing,
+		Logger: g.log, Now: time.Now, NewID: newID, Limits: limits, Freshness: g.freshness(), Standing: g.identity.Recheck,
 	}
 	for i := range g.cfg.Accounts {
 		a, err := account(&g.cfg.Accounts[i])

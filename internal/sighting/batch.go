@@ -84,7 +84,7 @@ func (s *Sighting) readRows(body []byte) {
 		s.Keys = append(s.Keys, key)
 		patch, _ := row["resourceBody"].([]byte)
 		s.Asks = s.Asks || verb == patchVerb && asks(patch)
-		s.Shows = s.Shows || verb == patchVerb && row["minimalReturnPreference"] != true
+		s.Shows = s.Shows || verb == patchVerb // the gate takes nothing out of an answer in HybridRow
 	}
 }
 
