@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -43,7 +44,20 @@ func (c *Credential) personalSession(ctx context.Context, anew bool) (*session, 
 		return nil, err
 	}
 	defer unlock()
-	return next, c.keep(ctx, id, next)
+	unsealed, err := c.keep(ctx, id, next)
+	if err == nil && unsealed != nil {
+		c.warn(unsealed)
+	}
+	return next, err
+}
+
+// warn says what is weaker than it should be. It is for a sign-in only: whoever renews a session that is kept without a seal knows already.
+func (c *Credential) warn(err error) {
+	if c.options.Warn != nil {
+		c.options.Warn(err)
+		return
+	}
+	_, _ = fmt.Fprintln(os.Stderr, "warning:", err) // nothing is left to tell a broken stderr
 }
 
 func (c *Credential) interact(ctx context.Context, s *SignIn) (*session, error) {
@@ -89,7 +103,8 @@ func (c *Credential) resume(ctx context.Context, s *SignIn, id string) (*session
 	next, err := c.refresh(ctx, s, kept)
 	switch {
 	case err == nil:
-		return next, c.keep(ctx, id, next)
+		_, err = c.keep(ctx, id, next)
+		return next, err
 	case errors.Is(err, ErrSignInRequired):
 		_ = c.store.Delete(ctx, id) // it is of no use any more
 		return nil, err
@@ -125,12 +140,12 @@ func (c *Credential) refresh(ctx context.Context, s *SignIn, old *session) (*ses
 	return next, nil
 }
 
-func (c *Credential) keep(ctx context.Context, id string, s *session) error {
+func (c *Credential) keep(ctx context.Context, id string, s *session) (*UnsealedError, error) {
 	text, err := json.Marshal(s) //nolint:gosec // G117: the store is where the tokens belong
 	if err != nil {
-		return fmt.Errorf("encoding the session: %w", err)
+		return nil, fmt.Errorf("encoding the session: %w", err)
 	}
-	return c.store.Save(ctx, id, text)
+	return c.store.save(ctx, id, text)
 }
 
 // clean keeps what an issuer answered, which may quote tokens, out of error texts; its error code is enough.

@@ -89,24 +89,50 @@ func (s *Store) Load(ctx context.Context, id string) ([]byte, error) {
 	return s.open(ctx, id, k.Sealed)
 }
 
-// Save keeps a session, whole or not at all. It must be JSON.
+// UnsealedError says that a session is kept, in a file that nothing but its mode protects, because the keyring did not do its part.
+type UnsealedError struct {
+	Path   string
+	Reason error
+}
+
+func (e *UnsealedError) Error() string {
+	return fmt.Sprintf("the session is kept unsealed in %s, protected by its mode alone: %s", e.Path, printable(e.Reason.Error()))
+}
+
+// Unwrap returns what the keyring said.
+func (e *UnsealedError) Unwrap() error { return e.Reason }
+
+// Save keeps a session, whole or not at all. It must be JSON. A session that the keyring does not seal is kept all the same.
 func (s *Store) Save(ctx context.Context, id string, session []byte) error {
+	_, err := s.save(ctx, id, session)
+	return err
+}
+
+// save tells apart that the session is not kept, and that it is kept without the seal that it should have.
+func (s *Store) save(ctx context.Context, id string, session []byte) (unsealed *UnsealedError, err error) {
 	path, err := s.path(id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.prepare(); err != nil {
-		return err
+		return nil, err
 	}
 	k := kept{Version: 1}
-	if k.Sealed, err = s.seal(ctx, id, session); err != nil {
+	sealed, fault := s.seal(ctx, id, session)
+	switch {
+	case fault == nil:
+		k.Sealed = sealed
+	case s.keyring != nil:
+		unsealed = &UnsealedError{Path: path, Reason: fault}
+		fallthrough
+	default:
 		k.Plain = session
 	}
 	text, err := json.Marshal(k)
 	if err != nil {
-		return fmt.Errorf("keeping the session: %w", err)
+		return nil, fmt.Errorf("keeping the session: %w", err)
 	}
-	return replace(path, text)
+	return unsealed, replace(path, text)
 }
 
 // Delete forgets a session. Forgetting none succeeds.
@@ -261,7 +287,7 @@ func (s *Store) seal(ctx context.Context, id string, session []byte) ([]byte, er
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSealed, err)
+		return nil, err //nolint:wrapcheck // the keyring's own words are what a person needs
 	}
 	box, err := newBox(key)
 	if err != nil {

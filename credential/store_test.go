@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -99,6 +100,50 @@ func TestWhatIsKeptComesBack(t *testing.T) {
 			}
 			if left, _ := filepath.Glob(folder + "/*"); len(left) != 0 {
 				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestASessionThatTheKeyringDoesNotSealIsKeptAndSaidToBeOnceAtTheSignIn(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name    string
+		keyring credential.Keyring
+		want    int
+	}{
+		{"a keyring that does not answer", &ring{down: errors.New("no D-Bus")}, 1},
+		{"a keyring that holds something else", &ring{secrets: map[string]string{"session-key": "x"}}, 1},
+		{"a keyring that seals", &ring{secrets: map[string]string{}}, 0},
+		{"none, on purpose", nil, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			var said []error
+			c := w.credential(func(o *credential.Options) {
+				o.Store = credential.NewStore(w.folder, row.keyring)
+				o.Warn = func(err error) { said = append(said, err) }
+			})
+			if _, err := subject(t, c); err != nil {
+				t.Fatal(err)
+			}
+			w.advance(40 * time.Minute) // past half the token's life
+			if got, err := subject(t, c); err != nil || got != "00u-ann" {
+				t.Errorf("renewed: %q, %v", got, err)
+			}
+			if diff := cmp.Diff(row.want, len(said)); diff != "" {
+				t.Fatalf("warnings (-want +got):\n%s\n%v", diff, said)
+			}
+			if row.want == 0 {
+				return
+			}
+			unsealed, is := errors.AsType[*credential.UnsealedError](said[0])
+			if !is || filepath.Dir(unsealed.Path) != w.folder {
+				t.Errorf("said %v", said[0])
+			}
+			if info, err := os.Stat(unsealed.Path); runtime.GOOS != "windows" && (err != nil || info.Mode().Perm() != 0o600) {
+				t.Errorf("%v: %v", info, err)
 			}
 		})
 	}

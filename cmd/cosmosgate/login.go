@@ -43,6 +43,7 @@ by the fingerprint that an administrator tells you.`,
 			o := e.options(flow)
 			o.LoginHint = hint
 			o.Prompt = func(p credential.Prompt) { invite(cmd.ErrOrStderr(), p) }
+			o.Warn = func(err error) { warnUnsealed(cmd.ErrOrStderr(), err) }
 			if noBrowser {
 				o.OpenBrowser = func(context.Context, string) error { return errNoBrowser }
 			}
@@ -102,6 +103,13 @@ func invite(w io.Writer, p credential.Prompt) {
 		out.line("open this address in a browser on this machine to sign in for %s:\n  %s", plainCell(p.Audience), p.URL)
 		out.line("hint: if your browser is on another machine, use cosmosgate login --device")
 	}
+}
+
+// warnUnsealed says that the keyring did not seal the session, and what to do about it.
+func warnUnsealed(w io.Writer, err error) {
+	out := &printer{w: w}
+	out.line("warning: %s", plainCell(err.Error()))
+	out.line("hint: start or unlock the system's keyring and sign in again; COSMOSGATE_KEYRING=off does without it")
 }
 
 // certificatesOnly drops whatever else a PEM file holds, such as a private key, before it goes into the profile.

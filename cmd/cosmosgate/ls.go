@@ -52,7 +52,7 @@ not there.`,
 			}
 			places, err := listContainers(ctx, client, databases)
 			if err != nil {
-				return withHint(shortened(err))
+				return refusedList(ctx, c, err)
 			}
 			return printPlaces(cmd, output, places)
 		},
@@ -69,7 +69,7 @@ func databasesFor(ctx context.Context, c *credential.Credential, client *azcosmo
 	names, err := listDatabases(ctx, client)
 	answer, ok := errors.AsType[*azcore.ResponseError](err)
 	if err == nil || !ok || answer.StatusCode != http.StatusForbidden && answer.StatusCode != http.StatusServiceUnavailable {
-		return names, withHint(shortened(err))
+		return names, refusedList(ctx, c, err)
 	}
 	who, whoErr := c.WhoAmI(ctx)
 	if whoErr != nil || notLetIn(who) != nil {
@@ -84,6 +84,17 @@ func databasesFor(ctx context.Context, c *credential.Credential, client *azcosmo
 		return nil, withHint(shortened(err))
 	}
 	return names, nil
+}
+
+// refusedList explains an answer that is no list. It may be none.
+func refusedList(ctx context.Context, c *credential.Credential, err error) error {
+	short := withHint(shortened(err))
+	answer, ok := errors.AsType[*azcore.ResponseError](err)
+	var known *failure
+	if ok && answer.StatusCode == http.StatusUnauthorized && errors.As(short, &known) {
+		return whyNot(ctx, c, known)
+	}
+	return short
 }
 
 func listDatabases(ctx context.Context, client *azcosmos.Client) ([]string, error) {

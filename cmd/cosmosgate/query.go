@@ -138,6 +138,7 @@ func (q *query) run(cmd *cobra.Command) error {
 	}
 	done.progress.Done()
 	if err != nil {
+		done.broken(cmd.ErrOrStderr(), out)
 		return q.refusal(ctx, c, err)
 	}
 	if err := out.Close(); err != nil {
@@ -224,9 +225,15 @@ func failedOutput(err error) error {
 	return nil
 }
 
-// summary says what it cost, and what was left out.
-func (f *fetched) summary(w io.Writer, out *terminal.Documents) error {
-	p := &printer{w: w}
+// broken says what an export that did not end has cost, and that it is not whole. Before the first answer there is nothing to say.
+func (f *fetched) broken(w io.Writer, out *terminal.Documents) {
+	if f.answers > 0 {
+		p := &printer{w: w}
+		p.line("%s; there is more: the output is not whole", f.sum(out))
+	}
+}
+
+func (f *fetched) sum(out *terminal.Documents) string {
 	text := fmt.Sprintf("%d items", out.Written())
 	if out.Written() == 1 {
 		text = "1 item"
@@ -234,7 +241,13 @@ func (f *fetched) summary(w io.Writer, out *terminal.Documents) error {
 	if f.answers > 1 {
 		text += fmt.Sprintf(" in %d pages", f.answers)
 	}
-	p.line("%s, %s, %s", text, terminal.Charge(f.charge), time.Since(f.began).Round(time.Millisecond))
+	return fmt.Sprintf("%s, %s, %s", text, terminal.Charge(f.charge), time.Since(f.began).Round(time.Millisecond))
+}
+
+// summary says what it cost, and what was left out.
+func (f *fetched) summary(w io.Writer, out *terminal.Documents) error {
+	p := &printer{w: w}
+	p.line("%s", f.sum(out))
 	if f.more {
 		p.line("hint: there is more; raise --max-items, 0 fetches all")
 	}
@@ -256,6 +269,8 @@ func (q *query) refusal(ctx context.Context, c *credential.Credential, err error
 		return short
 	}
 	switch answer.StatusCode {
+	case http.StatusUnauthorized:
+		return whyNot(ctx, c, known)
 	case http.StatusForbidden:
 		known.hint = "run it again with --explain-access to see what you may do there"
 		if q.explainAccess {
@@ -268,6 +283,9 @@ func (q *query) refusal(ctx context.Context, c *credential.Credential, err error
 		}
 	case http.StatusNotFound:
 		known.hint = "run cosmosgate ls to see which databases and containers there are for you"
+		if q.id != "" {
+			known.hint = "no document has this id under this partition key, or there is no such container: cosmosgate ls lists them"
+		}
 	}
 	return known
 }

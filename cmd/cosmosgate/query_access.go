@@ -40,6 +40,19 @@ func (q *query) explain(ctx context.Context, c *credential.Credential, refusal *
 	return refusal
 }
 
+// whyNot asks the gate why it takes somebody for nobody: the data plane tells callers no more than that they are refused. Somebody whom
+// the directory does not let in gets that as the failure; any other is what it was.
+func whyNot(ctx context.Context, c *credential.Credential, refusal *failure) error {
+	who, err := c.WhoAmI(ctx)
+	if err != nil {
+		return refusal
+	}
+	if err := notLetIn(who); err != nil {
+		return err
+	}
+	return refusal
+}
+
 // way is what the engineer can change about the command.
 func (q *query) way(here []credential.Reach) string {
 	for i := range here {

@@ -43,6 +43,10 @@ func newStub(t *testing.T) *stub {
 	return s
 }
 
+// queries is somebody who may query one container.
+const queries = `{"known":true,"kind":"person","roles":["r"],` +
+	`"access":[{"account":"prod","database":"shop","container":"orders","actions":["executeQuery"],"role":"r"}]}`
+
 func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.date.IsZero() {
 		w.Header().Set("Date", s.date.UTC().Format(http.TimeFormat))
@@ -106,6 +110,12 @@ func TestEachFailureNamesItselfAndWhatToDo(t *testing.T) {
 			s.status, s.who = 401, `{"code":"Unauthorized","message":"The access token has expired.\r\nActivityId: 1"}`
 		}, nil,
 			"directory record", doctor.Failed, "401: The access token has expired.", "cosmosgate login"},
+		{"a gate that cannot serve", "t", func(s *stub) { s.status, s.who = 503, `{"code":"ServiceUnavailable","message":"not now"}` }, nil,
+			"directory record", doctor.Failed, "503: not now", "it is not your doing"},
+		{"a read that is refused all the same", "t", func(s *stub) { s.idp, s.who = 403, queries }, nil,
+			"an allowed read", doctor.Failed, "a query of shop/orders was answered 403", "query --explain-access"},
+		{"a read that the gate cannot do", "t", func(s *stub) { s.idp, s.who = 503, queries }, nil,
+			"an allowed read", doctor.Failed, "a query of shop/orders was answered 503", "ask whoever runs the gate"},
 		{"no role", "t", nil, nil, "policy", doctor.Failed, "no role gives you anything", "ask an administrator"},
 		{"nothing that may be queried", "t", func(s *stub) {
 			s.who = `{"known":true,"kind":"person","roles":["r"],"access":[{"account":"prod","database":"*","container":"*","actions":["executeQuery"],"role":"r"}]}`

@@ -89,6 +89,9 @@ func (v *visit) wrongAudience(token string) string {
 
 func (v *visit) record(ctx context.Context) Result {
 	who, err := v.Credential.WhoAmI(ctx)
+	if answer, is := errors.AsType[*credential.GateError](err); is && answer.Status == http.StatusServiceUnavailable {
+		return failed(err, "try again in a moment; if it stays, ask whoever runs the gate: it is not your doing")
+	}
 	if err != nil {
 		return failed(err, "run cosmosgate login to sign in anew")
 	}
@@ -96,7 +99,11 @@ func (v *visit) record(ctx context.Context) Result {
 	if !who.Known && who.Refused != nil {
 		return Result{Status: Failed, Found: who.Refused.Message, Fix: who.Refused.Hint}
 	}
-	return ok("%s, in %d groups", who.Name, len(who.Groups))
+	groups := "groups"
+	if len(who.Groups) == 1 {
+		groups = "group"
+	}
+	return ok("%s, in %d %s", who.Name, len(who.Groups), groups)
 }
 
 func (v *visit) policy(context.Context) Result {
