@@ -6,10 +6,17 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// maxBulkOperations bounds the operations of one Bulk request.
-const maxBulkOperations = 1000
+const (
+	// maxBulkOperations bounds the operations of one Bulk request.
+	maxBulkOperations = 1000
+	// bulkPatience is how long the operations of one may take together, most of it
+	// waiting for the log, and maxBulkWork what they may compare.
+	bulkPatience = time.Minute
+	maxBulkWork  = 5 * maxWork
+)
 
 // bulkReference is how data names a resource that the same request creates.
 const bulkReference = "bulkId:"
@@ -20,13 +27,17 @@ type bulk struct {
 	c        *connection
 	made     map[string]string // bulkId → id
 	failures int
-	limit    int // failOnErrors, zero for none
+	limit    int       // failOnErrors, zero for none
+	until    time.Time // when no further operation begins
+	spent    *spending
 }
 
 // bulkOperation is one of its operations.
 type bulkOperation struct {
 	method, bulkID, path, version string
 	data                          map[string]any
+	// needs are the references that are not known to be made yet.
+	needs []string
 }
 
 // handleBulk runs the operations in order; one that refers to a resource made
@@ -39,7 +50,9 @@ func (c *connection) handleBulk(ctx context.Context, k call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	b := bulk{c: c, made: map[string]string{}, limit: limit}
+	// Each operation costs what a request of its own would.
+	c.charge(len(operations) - 1)
+	b := bulk{c: c, made: map[string]string{}, limit: limit, until: c.clock().Add(bulkPatience), spent: k.query.spent}
 	results := make([]any, len(operations))
 	waiting := make([]int, 0, len(operations))
 	for i := range operations {
@@ -48,7 +61,7 @@ func (c *connection) handleBulk(ctx context.Context, k call) (answer, error) {
 	for len(waiting) > 0 && !b.over() {
 		left := b.pass(ctx, operations, waiting, results)
 		if len(left) == len(waiting) {
-			b.refuseAll(operations, left, results)
+			b.refuseAll(operations, left, results, b.hopeless())
 			break
 		}
 		waiting = left
@@ -90,12 +103,62 @@ func parseBulk(body map[string]any) ([]bulkOperation, int, error) {
 		text := func(key string) string { v, _ := lookup(object, key); s, _ := v.(string); return s }
 		data, _ := lookup(object, "data")
 		fields, _ := data.(map[string]any)
-		operations = append(operations, bulkOperation{
+		op := bulkOperation{
 			method: strings.ToUpper(text("method")), bulkID: text("bulkId"), path: text("path"),
 			version: text("version"), data: fields,
-		})
+		}
+		if _, reference, found := strings.Cut(op.path, bulkReference); found {
+			op.needs = append(op.needs, reference)
+		}
+		op.needs = references(op.data, op.needs)
+		operations = append(operations, op)
 	}
 	return operations, limit, nil
+}
+
+// references appends what a value refers to.
+func references(value any, to []string) []string {
+	switch v := value.(type) {
+	case string:
+		if reference, found := strings.CutPrefix(v, bulkReference); found {
+			to = append(to, reference)
+		}
+	case []any:
+		for _, element := range v {
+			to = references(element, to)
+		}
+	case map[string]any:
+		for _, element := range v {
+			to = references(element, to)
+		}
+	}
+	return to
+}
+
+// ready reports whether all that an operation refers to is made. What was found
+// once is not looked for again, however often the others are gone through.
+func (b *bulk) ready(op *bulkOperation) bool {
+	for len(op.needs) > 0 {
+		if _, made := b.made[op.needs[0]]; !made {
+			return false
+		}
+		op.needs = op.needs[1:]
+	}
+	return true
+}
+
+// late reports whether the request has had its time, or its work.
+func (b *bulk) late() bool { return b.spent.compared > maxBulkWork || !b.c.clock().Before(b.until) }
+
+// hopeless is what operations are told that were not begun.
+func (b *bulk) hopeless() *Error {
+	if b.late() {
+		return &Error{Status: http.StatusTooManyRequests, Detail: "the operations before this one took too long together: send it again"}
+	}
+	return &Error{
+		Status: http.StatusConflict, Kind: KindInvalidValue,
+		Detail: "bulkId refers to nothing, to itself in a circle, or to a failed operation",
+	}
 }
 
 // over reports whether enough operations failed to stop.
@@ -109,15 +172,13 @@ func (b *bulk) pass(ctx context.Context, operations []bulkOperation, waiting []i
 		if b.over() {
 			break
 		}
-		op := operations[i]
-		path, okPath := b.resolvePath(op.path)
-		data, okData := b.resolve(op.data)
-		if !okPath || !okData {
+		if ctx.Err() != nil || b.late() || !b.ready(&operations[i]) {
 			left = append(left, i)
 			continue
 		}
-		object, _ := data.(map[string]any)
-		results[i] = b.run(ctx, op, path, object)
+		op := operations[i]
+		object, _ := b.resolve(op.data).(map[string]any)
+		results[i] = b.run(ctx, op, b.resolvePath(op.path), object)
 	}
 	return left
 }
@@ -166,27 +227,24 @@ func (b *bulk) execute(ctx context.Context, op bulkOperation, path string, data 
 		}
 	case http.MethodPut, http.MethodPatch:
 	case http.MethodDelete:
-		return b.c.handle(ctx, call{method: op.method, path: parts, ifMatch: op.version})
+		return b.c.handle(ctx, call{method: op.method, path: parts, query: query{spent: b.spent}, ifMatch: op.version})
 	default:
 		return answer{}, refusal(KindInvalidSyntax, "method must be POST, PUT, PATCH or DELETE")
 	}
 	if data == nil {
 		return answer{}, refusal(KindInvalidSyntax, "%s needs data", op.method)
 	}
-	return b.c.handle(ctx, call{method: op.method, path: parts, body: data, ifMatch: op.version})
+	return b.c.handle(ctx, call{method: op.method, path: parts, query: query{spent: b.spent}, body: data, ifMatch: op.version})
 }
 
-// refuseAll answers operations whose references nothing in the request makes.
-func (b *bulk) refuseAll(operations []bulkOperation, left []int, results []any) {
+// refuseAll answers operations that were not begun.
+func (b *bulk) refuseAll(operations []bulkOperation, left []int, results []any, e *Error) {
 	for _, i := range left {
 		if b.over() {
 			return
 		}
 		b.failures++
-		e := &Error{
-			Status: http.StatusConflict, Kind: KindInvalidValue,
-			Detail: "bulkId refers to nothing, to itself in a circle, or to a failed operation",
-		}
+		b.c.contact.failed(b.c.failure(request{method: operations[i].method, path: operations[i].path, body: operations[i].data}, e))
 		results[i] = map[string]any{
 			"method": operations[i].method, "status": strconv.Itoa(e.Status), "response": e.body(),
 			"bulkId": operations[i].bulkID,
@@ -195,49 +253,38 @@ func (b *bulk) refuseAll(operations []bulkOperation, left []int, results []any) 
 }
 
 // resolvePath replaces a reference at the end of a path.
-func (b *bulk) resolvePath(path string) (string, bool) {
+func (b *bulk) resolvePath(path string) string {
 	head, reference, found := strings.Cut(path, bulkReference)
 	if !found {
-		return path, true
+		return path
 	}
-	id, ok := b.made[reference]
-	return head + id, ok
+	return head + b.made[reference]
 }
 
-// resolve replaces references in data; false if one isn't known yet.
-func (b *bulk) resolve(value any) (any, bool) {
+// resolve replaces references in data, all of which are known.
+func (b *bulk) resolve(value any) any {
 	switch v := value.(type) {
 	case string:
-		reference, found := strings.CutPrefix(v, bulkReference)
-		if !found {
-			return v, true
+		if reference, found := strings.CutPrefix(v, bulkReference); found {
+			return b.made[reference]
 		}
-		id, ok := b.made[reference]
-		return id, ok
+		return v
 	case []any:
 		list := make([]any, 0, len(v))
 		for _, element := range v {
-			resolved, ok := b.resolve(element)
-			if !ok {
-				return nil, false
-			}
-			list = append(list, resolved)
+			list = append(list, b.resolve(element))
 		}
-		return list, true
+		return list
 	case map[string]any:
 		if v == nil {
-			return nil, true
+			return v
 		}
 		object := make(map[string]any, len(v))
 		for key, element := range v {
-			resolved, ok := b.resolve(element)
-			if !ok {
-				return nil, false
-			}
-			object[key] = resolved
+			object[key] = b.resolve(element)
 		}
-		return object, true
+		return object
 	default:
-		return v, true
+		return v
 	}
 }

@@ -84,6 +84,7 @@ func (c *connection) handleSearch(k call, of ...*resourceType) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	q.spent = k.query.spent
 	return c.list(q, of...)
 }
 
@@ -217,6 +218,7 @@ func (c *connection) replace(ctx context.Context, k call, kind *resourceType, id
 		if err := fillGroup(&filled, document); err != nil {
 			return answer{}, err
 		}
+		k.query.spent.compare(c.directory.MemberCount(id))
 		changes = append(changes,
 			directory.EditGroup{ID: id, IfRevision: revision, Edit: replaceGroup(filled)},
 			directory.SetMembers{Group: id, Members: members})
@@ -254,7 +256,8 @@ func (c *connection) patch(ctx context.Context, k call, kind *resourceType, id d
 	if err != nil {
 		return answer{}, err
 	}
-	e := editor{kind: kind, normalizer: c.normalizer}
+	e := editor{kind: kind, normalizer: c.normalizer, work: new(int)}
+	defer func() { k.query.spent.compare(*e.work) }()
 	if kind == c.kinds.user {
 		if len(operations) > maxUserOperations {
 			return answer{}, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "too many operations"}
@@ -266,7 +269,8 @@ func (c *connection) patch(ctx context.Context, k call, kind *resourceType, id d
 		}
 		return c.showUser(results[0].User, http.StatusOK, k.query)
 	}
-	plan := groupPlan{editor: e, id: id, current: c.members(id)}
+	plan := groupPlan{editor: e, id: id, current: c.members(id), spent: k.query.spent}
+	plan.size = func() int { return c.directory.MemberCount(id) }
 	if revision != 0 {
 		plan.changes = append(plan.changes, directory.EditGroup{ID: id, IfRevision: revision, Edit: sameGroup})
 	}
@@ -311,7 +315,7 @@ func (e editor) user(operations []operation) func(directory.User) (directory.Use
 		if err != nil {
 			return u, err
 		}
-		e.work = new(int)
+		*e.work = 0 // the writer may run this again
 		for _, op := range operations {
 			if err := e.apply(document, op); err != nil {
 				return u, err

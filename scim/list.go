@@ -67,7 +67,7 @@ func (r *row) values(path attrPath) any {
 		case "active":
 			return r.user.Active
 		case "members":
-			return r.counted(r.c.membersOf(r.group.ID, true))
+			return r.members()
 		case "groups":
 			return r.counted(r.c.groupsOf(r.user.ID))
 		case "meta":
@@ -88,6 +88,17 @@ func (r *row) values(path attrPath) any {
 		document, _ = document[path.extension.ID].(map[string]any)
 	}
 	return document[path.attribute.Name]
+}
+
+// members are those of a group, unless they are more than a scan may compare.
+func (r *row) members() []any {
+	r.compared += r.c.directory.MemberCount(r.group.ID)
+	if r.compared > maxCompared {
+		return nil // the scan ends here: see effort.add
+	}
+	members, err := r.c.membersOf(r.group.ID, true, nil)
+	r.unread = errors.Join(r.unread, err)
+	return members
 }
 
 func (r *row) counted(values []any) []any {
@@ -173,6 +184,10 @@ func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 	rows, indexed := c.candidates(kind, f)
 	found := 0
 	var spent effort
+	defer func() {
+		w.query.spent.compare(spent.compared)
+		w.query.spent.decode(spent.decoded)
+	}()
 	for r := range rows {
 		matched := f == nil || f.matches(r)
 		if errors.Is(r.unread, directory.ErrNotFound) {
@@ -257,6 +272,7 @@ func (c *connection) page(w *window, of []*resourceType) (answer, error) {
 			return answer{}, err
 		}
 	}
+	w.query.spent.decode(len(w.rows))
 	resources := make([]any, 0, len(w.rows))
 	for _, r := range w.rows {
 		resource, err := r.render(w.query)
@@ -283,6 +299,7 @@ func (c *connection) page(w *window, of []*resourceType) (answer, error) {
 // sort orders all rows and cuts the page out of them. Rows without a value
 // come last when ascending (RFC 7644 §3.4.2.3).
 func (w *window) sort() error {
+	w.query.spent.decode(len(w.rows))
 	slices.SortStableFunc(w.rows, func(a, b *row) int {
 		order := compareKeys(a.sortKey(w.query.sortBy), b.sortKey(w.query.sortBy))
 		if strings.EqualFold(w.query.sortOrder, "descending") {

@@ -14,6 +14,8 @@ type groupPlan struct {
 
 	id      directory.ID
 	current func() []directory.Member
+	size    func() int
+	spent   *spending
 	scans   int // operations that look at every member
 	edits   []operation
 	changes []directory.Change
@@ -73,6 +75,7 @@ func (p *groupPlan) set(ids []directory.ID) error {
 
 // scan counts an operation that looks at every member.
 func (p *groupPlan) scan() error {
+	p.spent.compare(p.size())
 	if p.scans++; p.scans > maxMemberScans {
 		return &Error{
 			Status: http.StatusRequestEntityTooLarge,
@@ -137,7 +140,7 @@ func (p *groupPlan) flush() {
 	p.changes = append(p.changes, directory.EditGroup{
 		ID: p.id,
 		Edit: func(g directory.GroupRecord) (directory.GroupRecord, error) {
-			e.work = new(int)
+			*e.work = 0 // the writer may run this again
 			document, err := decodeDocument(g.Document)
 			if err != nil {
 				return g, err

@@ -16,6 +16,7 @@ type query struct {
 	startIndex, count         int
 	cursor                    string
 	hasCursor, hasAttributes  bool
+	spent                     *spending
 }
 
 const (
@@ -124,12 +125,13 @@ func integer(value any, into *int) error {
 type projection struct {
 	only, without []attrPath
 	restricted    bool
+	spent         *spending
 }
 
 // projection resolves the names of a query; names that don't exist select
 // nothing.
 func (q query) projection(kind *resourceType) projection {
-	p := projection{restricted: strings.TrimSpace(q.attributes) != ""}
+	p := projection{restricted: strings.TrimSpace(q.attributes) != "", spent: q.spent}
 	p.only = resolveAll(kind, q.attributes)
 	p.without = resolveAll(kind, q.excluded)
 	return p

@@ -75,7 +75,11 @@ func (c *connection) renderGroup(g directory.GroupRecord, p projection) (map[str
 	resource["id"] = string(g.ID)
 	resource["meta"] = c.meta(c.kinds.group, g.ID, g.Created, g.Modified, g.Revision)
 	if p.wants("members") {
-		if members := c.membersOf(g.ID, p.asks("members", "display")); len(members) > 0 {
+		members, err := c.membersOf(g.ID, p.asks("members", "display"), p.spent)
+		if err != nil {
+			return nil, err
+		}
+		if len(members) > 0 {
 			resource["members"] = members
 		}
 	}
@@ -83,7 +87,10 @@ func (c *connection) renderGroup(g directory.GroupRecord, p projection) (map[str
 }
 
 // membersOf lists a group's direct members, with their names if asked.
-func (c *connection) membersOf(id directory.ID, display bool) []any {
+func (c *connection) membersOf(id directory.ID, display bool, spent *spending) ([]any, error) {
+	if err := spent.show(c.directory.MemberCount(id)); err != nil {
+		return nil, err
+	}
 	members := []any{}
 	for m := range c.directory.Members(c.Name, id) {
 		value := memberValue(m)
@@ -97,5 +104,5 @@ func (c *connection) membersOf(id directory.ID, display bool) []any {
 		}
 		members = append(members, value)
 	}
-	return members
+	return members, nil
 }

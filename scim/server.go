@@ -186,6 +186,8 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 			return answer{}, err //nolint:wrapcheck // explained as the directory's other errors are
 		}
 	}
+	q.query.spent = &spending{}
+	defer func() { c.charge(q.query.spent.tokens()) }()
 	return c.handle(r.Context(), call{
 		method: r.Method, path: path, query: q.query, body: q.body,
 		ifMatch: r.Header.Get("If-Match"), ifNoneMatch: r.Header.Get("If-None-Match"),
