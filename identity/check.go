@@ -63,6 +63,11 @@ func (is *issuer) judge(t *token, now time.Time, known declarations) (*verdict, 
 		return nil, err
 	}
 
+	return is.judgeKind(t, now, known)
+}
+
+// judgeKind is judge for a token whose audience is known to be right.
+func (is *issuer) judgeKind(t *token, now time.Time, known declarations) (*verdict, error) {
 	if err := is.checkKind(t); err != nil {
 		return nil, err
 	}

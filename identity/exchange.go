@@ -23,26 +23,39 @@ type Subject struct {
 	// declared.
 	Reserved bool
 	MayAct   string
-	// Audiences are the resources that a grant asks for; none if it names none.
+	// Audiences are the only resources that something may be exchanged for it: those that a grant asks for, and the one that a token of
+	// the gate's own service is for. None means any.
 	Audiences []string
 }
 
 // Exchangeable returns whom an access token stands for that is shown to be exchanged: every check of [Authenticator.Authenticate], and
-// one more, since whoever exchanges a bound token proves nothing about its key.
-func (a *Authenticator) Exchangeable(ctx context.Context, token string) (Subject, error) {
+// one more, since whoever exchanges a bound token proves nothing about its key. Tokens of the gate's own service may be for any one of
+// resources, and are exchanged for that one alone.
+func (a *Authenticator) Exchangeable(ctx context.Context, token string, resources []string) (Subject, error) {
 	p, err := a.prove(ctx, token)
 	if err != nil {
 		return Subject{}, err
 	}
 
 	known := a.declared()
+	audience := p.claims.list("aud")
+	judge := p.issuer.judge
 
-	v, err := p.issuer.judge(p.token, a.clock(), known)
+	if p.issuer.own() && len(audience) == 1 && slices.Contains(resources, audience[0]) {
+		judge = p.issuer.judgeKind
+	}
+
+	v, err := judge(p.token, a.clock(), known)
 	if err != nil {
 		return Subject{}, err
 	}
 
-	return a.subject(p, v, known)
+	s, err := a.subject(p, v, known)
+	if p.issuer.own() {
+		s.Audiences = audience
+	}
+
+	return s, err
 }
 
 // ExchangeableID returns whom an ID token stands for, if its issuer and client are declared for that.
@@ -148,18 +161,25 @@ func (a *Authenticator) subject(p *signed, v *verdict, known declarations) (Subj
 		return Subject{}, err
 	}
 
-	s := Subject{Principal: principal, Audiences: p.claims.list("resource"), Reserved: p.claims.has("may_act")}
-	if !s.Reserved {
-		return s, nil
+	return Subject{
+		Principal: principal, Audiences: p.claims.list("resource"),
+		Reserved: p.claims.has("may_act"), MayAct: p.issuer.mayAct(p.claims, known),
+	}, nil
+}
+
+// mayAct is the declared agent that may_act names, "" if it names none.
+func (is *issuer) mayAct(c claims, known declarations) string {
+	named, ok := asClaims(c["may_act"])
+	if !ok || named.text("sub") == "" {
+		return ""
 	}
 
-	if named, ok := asClaims(p.claims["may_act"]); ok && named.text("sub") != "" {
-		if actor, err := p.issuer.actor(named, known); err == nil {
-			s.MayAct = actor.Agent
-		}
+	actor, err := is.actor(named, known)
+	if err != nil {
+		return ""
 	}
 
-	return s, nil
+	return actor.Agent
 }
 
 // Inspection is a token of the gate's own service, looked at by the service itself.
@@ -168,6 +188,8 @@ type Inspection struct {
 	Principal Principal
 	// Audience is its aud.
 	Audience string
+	// MayAct is the one agent that may act with it, empty if it is not kept for one.
+	MayAct string
 	// Fault says why it is not, or no longer, good; nil if it is.
 	Fault error
 }
@@ -218,7 +240,7 @@ func (a *Authenticator) Inspect(ctx context.Context, token string, audiences []s
 		return found, nil //nolint:nilerr // The fault is part of the answer.
 	}
 
-	found.Principal = principal
+	found.Principal, found.MayAct = principal, p.issuer.mayAct(p.claims, known)
 
 	return found, nil
 }

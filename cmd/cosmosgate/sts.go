@@ -62,7 +62,8 @@ func (g *gate) newTokenService() error {
 		Issuer: t.Issuer, Audience: g.cfg.DataAudience(), Others: t.FurtherAudiences, Lifetime: t.Lifetime,
 		Authenticator: g.identity, MayActFor: g.mayActFor, Spend: once.Spend, Revoke: g.revoked.Revoke, Keys: g.signing,
 		Record: tokenRecorder{g.audit}, Proofs: proofs, Rate: t.RequestsPerSecond, Burst: t.Burst,
-		NewID: newID, Clock: time.Now, Logger: g.log,
+		Certificates: g.cfg.Listen.SCIM.ClientCertificates,
+		NewID:        newID, Clock: time.Now, Logger: g.log,
 	}
 	var faults []error
 	for name, secret := range t.InsecureClientSecrets {

@@ -143,8 +143,10 @@ func TestATokenIsNeverWiderThanWhatItWasMadeFrom(t *testing.T) {
 		{"SCIM", exchanging(nil, object{"resource": ownURL + "/scim/v2"}), "invalid_target"},
 		{"this service itself", exchanging(nil, object{"resource": ownURL}), "invalid_target"},
 		{"two resources", exchanging(nil, object{"resource": dataAud, "audience": mcpAud}), "invalid_target"},
-		{"from the data plane to another resource", chaining("chef", nil, object{"resource": mcpAud}), "ok"},
-		{"from another resource to the data plane", chaining("chef", object{"resource": mcpAud}, nil), "invalid_grant"},
+		{"from the data plane to another resource", chaining("chef", nil, object{"resource": mcpAud}), "invalid_target"},
+		{"from another resource to the data plane", chaining("chef", object{"resource": mcpAud}, object{"resource": dataAud}), "invalid_target"},
+		{"one's own token, from the data plane to another resource", chaining("scout", object{"resource": dataAud}, object{"audience": mcpAud}), "invalid_target"},
+		{"from another resource to the same", chaining("chef", object{"resource": mcpAud}, object{"resource": mcpAud}), "ok"},
 	})
 }
 
@@ -219,22 +221,22 @@ func TestNobodyActsWhoMayNot(t *testing.T) {
 			w.people.linked[directory.LinkKey{Connection: "corp", ExternalID: annSubject}] = left
 
 			return exchanging(nil, nil)(t, w)
-		}, "invalid_grant"},
-		{"for a person nobody knows", exchanging(object{"sub": "00u-eve"}, nil), "invalid_grant"},
-		{"for an application", exchanging(object{"sub": "chef-client", "client_id": "chef-client"}, nil), "invalid_grant"},
-		{"the token names another actor (may_act)", exchanging(object{"may_act": object{"sub": "chef-client"}}, nil), "invalid_grant"},
-		{"the token names an actor that nobody declared", exchanging(object{"may_act": object{"sub": "somebody"}}, nil), "invalid_grant"},
-		{"the token names no actor at all", exchanging(object{"may_act": object{}}, nil), "invalid_grant"},
-		{"the token names an actor by text", exchanging(object{"may_act": "scout"}, nil), "invalid_grant"},
+		}, "invalid_request"},
+		{"for a person nobody knows", exchanging(object{"sub": "00u-eve"}, nil), "invalid_request"},
+		{"for an application", exchanging(object{"sub": "chef-client", "client_id": "chef-client"}, nil), "invalid_request"},
+		{"the token names another actor (may_act)", exchanging(object{"may_act": object{"sub": "chef-client"}}, nil), "invalid_request"},
+		{"the token names an actor that nobody declared", exchanging(object{"may_act": object{"sub": "somebody"}}, nil), "invalid_request"},
+		{"the token names no actor at all", exchanging(object{"may_act": object{}}, nil), "invalid_request"},
+		{"the token names an actor by text", exchanging(object{"may_act": "scout"}, nil), "invalid_request"},
 		{"a loop", func(t *testing.T, w *world) reply {
 			t.Helper()
 
 			second := w.post("/oauth2/token", w.exchange(t, "chef", w.delegated(t, "scout", nil)))
 
 			return w.post("/oauth2/token", w.exchange(t, "scout", second.token()))
-		}, "invalid_grant"},
+		}, "invalid_request"},
 		{"three actors", func(t *testing.T, w *world) reply { t.Helper(); return w.chain(t, "scout", "chef", "fourth") }, "ok"},
-		{"four actors", func(t *testing.T, w *world) reply { t.Helper(); return w.chain(t, "scout", "chef", "fourth", "pod") }, "invalid_grant"},
+		{"four actors", func(t *testing.T, w *world) reply { t.Helper(); return w.chain(t, "scout", "chef", "fourth", "pod") }, "invalid_request"},
 		{"an actor token of another agent", func(t *testing.T, w *world) reply {
 			t.Helper()
 
@@ -259,7 +261,7 @@ func TestNobodyActsWhoMayNot(t *testing.T) {
 			}
 
 			return r
-		}, "invalid_grant"},
+		}, "invalid_request"},
 	})
 }
 
@@ -302,32 +304,32 @@ func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 	}
 
 	runAttacks(t, []attack{
-		{"expired", exchanging(object{"exp": time.Unix(1, 0).Unix()}, nil), "invalid_grant"},
-		{"for another audience", exchanging(object{"aud": "api://another"}, nil), "invalid_grant"},
-		{"for Cosmos DB itself", exchanging(object{"aud": "https://cosmos.azure.com"}, nil), "invalid_grant"},
-		{"of a client that is not declared", exchanging(object{"client_id": "stranger"}, nil), "invalid_grant"},
-		{"bound to a key", exchanging(object{"cnf": object{"jkt": "x"}}, nil), "invalid_grant"},
-		{"signed by a stranger", raw(func(t *testing.T, w *world) string { t.Helper(); return w.scout.sign(t, "at+jwt", w.person()) }, accessToken), "invalid_grant"},
-		{"unsigned", exchanging(nil, object{"subject_token": "eyJhbGciOiJub25lIn0.e30."}), "invalid_grant"},
-		{"no token", exchanging(nil, object{"subject_token": "cosmos"}), "invalid_grant"},
-		{"17 KB", exchanging(nil, object{"subject_token": strings.Repeat("a", 17<<10)}), "invalid_grant"},
-		{"an ID token as access token", raw(id(nil), accessToken), "invalid_grant"},
+		{"expired", exchanging(object{"exp": time.Unix(1, 0).Unix()}, nil), "invalid_request"},
+		{"for another audience", exchanging(object{"aud": "api://another"}, nil), "invalid_request"},
+		{"for Cosmos DB itself", exchanging(object{"aud": "https://cosmos.azure.com"}, nil), "invalid_request"},
+		{"of a client that is not declared", exchanging(object{"client_id": "stranger"}, nil), "invalid_request"},
+		{"bound to a key", exchanging(object{"cnf": object{"jkt": "x"}}, nil), "invalid_request"},
+		{"signed by a stranger", raw(func(t *testing.T, w *world) string { t.Helper(); return w.scout.sign(t, "at+jwt", w.person()) }, accessToken), "invalid_request"},
+		{"unsigned", exchanging(nil, object{"subject_token": "eyJhbGciOiJub25lIn0.e30."}), "invalid_request"},
+		{"no token", exchanging(nil, object{"subject_token": "cosmos"}), "invalid_request"},
+		{"17 KB", exchanging(nil, object{"subject_token": strings.Repeat("a", 17<<10)}), "invalid_request"},
+		{"an ID token as access token", raw(id(nil), accessToken), "invalid_request"},
 		{"an ID token", raw(id(nil), idToken), "ok"},
-		{"an ID token of another client", raw(id(object{"aud": "other"}), idToken), "invalid_grant"},
-		{"an ID token for two", raw(id(object{"aud": []string{portal, "other"}}), idToken), "invalid_grant"},
+		{"an ID token of another client", raw(id(object{"aud": "other"}), idToken), "invalid_request"},
+		{"an ID token for two", raw(id(object{"aud": []string{portal, "other"}}), idToken), "invalid_request"},
 		{"an ID token for two, by its own client", raw(id(object{"aud": []string{portal, "other"}, "azp": portal}), idToken), "ok"},
-		{"an ID token for two, by the other", raw(id(object{"aud": []string{portal, "other"}, "azp": "other"}), idToken), "invalid_grant"},
-		{"an ID token that another client asked for", raw(id(object{"azp": "other"}), idToken), "invalid_grant"},
-		{"an ID token with an actor", raw(id(object{"act": object{"sub": "chef-client"}}), idToken), "invalid_grant"},
-		{"an ID token bound to a key", raw(id(object{"cnf": object{"jkt": "x"}}), idToken), "invalid_grant"},
-		{"an expired ID token", raw(id(object{"exp": time.Unix(1, 0).Unix()}), idToken), "invalid_grant"},
+		{"an ID token for two, by the other", raw(id(object{"aud": []string{portal, "other"}, "azp": "other"}), idToken), "invalid_request"},
+		{"an ID token that another client asked for", raw(id(object{"azp": "other"}), idToken), "invalid_request"},
+		{"an ID token with an actor", raw(id(object{"act": object{"sub": "chef-client"}}), idToken), "invalid_request"},
+		{"an ID token bound to a key", raw(id(object{"cnf": object{"jkt": "x"}}), idToken), "invalid_request"},
+		{"an expired ID token", raw(id(object{"exp": time.Unix(1, 0).Unix()}), idToken), "invalid_request"},
 		{"an access token as ID token", raw(func(t *testing.T, w *world) string {
 			t.Helper()
 
 			return w.corp.sign(t, "JWT", w.person().with(object{"aud": portal}))
-		}, idToken), "invalid_grant"},
-		{"a logout token as ID token", raw(id(object{"events": object{}}), idToken), "invalid_grant"},
-		{"a logout token", raw(func(t *testing.T, w *world) string { t.Helper(); return w.corp.sign(t, "logout+jwt", w.person()) }, accessToken), "invalid_grant"},
+		}, idToken), "invalid_request"},
+		{"a logout token as ID token", raw(id(object{"events": object{}}), idToken), "invalid_request"},
+		{"a logout token", raw(func(t *testing.T, w *world) string { t.Helper(); return w.corp.sign(t, "logout+jwt", w.person()) }, accessToken), "invalid_request"},
 		{"a refresh token", exchanging(nil, object{"subject_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}), "invalid_request"},
 		{"a SAML assertion", exchanging(nil, object{"subject_token_type": "urn:ietf:params:oauth:token-type:saml2"}), "invalid_request"},
 		{"asking for a refresh token", exchanging(nil, object{"requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}), "invalid_request"},
@@ -341,7 +343,7 @@ func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 			w.post("/oauth2/revoke", w.as(t, "scout", object{"token": first}))
 
 			return w.post("/oauth2/token", w.exchange(t, "chef", first))
-		}, "invalid_grant"},
+		}, "invalid_request"},
 		{"a token whose session was revoked", func(t *testing.T, w *world) reply {
 			t.Helper()
 
@@ -349,7 +351,7 @@ func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 			check(t, w.config.Revoke(t.Context(), identity.Revocation{Kind: identity.RevokeSession, Issuer: corpURL, Name: "session-1"}))
 
 			return w.post("/oauth2/token", form)
-		}, "invalid_grant"},
+		}, "invalid_request"},
 		{"a token of ours under a key that is gone", func(t *testing.T, w *world) reply {
 			t.Helper()
 
@@ -357,7 +359,7 @@ func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 			check(t, w.keys.Drop(t.Context(), w.keys.List()[0].ID))
 
 			return w.post("/oauth2/token", w.exchange(t, "chef", first))
-		}, "invalid_grant"},
+		}, "invalid_request"},
 	})
 }
 
@@ -425,7 +427,7 @@ func TestIdentityAssertionsAreGoodOnceForTheirClientHere(t *testing.T) {
 			w.post("/oauth2/token", w.as(t, "scout", object{"grant_type": jwtBearer, "assertion": raw}))
 
 			return w.post("/oauth2/token", w.exchange(t, "scout", raw).with(object{"subject_token_type": idJAG}))
-		}, "invalid_grant"},
+		}, "invalid_request"},
 		{"none", func(t *testing.T, w *world) reply {
 			t.Helper()
 

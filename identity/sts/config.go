@@ -27,8 +27,8 @@ type Authenticator interface {
 	Client(ctx context.Context, token string, audiences []string) (identity.Client, error)
 	// Declared returns a client by its name, and its public keys.
 	Declared(name string) (identity.Client, []crypto.PublicKey, error)
-	// Exchangeable returns whom an access token stands for.
-	Exchangeable(ctx context.Context, token string) (identity.Subject, error)
+	// Exchangeable returns whom an access token stands for; one of this service may be for any of resources.
+	Exchangeable(ctx context.Context, token string, resources []string) (identity.Subject, error)
 	// ExchangeableID returns whom an ID token stands for.
 	ExchangeableID(ctx context.Context, token string) (identity.Subject, error)
 	// Grant returns whom an identity assertion for the client stands for.
@@ -61,6 +61,8 @@ type Config struct {
 	Record Recorder
 	// Proofs check DPoP proofs at the token endpoint; nil means that none are taken.
 	Proofs *identity.ProofVerifier
+	// Certificates says that clients are asked for a certificate, so that metadata offers to take one.
+	Certificates bool
 	// Secrets are shared secrets of clients, by their name. For development: whoever knows one is the client.
 	Secrets map[string]string
 	// Rate and Burst bound the requests of each client a second, and those that prove no client from each address. Zero means 20 and 100.

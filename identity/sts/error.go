@@ -9,20 +9,19 @@ import (
 
 // The errors of RFC 6749 section 5.2, RFC 8707, RFC 9396 and RFC 9449.
 const (
-	codeInvalidRequest  = "invalid_request"
-	codeInvalidClient   = "invalid_client"
-	codeInvalidGrant    = "invalid_grant"
-	codeUnauthorized    = "unauthorized_client"
-	codeUnsupported     = "unsupported_grant_type"
-	codeUnsupportedType = "unsupported_token_type"
-	codeInvalidScope    = "invalid_scope"
-	codeInvalidTarget   = "invalid_target"
-	codeInvalidDetails  = "invalid_authorization_details"
-	codeInvalidProof    = "invalid_dpop_proof"
-	codeUseNonce        = "use_dpop_nonce"
-	codeAccessDenied    = "access_denied"
-	codeSlowDown        = "slow_down"
-	codeUnavailable     = "temporarily_unavailable"
+	codeInvalidRequest = "invalid_request"
+	codeInvalidClient  = "invalid_client"
+	codeInvalidGrant   = "invalid_grant"
+	codeUnauthorized   = "unauthorized_client"
+	codeUnsupported    = "unsupported_grant_type"
+	codeInvalidScope   = "invalid_scope"
+	codeInvalidTarget  = "invalid_target"
+	codeInvalidDetails = "invalid_authorization_details"
+	codeInvalidProof   = "invalid_dpop_proof"
+	codeUseNonce       = "use_dpop_nonce"
+	codeAccessDenied   = "access_denied"
+	codeSlowDown       = "slow_down"
+	codeUnavailable    = "temporarily_unavailable"
 )
 
 // Error is a refusal, as the caller and the record are told.

@@ -120,6 +120,34 @@ func TestChainsNameEverybodyAndOnlyNarrow(t *testing.T) {
 	})
 }
 
+// Whom a person's issuer keeps a token for is kept: the next agent of a chain is refused, and the one itself may narrow.
+func TestWhoMayActIsCarriedOn(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
+		kept := w.corp.sign(t, "at+jwt", w.person().with(object{"may_act": object{"iss": ownURL, "sub": "scout"}}))
+		first := w.post("/oauth2/token", w.exchange(t, "scout", kept)).token()
+		second := w.post("/oauth2/token", w.exchange(t, "scout", first).with(object{"scope": "cosmos.read"})).token()
+
+		for _, token := range []string{first, second} {
+			want := map[string]any{"iss": ownURL, "sub": "scout"}
+			if diff := cmp.Diff(want, claims(t, token)["may_act"]); diff != "" {
+				t.Errorf("may_act (-want +got):\n%s", diff)
+			}
+
+			r := w.post("/oauth2/introspect", w.as(t, "scout", object{"token": token}))
+			if diff := cmp.Diff(want, r.body["may_act"]); diff != "" {
+				t.Errorf("introspected (-want +got):\n%s", diff)
+			}
+
+			if r := w.post("/oauth2/token", w.exchange(t, "chef", token)); r.code() != "invalid_request" {
+				t.Errorf("another agent: %d %v", r.status, r.body)
+			}
+		}
+	})
+}
+
 // A provider tells of a revocation after the fact: what was exchanged in between goes with it, however often it is exchanged again.
 func TestARevocationReachesWhatWasExchangedBeforeItArrived(t *testing.T) {
 	t.Parallel()
@@ -159,7 +187,7 @@ func TestARevocationReachesWhatWasExchangedBeforeItArrived(t *testing.T) {
 					}
 				}
 
-				if r := w.post("/oauth2/token", w.exchange(t, "scout", first)); r.code() != "invalid_grant" {
+				if r := w.post("/oauth2/token", w.exchange(t, "scout", first)); r.code() != "invalid_request" {
 					t.Errorf("and is exchanged: %+v", r)
 				}
 
@@ -340,7 +368,7 @@ func TestATokenEndsWithWhatItWasMadeFrom(t *testing.T) {
 
 		time.Sleep(130 * time.Second) // within the skew, in which the subject's token is still accepted
 
-		if r := w.post("/oauth2/token", w.exchange(t, "scout", short)); r.code() != "invalid_grant" {
+		if r := w.post("/oauth2/token", w.exchange(t, "scout", short)); r.code() != "invalid_request" {
 			t.Errorf("%d %v", r.status, r.body)
 		}
 	})

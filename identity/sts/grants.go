@@ -75,7 +75,7 @@ func (s *Service) exchange(ctx context.Context, client proven, f form, e *Event)
 
 	switch f["subject_token_type"] {
 	case typeAccess, typeJWT:
-		subject, err = s.cfg.Authenticator.Exchangeable(ctx, f["subject_token"])
+		subject, err = s.cfg.Authenticator.Exchangeable(ctx, f["subject_token"], s.cfg.audiences())
 	case typeID:
 		subject, err = s.cfg.Authenticator.ExchangeableID(ctx, f["subject_token"])
 	case typeJAG:
@@ -237,12 +237,21 @@ func (o *order) expiry(now time.Time, lifetime time.Duration) time.Time {
 	return end
 }
 
-// actClaim nests the actors (RFC 8693 section 4.1), each by its declared name at this service.
-func actClaim(issuer string, actors []identity.Actor) map[string]any {
+// actClaim names an agent by its declared name at this service; nil for none.
+func actClaim(issuer, agent string) map[string]any {
+	if agent == "" {
+		return nil
+	}
+
+	return map[string]any{"iss": issuer, "sub": agent}
+}
+
+// actClaims nests the actors (RFC 8693 section 4.1).
+func actClaims(issuer string, actors []identity.Actor) map[string]any {
 	var act map[string]any
 
 	for _, actor := range slices.Backward(actors) {
-		level := map[string]any{"iss": issuer, "sub": actor.Agent}
+		level := actClaim(issuer, actor.Agent)
 		if act != nil {
 			level["act"] = act
 		}

@@ -9,13 +9,14 @@ import (
 	"github.com/cosmosgate/cosmosgate/identity"
 )
 
-// claims are those of RFC 9068 with act (RFC 8693), authorization_details (RFC 9396), cnf (RFC 7800) and our own origin.
+// claims are those of RFC 9068 with act and may_act (RFC 8693), authorization_details (RFC 9396), cnf (RFC 7800) and our own origin.
 type claims struct {
 	Issuer   string            `json:"iss"`
 	Audience string            `json:"aud"`
 	Subject  string            `json:"sub"`
 	Client   string            `json:"client_id"`
 	Act      map[string]any    `json:"act,omitempty"`
+	MayAct   map[string]any    `json:"may_act,omitempty"`
 	Scope    string            `json:"scope"`
 	Details  json.RawMessage   `json:"authorization_details,omitempty"`
 	TokenID  string            `json:"jti"`
@@ -26,7 +27,6 @@ type claims struct {
 	ACR      string            `json:"acr,omitempty"`
 	Confirm  map[string]string `json:"cnf,omitempty"`
 	Origin   *origin           `json:"origin,omitempty"`
-	Resource []string          `json:"resource,omitempty"` // what a grant was for: all that this can be exchanged for
 }
 
 // origin says which token all this began with, and whose it was.
@@ -75,7 +75,9 @@ func (s *Service) issue(ctx context.Context, o *order, e *Event) (*answer, error
 	if o.subject != nil {
 		p := &o.subject.Principal
 		c.Subject, c.Session, c.ACR = string(p.Record), p.Session, p.ACR
-		c.Act, c.Origin, c.Resource = actClaim(s.cfg.Issuer, o.actors), originOf(p), o.subject.Audiences
+		c.Act, c.Origin = actClaims(s.cfg.Issuer, o.actors), originOf(p)
+		// Whom the person's issuer keeps the token for is kept, or the next in the chain could be anybody.
+		c.MayAct = actClaim(s.cfg.Issuer, o.subject.MayAct)
 	}
 
 	token, kid, err := s.cfg.Keys.Sign(ctx, "at+jwt", c)

@@ -63,7 +63,7 @@ func (s *Service) person(ctx context.Context, r *http.Request, client proven) (*
 		return nil, nil //nolint:nilnil // No person.
 	}
 
-	subject, err := s.cfg.Authenticator.Exchangeable(ctx, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	subject, err := s.cfg.Authenticator.Exchangeable(ctx, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), nil)
 	if err != nil {
 		return nil, faultOf(err, codeInvalidClient, "bearer token")
 	}
@@ -116,9 +116,10 @@ func (s *Service) introspect(ctx context.Context, _ *http.Request, client proven
 	}
 
 	answer := inspection{Active: true, TokenType: "Bearer", claims: claims{
-		Issuer: s.cfg.Issuer, Audience: found.Audience, Subject: string(p.Record), Client: p.Client, Act: actClaim(s.cfg.Issuer, p.Actors),
+		Issuer: s.cfg.Issuer, Audience: found.Audience, Subject: string(p.Record), Client: p.Client, Act: actClaims(s.cfg.Issuer, p.Actors),
 		Scope: joinScopes(p.Scopes), Details: details, TokenID: p.TokenID, IssuedAt: p.IssuedAt.Unix(), Before: p.IssuedAt.Unix(),
 		Expires: p.Expiry.Unix(), Session: p.Session, ACR: p.ACR, Confirm: confirmClaim(p.Confirm),
+		MayAct: actClaim(s.cfg.Issuer, found.MayAct),
 	}}
 	if p.Record == "" {
 		answer.Subject = p.Application

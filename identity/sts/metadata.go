@@ -8,7 +8,11 @@ import (
 // metadata is RFC 8414, which OpenID Connect Discovery agrees with as far as clients look: there is nobody to sign in here, so that
 // it has no authorization endpoint.
 func metadata(cfg *Config) []byte {
-	authentication := []string{methodKey, methodTLS}
+	authentication := []string{methodKey}
+	if cfg.Certificates {
+		authentication = append(authentication, methodTLS)
+	}
+
 	if len(cfg.Secrets) > 0 {
 		authentication = append(authentication, "client_secret_basic", "client_secret_post")
 	}
@@ -27,7 +31,7 @@ func metadata(cfg *Config) []byte {
 		"id_token_signing_alg_values_supported":                    []string{"ES256"},
 		"scopes_supported":                                         everyScope(),
 		"authorization_details_types_supported":                    []string{"cosmos"},
-		"tls_client_certificate_bound_access_tokens":               true,
+		"tls_client_certificate_bound_access_tokens":               cfg.Certificates,
 		"authorization_grant_profiles_supported":                   []string{"urn:ietf:params:oauth:grant-profile:id-jag"},
 		"token_endpoint_auth_methods_supported":                    authentication,
 		"token_endpoint_auth_signing_alg_values_supported":         algorithms,

@@ -269,12 +269,26 @@ func (s *Service) token(ctx context.Context, r *http.Request, client proven, f f
 
 	o, err := s.grant(ctx, client, f, e)
 	if err != nil {
-		return nil, err
+		return nil, asGrant(f["grant_type"], err)
 	}
 
 	o.confirm = confirm
 
-	return s.issue(ctx, o, e)
+	a, err := s.issue(ctx, o, e)
+	if err != nil {
+		return nil, asGrant(f["grant_type"], err)
+	}
+
+	return a, nil
+}
+
+// asGrant gives what is wrong with the tokens of an exchange the one code that RFC 8693 section 2.2.2 has for it.
+func asGrant(grant string, err error) error {
+	if fault, ok := errors.AsType[*Error](err); ok && grant == grantExchange && fault.Code == codeInvalidGrant {
+		fault.Code = codeInvalidRequest
+	}
+
+	return err
 }
 
 // confirm is the key that the new token is bound to: the certificate that the client proved itself with, and the key of a DPoP proof

@@ -343,6 +343,10 @@ func TestMetadataDescribesWhatThereIs(t *testing.T) {
 			if slices.ContainsFunc(methods, func(m any) bool { return strings.HasPrefix(m.(string), "client_secret") }) {
 				t.Errorf("%s offers secrets that there are not: %v", path, methods)
 			}
+
+			if slices.Contains(methods, "self_signed_tls_client_auth") || r.body["tls_client_certificate_bound_access_tokens"] != false {
+				t.Errorf("%s offers to take certificates, for which nobody is asked: %v", path, methods)
+			}
 		}
 	})
 }

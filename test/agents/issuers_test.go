@@ -264,7 +264,7 @@ func TestPeopleSignInAtIndependentProvidersAndAgentsActForThem(t *testing.T) {
 				t.Fatalf("exchanging the ID token: %s", fault)
 			}
 			expect("an agent, by the person's ID token", "200", byID)
-			if _, fault := exchange(t, g.client, g.service, "helper", key, id, "access_token"); fault != "invalid_grant" {
+			if _, fault := exchange(t, g.client, g.service, "helper", key, id, "access_token"); fault != "invalid_request" {
 				t.Errorf("the ID token as an access token: %q", fault)
 			}
 
@@ -272,7 +272,7 @@ func TestPeopleSignInAtIndependentProvidersAndAgentsActForThem(t *testing.T) {
 				`{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"replace","path":"active","value":false}]}`)
 			expect("the person, who has left", "401/5013", token.AccessToken)
 			expect("the agent of a person who has left", "401/5013", own)
-			if _, fault := exchange(t, g.client, g.service, "helper", key, token.AccessToken, "access_token"); fault != "invalid_grant" {
+			if _, fault := exchange(t, g.client, g.service, "helper", key, token.AccessToken, "access_token"); fault != "invalid_request" {
 				t.Errorf("exchanging the token of a person who has left: %q", fault)
 			}
 		})
