@@ -37,7 +37,7 @@ func TestBoundTokensNeedTheirKeys(t *testing.T) { //nolint:paralleltest // see a
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var log strings.Builder
-	err := runDev(ctx, devOptions{host: "127.0.0.1", state: t.TempDir()}, &log, func(r *ready) error {
+	err := runDev(ctx, devOptions{host: "127.0.0.1", state: t.TempDir(), hostID: newHostID()}, &log, func(r *ready) error {
 		defer stop()
 		b := &bound{ready: r, t: t}
 		var err error

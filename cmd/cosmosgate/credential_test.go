@@ -21,7 +21,7 @@ func TestAProgramSignsInAtTheTokenServiceWithItsKey(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var log strings.Builder
-	err := runDev(ctx, devOptions{host: "127.0.0.1", state: t.TempDir()}, &log, func(r *ready) error {
+	err := runDev(ctx, devOptions{host: "127.0.0.1", state: t.TempDir(), hostID: newHostID()}, &log, func(r *ready) error {
 		defer stop()
 		grantAlone(t, filepath.Join(r.Policy, "agents.yaml"))
 		program := asAgent(t, r)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -36,7 +37,13 @@ type devOptions struct {
 	region, consistency string
 	tokenLifetime       time.Duration
 	sessionLifetime     time.Duration
+	// hostID begins the client ids of the managed identities: eight hexadecimal digits. azidentity remembers the tokens of an id for as
+	// long as a process lives, so that two worlds in one process need different ones.
+	hostID string
 }
+
+// managedHost begins the client ids of the managed identities.
+func (o *devOptions) managedHost() string { return cmp.Or(o.hostID, devHost) }
 
 func newDev() *cobra.Command {
 	var o devOptions
@@ -237,7 +244,7 @@ func (w *devWorld) surround(authority *certs.Authority, checkoutSecret string) e
 	w.provider, err = devProvider(devidp.Config{
 		Issuer: w.url("https", portProvider) + "/dev", Clock: time.Now, Logger: w.log,
 		TokenLifetime: w.options.tokenLifetime, SessionLifetime: w.options.sessionLifetime,
-	}, checkoutSecret, identityHeader)
+	}, w.options.managedHost(), checkoutSecret, identityHeader)
 	if err != nil {
 		return err
 	}

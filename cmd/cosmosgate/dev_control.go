@@ -111,7 +111,7 @@ func readOrder(w http.ResponseWriter, r *http.Request, order any) bool {
 var errNoIdentity = errors.New("no managed identity of that name")
 
 func assign(stand *emulator.Emulator, a controlAssignment) error {
-	for _, i := range devIdentities() {
+	for _, i := range devIdentities(devHost) {
 		if i.name == a.Identity {
 			//nolint:wrapcheck // shown as it is
 			return stand.AssignRole(emulator.RoleAssignment{PrincipalID: i.objectID, RoleID: a.Role, Scope: a.Scope})

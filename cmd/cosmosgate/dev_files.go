@@ -67,7 +67,7 @@ log:       {level: info, format: text}
 func (w *devWorld) writeConfig(authority *certs.Authority) (config.Config, error) {
 	type identity struct{ Name, ClientID string }
 	var identities []identity
-	for _, i := range devIdentities() {
+	for _, i := range devIdentities(w.options.managedHost()) {
 		identities = append(identities, identity{i.name, i.clientID})
 	}
 	var text bytes.Buffer

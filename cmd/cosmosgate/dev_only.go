@@ -32,7 +32,7 @@ func (w *devWorld) describeStandIn(authority *certs.Authority) {
 		roleMetadata: "reads definitions of databases and containers", roleReader: "reads and queries items",
 		emulator.BuiltInDataContributor: "data contributor: reads and writes items",
 	}
-	for _, i := range devIdentities() {
+	for _, i := range devIdentities(w.options.managedHost()) {
 		w.ready.HostIdentity.Identities = append(w.ready.HostIdentity.Identities,
 			readyIdentity{Name: i.name, ClientID: i.clientID, May: may[i.role] + ", in " + i.scope})
 	}

@@ -61,13 +61,17 @@ const (
 	roleReader   = "query-reader"
 )
 
-func devIdentities() []devIdentity {
+// devHost begins the client ids of the pretended host.
+const devHost = "9b1deb4d"
+
+// devIdentities are the identities of a host.
+func devIdentities(host string) []devIdentity {
 	const shop = "/dbs/" + devDatabase
 	return []devIdentity{
-		{"gate", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0001", "e7a0f1c2-0000-4000-8000-000000000001", roleMetadata, "/"},
-		{"reader", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0002", "e7a0f1c2-0000-4000-8000-000000000002", roleReader, shop},
-		{"writer", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0003", "e7a0f1c2-0000-4000-8000-000000000003", emulator.BuiltInDataContributor, shop},
-		{"operator", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3d0004", "e7a0f1c2-0000-4000-8000-000000000004", emulator.BuiltInDataContributor, shop},
+		{"gate", host + "-3b7d-4bad-9bdd-2b0d7b3d0001", "e7a0f1c2-0000-4000-8000-000000000001", roleMetadata, "/"},
+		{"reader", host + "-3b7d-4bad-9bdd-2b0d7b3d0002", "e7a0f1c2-0000-4000-8000-000000000002", roleReader, shop},
+		{"writer", host + "-3b7d-4bad-9bdd-2b0d7b3d0003", "e7a0f1c2-0000-4000-8000-000000000003", emulator.BuiltInDataContributor, shop},
+		{"operator", host + "-3b7d-4bad-9bdd-2b0d7b3d0004", "e7a0f1c2-0000-4000-8000-000000000004", emulator.BuiltInDataContributor, shop},
 	}
 }
 
@@ -99,7 +103,7 @@ type devContainer struct {
 	documents  []string
 }
 
-func devProvider(c devidp.Config, checkoutSecret, identityHeader string) (*devidp.Provider, error) {
+func devProvider(c devidp.Config, host, checkoutSecret, identityHeader string) (*devidp.Provider, error) {
 	c.Audience = devAudience
 	for _, p := range devPeople() {
 		c.People = append(c.People, devidp.Person{Name: p.name, ID: p.id, DisplayName: p.display})
@@ -108,7 +112,7 @@ func devProvider(c devidp.Config, checkoutSecret, identityHeader string) (*devid
 		{ID: devCLI, RedirectURIs: []string{"http://127.0.0.1/callback"}},
 		{ID: devApplication, Secret: checkoutSecret},
 	}
-	for _, i := range devIdentities() {
+	for _, i := range devIdentities(host) {
 		c.Identities = append(c.Identities, devidp.ManagedIdentity{ClientID: i.clientID, ObjectID: i.objectID})
 	}
 	c.IdentityHeader = identityHeader
@@ -138,7 +142,7 @@ func devCosmos(c emulator.Config, provider *devidp.Provider) (*emulator.Emulator
 			prefix + "readMetadata", container + "items/read", container + "executeQuery", container + "readChangeFeed",
 		}}),
 	}
-	for _, i := range devIdentities() {
+	for _, i := range devIdentities(devHost) { // Cosmos knows them by their object ids
 		faults = append(faults,
 			e.AssignRole(emulator.RoleAssignment{PrincipalID: i.objectID, RoleID: i.role, Scope: i.scope}),
 			// Lists of databases are read under a role's identity: policy export gives each this one too.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"strings"
@@ -13,6 +15,13 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"cosmosgate": main, "sdk-client": sdkClient, "key-client": keyClient})
+}
+
+// newHostID begins the client ids of a world that shares its process with others.
+func newHostID() string {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
 }
 
 // TestCommandLine runs the scripts in testdata/script: each is what an operator would type, and what they see.
@@ -94,7 +103,7 @@ func TestAnInterruptEndsADevelopmentGateInOrder(t *testing.T) {
 	defer stop()
 	state := t.TempDir()
 	var log strings.Builder
-	err := runDev(ctx, devOptions{host: "127.0.0.1", state: state}, &log, func(*ready) error {
+	err := runDev(ctx, devOptions{host: "127.0.0.1", state: state, hostID: newHostID()}, &log, func(*ready) error {
 		stop()
 		return nil
 	})

@@ -27,14 +27,18 @@ import (
 
 const scope = "https://cosmos.azure.com/.default"
 
+// unique is a name that no test had before: azidentity remembers the tokens of managed identities for as long as a process lives.
+func unique(name string) string { return name + "-" + strings.ToLower(rand.Text()) }
+
 func TestManagedIdentityAsksTheHostForTheIdentityItNames(t *testing.T) { //nolint:paralleltest // azidentity reads the environment.
+	user := unique("client-orders-ro")
 	for _, row := range []struct {
 		name     string
 		clientID string
 		token    string
 	}{
 		{"the system-assigned identity sends no client id", "", "token-for-"},
-		{"a user-assigned identity sends its client id", "client-orders-ro", "token-for-client-orders-ro"},
+		{"a user-assigned identity sends its client id", user, "token-for-" + user},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			e := newEndpoint(t)
@@ -42,13 +46,17 @@ func TestManagedIdentityAsksTheHostForTheIdentityItNames(t *testing.T) { //nolin
 			t.Setenv("IDENTITY_HEADER", "proof-of-host")
 			credential := build(t, upstream.Options{Kind: upstream.ManagedIdentity, ClientID: row.clientID, Transport: e.Client()})
 
-			got := getToken(t, credential)
+			resource := unique("https://cosmos.azure.com") // the system-assigned identity has no name that could tell one run from another
+			got, err := credential.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}})
+			if err != nil {
+				t.Fatal(err)
+			}
 
 			if diff := cmp.Diff(row.token, got.Token); diff != "" {
 				t.Errorf("token (-want +got):\n%s", diff)
 			}
 			want := tokenRequest{Path: "/msi", Identity: "proof-of-host", Form: map[string][]string{
-				"resource": {"https://cosmos.azure.com"}, "api-version": {"2019-08-01"},
+				"resource": {resource}, "api-version": {"2019-08-01"},
 			}}
 			if row.clientID != "" {
 				want.Form["client_id"] = []string{row.clientID}
@@ -65,8 +73,9 @@ func TestManagedIdentityReportsAnEndpointThatFails(t *testing.T) { //nolint:para
 	e.fail(http.StatusInternalServerError)
 	t.Setenv("IDENTITY_ENDPOINT", e.URL+"/msi")
 	t.Setenv("IDENTITY_HEADER", "proof-of-host")
+	unlucky := unique("client-unlucky")
 	credential := build(t, upstream.Options{
-		Kind: upstream.ManagedIdentity, ClientID: "client-unlucky", Transport: e.Client(),
+		Kind: upstream.ManagedIdentity, ClientID: unlucky, Transport: e.Client(),
 		Retry: policy.RetryOptions{MaxRetries: -1},
 	})
 
@@ -74,7 +83,7 @@ func TestManagedIdentityReportsAnEndpointThatFails(t *testing.T) { //nolint:para
 		t.Fatal("a token came from an endpoint that answers 500")
 	}
 	e.fail(http.StatusOK)
-	if diff := cmp.Diff("token-for-client-unlucky", getToken(t, credential).Token); diff != "" {
+	if diff := cmp.Diff("token-for-"+unlucky, getToken(t, credential).Token); diff != "" {
 		t.Errorf("token after recovery (-want +got):\n%s", diff)
 	}
 }
@@ -83,7 +92,7 @@ func TestClaimsGoPastTheCredentialsOwnCache(t *testing.T) { //nolint:paralleltes
 	e := newEndpoint(t)
 	t.Setenv("IDENTITY_ENDPOINT", e.URL+"/msi")
 	t.Setenv("IDENTITY_HEADER", "proof-of-host")
-	credential := build(t, upstream.Options{Kind: upstream.ManagedIdentity, ClientID: "client-renewed", Transport: e.Client()})
+	credential := build(t, upstream.Options{Kind: upstream.ManagedIdentity, ClientID: unique("client-renewed"), Transport: e.Client()})
 
 	getToken(t, credential)
 	getToken(t, credential)
