@@ -246,6 +246,8 @@ func (d *Directory) order(ctx context.Context, b *batch) error {
 	case errors.Is(err, ErrBehind):
 		d.metrics.conflicts.Inc()
 		return ErrBehind
+	case errors.Is(err, ErrLimit):
+		return err // nothing was sent
 	case err != nil:
 		return d.unknown(b.deltas, err)
 	}

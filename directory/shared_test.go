@@ -35,6 +35,7 @@ type commonLog struct {
 	// done.
 	down, refuse, lost bool
 	chaos              int
+	most               int // bytes that one append may have; 0: any
 	origin             string
 }
 
@@ -51,7 +52,13 @@ func (l *commonLog) Append(_ context.Context, batch []directory.Delta) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := batch[0].Version - 1
+	size := 0
+	for _, d := range batch {
+		size += len(d.Payload)
+	}
 	switch {
+	case l.most > 0 && size > l.most:
+		return directory.ErrLimit
 	case l.down, l.refuse, l.chaos > 0 && rand.IntN(l.chaos) == 0:
 		return errDown
 	case before != l.last:
@@ -280,6 +287,37 @@ func TestAnUnknownOutcomeIsNeitherLostNorRepeated(t *testing.T) {
 	}
 	if err := g[0].Healthy(); err != nil {
 		t.Errorf("an unknown outcome stopped the directory: %v", err)
+	}
+}
+
+// A change that is too large for the log is told so, and nobody whose change was to be logged together with it.
+func TestAChangeThatIsTooLargeIsRefusedAlone(t *testing.T) {
+	t.Parallel()
+	const small, name = 20, 3000
+	l := newCommonLog()
+	h := gates(t, l, 1)[0]
+	l.set(func(l *commonLog) { l.most = name })
+	failed := make([]error, small+1)
+	var wait sync.WaitGroup
+	l.mu.Lock() // so that they queue up
+	for i := range failed {
+		wait.Go(func() {
+			who := user(fmt.Sprintf("u%d", i))
+			if i == small {
+				who.Document = []byte(`"` + strings.Repeat("x", name) + `"`)
+			}
+			_, failed[i] = h.Apply(t.Context(), corp, directory.CreateUser{User: who})
+		})
+	}
+	l.mu.Unlock()
+	wait.Wait()
+	for i, err := range failed {
+		if tooLarge := errors.Is(err, directory.ErrLimit); tooLarge != (i == small) || err != nil && !tooLarge || errors.Is(err, directory.ErrUnavailable) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if err := h.Healthy(); err != nil {
+		t.Error(err)
 	}
 }
 

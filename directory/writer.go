@@ -168,12 +168,10 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	b, calls := d.gather(first)
-	err := d.keep(ctx, b)
-	for errors.Is(err, ErrBehind) {
-		if err = d.catchUp(ctx); err == nil {
-			b = d.plan(calls)
-			err = d.keep(ctx, b)
-		}
+	b, err := d.insist(ctx, b, calls)
+	if errors.Is(err, ErrLimit) && len(calls) > 1 {
+		d.commitEach(ctx, calls)
+		return
 	}
 	for _, c := range calls {
 		if err != nil {
@@ -188,6 +186,29 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 		}
 		d.fold(limit)
 	}
+}
+
+// commitEach commits calls of which one is too large for the log: the others had no part in that.
+func (d *Directory) commitEach(ctx context.Context, calls []*call) {
+	for _, c := range calls {
+		alone := []*call{c}
+		if _, err := d.insist(ctx, d.plan(alone), alone); err != nil {
+			c.err = overruled(err, c.err)
+		}
+		close(c.done)
+	}
+}
+
+// insist keeps a batch, planned anew on what others appended first.
+func (d *Directory) insist(ctx context.Context, b *batch, calls []*call) (*batch, error) {
+	err := d.keep(ctx, b)
+	for errors.Is(err, ErrBehind) {
+		if err = d.catchUp(ctx); err == nil {
+			b = d.plan(calls)
+			err = d.keep(ctx, b)
+		}
+	}
+	return b, err
 }
 
 // gather plans the first call and all that are queued behind it, within bounds.

@@ -100,6 +100,8 @@ func explain(err error) *Error {
 		return refusal(KindInvalidValue, "member %q does not exist", unknown.Member)
 	case errors.Is(err, directory.ErrNotFound):
 		return notFound()
+	case errors.Is(err, directory.ErrLimit):
+		return &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the change is larger than the directory can log at once; make it in parts"}
 	case errors.Is(err, directory.ErrRevision):
 		return &Error{Status: http.StatusPreconditionFailed, Detail: "resource has changed"}
 	default:
