@@ -2,32 +2,78 @@ package cosmos
 
 import "strconv"
 
-// FilterFeed drops from a feed of databases or containers the entries whose id keep does not accept, and corrects _count;
-// the x-ms-item-count of the response is to be dropped by the caller. It is not for query results, where an alias can put
-// any value under id. Its error is an [*Error]: the fault is upstream's.
-func FilterFeed(body []byte, keep func(name string) bool) ([]byte, error) {
-	scanner, err := newJSONScanner(body)
+// Feed is a list of databases or containers, of which a caller may see a part. It is not for query results, where an alias
+// can put any value under id. The zero Feed has no entries yet.
+type Feed struct {
+	rid     []byte
+	name    string
+	entries [][]byte
+}
+
+// Add reads a page of upstream's list and adds the entries whose id keep accepts. Its error is an [*Error]: the fault is
+// upstream's.
+func (f *Feed) Add(page []byte, keep func(name string) bool) error {
+	scanner, err := newJSONScanner(page)
 	if err != nil {
-		return nil, errFeed()
+		return errFeed()
 	}
 
-	feed := feedReader{scanner: scanner, keep: keep}
-	if err := scanner.members(feed.member); err != nil || scanner.end() != nil || feed.name == "" {
-		return nil, errFeed()
+	reader := feedReader{Feed: f, scanner: scanner, keep: keep}
+	if err := scanner.members(reader.member); err != nil || scanner.end() != nil || reader.lists != 1 {
+		return errFeed()
 	}
 
-	return feed.write(), nil
+	return nil
+}
+
+// Len is how many entries there are.
+func (f *Feed) Len() int { return len(f.entries) }
+
+// Page returns the entries from one to before another as a response body.
+func (f *Feed) Page(from, to int) []byte {
+	size := 0
+	for _, entry := range f.entries[from:to] {
+		size += len(entry) + 1
+	}
+
+	const frame = 64
+
+	page := make([]byte, 0, frame+len(f.rid)+len(f.name)+size)
+	page = append(page, '{')
+
+	if f.rid != nil {
+		page = append(page, `"_rid":`...)
+		page = append(page, f.rid...)
+		page = append(page, ',')
+	}
+
+	page = append(page, '"')
+	page = append(page, f.name...)
+	page = append(page, `":[`...)
+
+	for i, entry := range f.entries[from:to] {
+		if i > 0 {
+			page = append(page, ',')
+		}
+
+		page = append(page, entry...)
+	}
+
+	page = append(page, `],"_count":`...)
+	page = strconv.AppendInt(page, int64(to-from), 10)
+
+	return append(page, '}')
 }
 
 func errFeed() *Error { return Unavailable("upstream feed cannot be read") }
 
 // feedReader collects the entries of {"_rid":…,"Databases":[…],"_count":…}.
 type feedReader struct {
+	*Feed
+
 	scanner *jsonScanner
 	keep    func(string) bool
-	rid     []byte
-	name    string
-	entries [][]byte
+	lists   int
 }
 
 func (f *feedReader) member(name string) *Error {
@@ -37,11 +83,12 @@ func (f *feedReader) member(name string) *Error {
 	case "_rid":
 		f.rid, err = f.scanner.raw()
 	case "Databases", "DocumentCollections":
-		if f.name != "" {
+		if f.name != "" && f.name != name {
 			return errSyntax()
 		}
 
 		f.name = name
+		f.lists++
 		err = f.scanner.elements(f.entry)
 	default:
 		_, err = f.scanner.raw()
@@ -80,32 +127,4 @@ func (f *feedReader) entry() *Error {
 	}
 
 	return nil
-}
-
-func (f *feedReader) write() []byte {
-	feed := make([]byte, 0, len(f.scanner.data))
-	feed = append(feed, '{')
-
-	if f.rid != nil {
-		feed = append(feed, `"_rid":`...)
-		feed = append(feed, f.rid...)
-		feed = append(feed, ',')
-	}
-
-	feed = append(feed, '"')
-	feed = append(feed, f.name...)
-	feed = append(feed, `":[`...)
-
-	for i, entry := range f.entries {
-		if i > 0 {
-			feed = append(feed, ',')
-		}
-
-		feed = append(feed, entry...)
-	}
-
-	feed = append(feed, `],"_count":`...)
-	feed = strconv.AppendInt(feed, int64(len(f.entries)), 10)
-
-	return append(feed, '}')
 }

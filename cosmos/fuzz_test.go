@@ -359,7 +359,7 @@ func FuzzFilterFeed(f *testing.F) {
 	f.Add(`{"DocumentCollections":[{"id":"secret","id":"shop"},{"ID":"secret","id":"shop"}]}`)
 
 	f.Fuzz(func(t *testing.T, body string) {
-		filtered, err := cosmos.FilterFeed([]byte(body), func(name string) bool { return name == "shop" })
+		filtered, err := filterFeed([]byte(body))
 		if err != nil {
 			nativeError(t, err)
 

@@ -205,7 +205,7 @@ func (op *Operation) addressed() string {
 	return asked.Resource()
 }
 
-// FiltersFeed says whether the response lists databases or containers and must go through [FilterFeed]; identity
+// FiltersFeed says whether the response lists databases or containers and must go through a [Feed]; identity
 // encoding is forced upstream for such an operation.
 func (op *Operation) FiltersFeed() bool {
 	return op.Type == OpListDatabases || op.Type == OpListContainers

@@ -22,6 +22,7 @@ const (
 	headerSubstatus      = "X-Ms-Substatus"
 	headerCharge         = "X-Ms-Request-Charge"
 	headerMaxItemCount   = "X-Ms-Max-Item-Count"
+	headerContinuation   = "X-Ms-Continuation"
 	headerRole           = "X-Cosmosgate-Role"
 	guidLength           = 36
 	statusClientGone     = 499 // nginx's number for a caller that left before an answer
@@ -63,6 +64,8 @@ type call struct {
 	policyHash string
 	recognised string     // the policy by which the caller was recognised
 	minimal    bool       // the written item is taken out of the response
+	listFrom   int        // how many entries of a list the caller has seen
+	listAt     string     // where upstream goes on with the list
 	keys       [][]string // partition keys of op
 	answer     answer
 	body       body

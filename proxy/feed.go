@@ -2,6 +2,9 @@ package proxy
 
 import (
 	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/cosmosgate/cosmosgate/cosmos"
 	"github.com/cosmosgate/cosmosgate/cosmos/sql"
@@ -10,6 +13,9 @@ import (
 
 // maxFeedBytes bounds a list of databases or containers, which is filtered as a whole.
 const maxFeedBytes = 4 << 20
+
+// maxFeedParts bounds in how many parts upstream may give it.
+const maxFeedParts = 256
 
 // filtered says whether the answer lists databases or containers, of which the caller
 // may see only what it can reach.
@@ -23,11 +29,17 @@ type feedQuery struct {
 	Parameters json.RawMessage `json:"parameters,omitempty"`
 }
 
-// checkFeedQuery lets a query over databases or containers through only if it returns
-// whole entries: an alias could show one entry under the name of another. What is
-// sent on is written anew, so that upstream reads the text that was checked.
+// checkFeedQuery reads which part of a list of databases or containers is asked for, and lets a query over them through
+// only if it returns whole entries: an alias could show one entry under the name of another. What is sent on is written
+// anew, so that upstream reads the text that was checked.
 func (p *Proxy) checkFeedQuery(c *call) error {
-	if c.op.Type != cosmos.OpQueryDatabases && c.op.Type != cosmos.OpQueryContainers {
+	if !filtered(c.op) {
+		return nil
+	}
+	if err := c.readListPlace(); err != nil {
+		return err
+	}
+	if c.op.FiltersFeed() { // no query
 		return nil
 	}
 	if c.body.held == nil {
@@ -44,7 +56,8 @@ func (p *Proxy) checkFeedQuery(c *call) error {
 	if err != nil {
 		return cosmos.Malformed("the query over databases or containers cannot be read")
 	}
-	if !wholeEntries(query) {
+	// TOP and the like count entries that are hidden, and would tell of them by what is missing.
+	if !wholeEntries(query) || query.Distinct || query.Top != nil || query.Offset != nil || query.Limit != nil {
 		return cosmos.Malformed("a query over databases or containers must be SELECT * FROM c, with WHERE and ORDER BY if needed")
 	}
 	if asked.Query, err = sql.Rewrite(asked.Query); err != nil {
@@ -62,35 +75,149 @@ func wholeEntries(q *sql.Query) bool {
 		!q.From[0].Iterate && len(q.From[0].Path) == 0 && q.From[0].Subquery == nil
 }
 
-// deliverFeed sends a list of databases or containers without what the caller can't reach.
+// deliverFeed sends a list of databases or containers without what the caller can't reach. It is read to its end and cut
+// into pages here: upstream's continuations name what is hidden, and a page that is short tells of it.
 func (p *Proxy) deliverFeed(c *call, from *answer) {
-	whole, err := p.readResponse(c, from, maxFeedBytes)
-	if err != nil {
-		p.refuse(c, c.upstreamFault(err))
+	defer func() { _ = from.Body.Close() }() // of whichever part was last
+	var list cosmos.Feed
+	keep := p.reaches(c)
+	size, charge := 0, 0.0
+	for parts := 1; ; parts++ {
+		charge += c.charge
+		read, err := p.readPart(c, from, &list, keep, maxFeedBytes-size)
+		if err == nil && parts > maxFeedParts {
+			err = errResponseTooLarge
+		}
+		if err != nil {
+			p.refuse(c, c.upstreamFault(err))
+			return
+		}
+		size += read
+		if c.listAt = from.Header.Get(headerContinuation); c.listAt == "" {
+			break
+		}
+		if !p.nextPart(c, from) {
+			return
+		}
+	}
+	c.charge = charge
+	if refusal := p.stands(c); refusal != nil { // reading it whole took time
+		p.withhold(c, from, refusal)
 		return
 	}
+	p.sendPage(c, from, &list)
+}
+
+// readPart reads a part of upstream's list, and returns its size.
+func (p *Proxy) readPart(c *call, from *answer, list *cosmos.Feed, keep func(string) bool, limit int) (int, error) {
+	whole, err := p.readResponse(c, from, int64(limit))
+	if err != nil {
+		return 0, err
+	}
+	c.body.budgeted += int64(len(whole))
+	if p.buffered.Add(int64(len(whole))) > p.limits.MaxBufferedBytes {
+		return 0, errHeld
+	}
+	return len(whole), list.Add(whole, keep) //nolint:wrapcheck // a native error
+}
+
+// nextPart asks upstream to go on; false if it does not, and the caller has been told.
+func (p *Proxy) nextPart(c *call, from *answer) bool {
+	if p.now().Sub(c.start) > p.limits.UpstreamTimeout+p.limits.TransferTimeout {
+		p.refuse(c, c.upstreamFault(errTooSlow))
+		return false
+	}
+	from.patience.Reset(p.limits.UpstreamTimeout)
+	next, err := p.roundTrip(from.ctx, c)
+	if err != nil {
+		p.refuse(c, p.unanswered(from.ctx, c, err))
+		return false
+	}
+	from.Response = next
+	c.charge, c.charged = 0, false
+	c.readCharge(next.Header)
+	if next.StatusCode != http.StatusOK || cosmos.CheckResponse(next.StatusCode, next.Header) != nil {
+		p.deliver(c, from)
+		return false
+	}
+	c.dropNaming(next.Header)
+	return true
+}
+
+// reaches says of a name in the list whether the caller may see it.
+func (p *Proxy) reaches(c *call) func(name string) bool {
 	question := c.question()
 	question.PartitionKeys, question.Ranged, question.NoData = nil, false, true
-	kept, err := cosmos.FilterFeed(whole, func(name string) bool {
+	question.Actions = policy.ReadMetadata
+	return func(name string) bool {
 		if c.op.Database == "" {
 			question.Resource.Database = name
 		} else {
 			question.Resource.Container = name
 		}
-		question.Actions = policy.ReadMetadata
 		return p.authorizer.Decide(question).Allow
-	})
-	if err != nil {
-		p.refuse(c, c.upstreamFault(err))
-		return
 	}
-	if refusal := p.stands(c); refusal != nil { // reading it whole took time
-		p.withhold(c, from, refusal)
-		return
+}
+
+// sendPage sends the part of a list that was asked for, and says where the next one begins.
+func (p *Proxy) sendPage(c *call, from *answer, list *cosmos.Feed) {
+	begin := min(c.listFrom, list.Len())
+	end := list.Len()
+	if limit := c.pageSize(); limit > 0 && limit < end-begin {
+		end = begin + limit
 	}
+	page := list.Page(begin, end)
 	h := c.w.Header()
 	cosmos.FilterResponse(h, from.Header)
-	h.Del("X-Ms-Item-Count")
-	setLength(h, from.StatusCode, len(kept))
-	p.write(c, from.StatusCode, kept)
+	for _, name := range [...]string{ // what they count and name includes what is hidden
+		"X-Ms-Item-Count", headerContinuation, "X-Ms-Resource-Usage", "X-Ms-Resource-Quota", "X-Ms-Documentdb-Query-Metrics",
+		"X-Ms-Cosmos-Index-Utilization",
+	} {
+		h.Del(name)
+	}
+	if end < list.Len() {
+		h[headerContinuation] = []string{listMark + strconv.Itoa(end)}
+	}
+	if c.charged {
+		h[headerCharge] = []string{strconv.FormatFloat(c.charge, 'f', -1, 64)}
+	}
+	setLength(h, from.StatusCode, len(page))
+	p.write(c, from.StatusCode, page)
+}
+
+// listMark begins the continuations of lists, which are the gate's own: how many entries were seen.
+const listMark = "cosmosgate-list:"
+
+// readListPlace reads where in a list the caller wants to go on.
+func (c *call) readListPlace() error {
+	sent := c.r.Header.Get(headerContinuation)
+	if sent == "" {
+		return nil
+	}
+	number, ours := strings.CutPrefix(sent, listMark)
+	place, err := strconv.Atoi(number)
+	if !ours || err != nil || place < 1 {
+		return cosmos.Malformed("the continuation is not one of this list")
+	}
+	c.listFrom = place
+	return nil
+}
+
+// pageSize is how many entries of a list the caller wants at once; 0 is all.
+func (c *call) pageSize() int {
+	limit := c.decision.Obligations.MaxItems
+	asked, err := strconv.Atoi(c.r.Header.Get(headerMaxItemCount))
+	if err != nil || asked < 1 || limit > 0 && limit < asked {
+		return limit
+	}
+	return asked
+}
+
+// wholeList asks upstream for the next part of a list, as large as it likes.
+func (c *call) wholeList(header http.Header) {
+	delete(header, headerMaxItemCount)
+	delete(header, headerContinuation)
+	if c.listAt != "" {
+		header[headerContinuation] = []string{c.listAt}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,6 +90,10 @@ func TestFeedQueryThatCouldRenameAnEntryIsRefused(t *testing.T) {
 		{"a subquery for a source", `{"query":"SELECT * FROM (SELECT 'shop' AS id, c.id AS real FROM c)"}`},
 		{"an array for a source", `{"query":"SELECT * FROM x IN c.list"}`},
 		{"a join", `{"query":"SELECT * FROM c JOIN x IN c.list"}`},
+		// What is missing from so many entries tells of those that are hidden.
+		{"the first one", `{"query":"SELECT TOP 1 * FROM c ORDER BY c.id"}`},
+		{"one of them", `{"query":"SELECT * FROM c ORDER BY c.id OFFSET 1 LIMIT 1"}`},
+		{"distinct ones", `{"query":"SELECT DISTINCT * FROM c"}`},
 		{"no query", `{}`},
 		{"no JSON", `SELECT * FROM c`},
 	} {
@@ -100,6 +105,96 @@ func TestFeedQueryThatCouldRenameAnEntryIsRefused(t *testing.T) {
 			if n := len(g.service.seen()); n != 0 {
 				t.Errorf("upstream received %d requests", n)
 			}
+		})
+	}
+}
+
+// What a continuation of upstream, the length of a page or a count would tell is not told.
+func TestListsAreCutIntoPagesByTheGate(t *testing.T) {
+	t.Parallel()
+	const hidden = "hidden-rid"
+	parts := map[string]string{
+		"":           `{"_rid":"","Databases":[{"id":"hr"},{"id":"shop","n":1}],"_count":2}`,
+		hidden + "1": `{"_rid":"","Databases":[{"id":"hr2"}],"_count":1}`,
+		hidden + "2": `{"_rid":"","Databases":[{"id":"shop","n":2},{"id":"shop","n":3}],"_count":2}`,
+	}
+	next := map[string]string{"": hidden + "1", hidden + "1": hidden + "2"}
+	g := newGate(t, setup{decide: onlyShop, handler: func(w http.ResponseWriter, r *http.Request) {
+		at := r.Header.Get("X-Ms-Continuation")
+		if size := r.Header.Get("X-Ms-Max-Item-Count"); size != "" || parts[at] == "" {
+			t.Errorf("upstream was asked for %q items from %q", size, at)
+		}
+		w.Header().Set("X-Ms-Item-Count", "2")
+		w.Header().Set("X-Ms-Resource-Usage", "databases=5")
+		w.Header().Set("X-Ms-Documentdb-Query-Metrics", "retrievedDocumentCount=5")
+		if next[at] != "" {
+			w.Header().Set("X-Ms-Continuation", next[at])
+		}
+		item(w, parts[at])
+	}})
+	type page struct {
+		Body, Charge, Next string
+	}
+	var pages []page
+	for at := ""; len(pages) == 0 || at != ""; {
+		r := request(t, http.MethodGet, "/dbs", "", "X-Ms-Max-Item-Count", "2")
+		if at != "" {
+			r.Header.Set("X-Ms-Continuation", at)
+		}
+		got := g.do(r)
+		if got.Status != http.StatusOK {
+			t.Fatalf("%d %s", got.Status, got.Body)
+		}
+		for name := range got.Header {
+			if strings.Contains(got.Header.Get(name), hidden) || strings.Contains(got.Header.Get(name), "=5") || name == "X-Ms-Item-Count" {
+				t.Errorf("%s: %s", name, got.Header.Get(name))
+			}
+		}
+		at = got.Header.Get("X-Ms-Continuation")
+		pages = append(pages, page{got.Body, got.Header.Get("X-Ms-Request-Charge"), at})
+		if r := g.ledger.next(t); r.RequestCharge != 3.75 {
+			t.Errorf("the record says %v request units", r.RequestCharge)
+		}
+	}
+	want := []page{
+		{`{"_rid":"","Databases":[{"id":"shop","n":1},{"id":"shop","n":2}],"_count":2}`, "3.75", "cosmosgate-list:2"},
+		{`{"_rid":"","Databases":[{"id":"shop","n":3}],"_count":1}`, "3.75", ""},
+	}
+	if diff := cmp.Diff(want, pages); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAContinuationThatIsNotOfTheListIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"AQAAAA==", "cosmosgate-list:", "cosmosgate-list:-1", "cosmosgate-list:x", "cosmosgate-list:99999999999999999999"} {
+		g := newGate(t, setup{decide: onlyShop})
+		checkNative(t, g.do(request(t, http.MethodGet, "/dbs", "", "X-Ms-Continuation", at)), http.StatusBadRequest)
+		if n := len(g.service.seen()); n != 0 {
+			t.Errorf("upstream received %d requests", n)
+		}
+	}
+}
+
+func TestAListThatFailsHalfwayIsAnError(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		status, want int
+	}{"throttled": {429, 429}, "refused": {403, 403}, "of no end": {200, 503}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, setup{decide: onlyShop, handler: func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Ms-Continuation", "on")
+				if r.Header.Get("X-Ms-Continuation") != "" && row.status != 200 {
+					w.Header().Set("Content-Type", jsonMedia)
+					w.Header().Set("X-Ms-Retry-After-Ms", "5")
+					w.WriteHeader(row.status)
+					_, _ = io.WriteString(w, `{"code":"x","message":"m"}`)
+					return
+				}
+				item(w, databases)
+			}})
+			checkNative(t, g.do(request(t, http.MethodGet, "/dbs", "")), row.want)
 		})
 	}
 }

@@ -105,7 +105,10 @@ func (p *Proxy) upstreamHeader(c *call) http.Header {
 		PriorityLevel:    c.decision.Obligations.Priority.String(),
 		ThroughputBucket: bucketOf(c.decision.Obligations.ThroughputBucket),
 	})
-	if limit := c.decision.Obligations.MaxItems; limit > 0 {
+	switch limit := c.decision.Obligations.MaxItems; {
+	case filtered(c.op):
+		c.wholeList(header)
+	case limit > 0:
 		boundItems(header, limit)
 	}
 	if filtered(c.op) || c.redacts() || c.minimal {

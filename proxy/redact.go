@@ -246,8 +246,8 @@ func asPositions(names []string) []string {
 }
 
 var (
-	errEncoded  = errors.New("upstream encoded a response that is to be redacted")
-	errRedactor = errors.New("the gate holds too much already to redact a response")
+	errEncoded = errors.New("upstream encoded a response that is to be redacted")
+	errHeld    = errors.New("the gate holds too much already to hold a response")
 )
 
 // deliverRedacted sends a response without what the role redacts. It is held whole, within a bound: nothing is sent of
@@ -290,7 +290,7 @@ func (p *Proxy) readRedacted(c *call, from *answer) ([]byte, error) {
 	}
 	c.body.budgeted += size
 	if p.buffered.Add(size) > p.limits.MaxBufferedBytes {
-		return nil, errRedactor
+		return nil, errHeld
 	}
 	whole, err := p.readResponse(c, from, limit)
 	if err == nil && int64(len(whole)) < from.ContentLength {
