@@ -13,10 +13,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -36,7 +34,7 @@ func deciding() []string {
 func main() {
 	verbose := flag.Bool("v", false, "print every mutant")
 	only := flag.String("run", "", "play the mutants whose name matches")
-	bound := flag.Duration("timeout", 40*time.Minute, "give up after this")
+	bound := flag.Duration("timeout", 20*time.Minute, "give up after this")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	ctx, cancel := context.WithTimeout(ctx, *bound)
@@ -66,8 +64,12 @@ func run(ctx context.Context, only string, verbose bool) error {
 	if err != nil {
 		return err
 	}
+	tests, err := survey(ctx, binary, folder, len(mutants))
+	if err != nil {
+		return err
+	}
 	mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !chosen.MatchString(m.name) })
-	survivors, err := play(ctx, binary, mutants, verbose)
+	survivors, err := play(ctx, binary, tests, mutants, verbose)
 	if err != nil {
 		return err
 	}
@@ -111,66 +113,6 @@ func goCommand(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
 	return cmd.CombinedOutput()
-}
-
-// play runs the tests against each mutant, and returns the names of those that no test noticed.
-func play(ctx context.Context, binary string, mutants []mutant, verbose bool) ([]string, error) {
-	var mu sync.Mutex
-	var survivors []string
-	var group sync.WaitGroup
-	next := make(chan mutant)
-	for range runtime.GOMAXPROCS(0) {
-		group.Go(func() {
-			for m := range next {
-				by := killer(ctx, binary, m)
-				mu.Lock()
-				if by == "" {
-					survivors = append(survivors, m.name)
-				}
-				if verbose {
-					fmt.Printf("%-10s %s\n", orElse(by, "SURVIVED"), m.name)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	for _, m := range mutants {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- m
-	}
-	close(next)
-	group.Wait()
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("not all mutants were played: %w", err)
-	}
-	slices.Sort(survivors)
-	return survivors, nil
-}
-
-// killer returns which tests noticed a mutant: the quick ones, the oracle, or all; "" if none did.
-func killer(ctx context.Context, binary string, m mutant) string {
-	for _, tests := range []struct{ name, pattern string }{
-		{"examples", "TestPoliciesDecideAsTheirTestsSay|TestEveryFaultIsReported|TestRemembered"},
-		{"oracle", "TestDecisionsAreWhatTheYAMLMeans"},
-		{"others", "."},
-	} {
-		cmd := exec.CommandContext(ctx, binary, "-test.run", tests.pattern, "-test.failfast", "-test.timeout", "2m")
-		cmd.Dir = filepath.Join(root, subject)
-		cmd.Env = append(os.Environ(), fmt.Sprintf("MUTANT=%d", m.id))
-		if err := cmd.Run(); err != nil {
-			return tests.name
-		}
-	}
-	return ""
-}
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }
 
 var errSurvived = errors.New("no test fails")

@@ -20,26 +20,46 @@ type mutant struct {
 	name string
 }
 
-// switches is the file that turns one mutant on, compiled into the package.
+// switches is the file that turns one mutant on, compiled into the package. With MUTANTS_MET it writes down, once each, which mutants would have
+// been told apart from the original where they stand: all that are reached, but of those that differ at an edge only the ones that reach it.
 const switches = `package policy
 
 import (
 	"os"
 	"strconv"
+	"sync/atomic"
 )
 
-var mutantOn = func() int { id, _ := strconv.Atoi(os.Getenv("MUTANT")); return id }()
+var (
+	mutantOn  = func() int { id, _ := strconv.Atoi(os.Getenv("MUTANT")); return id }()
+	mutantMet [%d]atomic.Bool
+	mutantLog = func() *os.File {
+		file, _ := os.OpenFile(os.Getenv("MUTANTS_MET"), os.O_APPEND|os.O_WRONLY, 0)
+		return file
+	}()
+)
 
-func mutantFlip(id int, value bool) bool { return value != (mutantOn == id) }
+func mutantMeet(id int) {
+	if mutantLog != nil && !mutantMet[id].Swap(true) {
+		_, _ = mutantLog.WriteString(strconv.Itoa(id) + "\n")
+	}
+}
+
+func mutantFlip(id int, value bool) bool {
+	mutantMeet(id)
+	return value != (mutantOn == id)
+}
 
 func mutantEdge(id int, value, equal bool) bool {
-	if mutantOn == id && equal {
-		return !value
+	if !equal {
+		return value
 	}
-	return value
+	mutantMeet(id)
+	return value != (mutantOn == id)
 }
 
 func mutantAnd(id int, a bool, b func() bool) bool {
+	mutantMeet(id)
 	if mutantOn == id {
 		return a || b()
 	}
@@ -47,6 +67,7 @@ func mutantAnd(id int, a bool, b func() bool) bool {
 }
 
 func mutantOr(id int, a bool, b func() bool) bool {
+	mutantMeet(id)
 	if mutantOn == id {
 		return a && b()
 	}
@@ -75,11 +96,8 @@ func build(ctx context.Context, folder string) ([]mutant, string, error) {
 			return nil, "", fmt.Errorf("mutating %s: %w", name, err)
 		}
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
-	if err == nil {
-		err = put("mutants.go", switches)
-	}
-	if err == nil {
+	var overlay []byte
+	if err = put("mutants.go", fmt.Sprintf(switches, len(w.mutants)+1)); err == nil {
 		overlay, err = json.Marshal(map[string]any{"Replace": replace})
 	}
 	file, binary := filepath.Join(folder, "overlay.json"), filepath.Join(folder, "mutants.test")
