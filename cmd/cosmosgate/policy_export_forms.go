@@ -75,7 +75,7 @@ func (a *exportedAccount) writeAz(out *printer) {
 	out.line("\n# Account %s", comment(a.Account))
 	out.line(`: "${RESOURCE_GROUP_%s:?resource group of the account}" "${ACCOUNT_%s:?name of the account}"`, prefix, prefix)
 	for _, x := range a.Identities {
-		out.line(`: "${%s:?object id of the identity %s%s}"`, strings.ToUpper(names[x.Name]), identifier("", x.Name), clientNote(x))
+		out.line(`: "${%s:?object id of the identity %s%s}"`, strings.ToUpper(names[x.Name]), shellWord(x.Name), clientNote(x))
 	}
 	where := `--resource-group "$RESOURCE_GROUP_` + prefix + `" --account-name "$ACCOUNT_` + prefix + `"`
 	for _, d := range a.Definitions {
@@ -105,7 +105,17 @@ func clientNote(x exportedIdentity) string {
 	if x.ClientID == "" {
 		return ""
 	}
-	return " with client id " + identifier("", strings.ReplaceAll(x.ClientID, "-", "_"))
+	return " with client id " + shellWord(x.ClientID)
+}
+
+// shellWord keeps of a name what means nothing to a shell inside an expansion.
+func shellWord(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') {
+			return c
+		}
+		return '_'
+	}, s)
 }
 
 func bicepQuote(s string) string {

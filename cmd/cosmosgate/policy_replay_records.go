@@ -69,6 +69,7 @@ func (t *replayTally) add(later *replayTally) {
 
 // replayLine is what a decision needs of a record (docs/audit.md).
 type replayLine struct {
+	Event     string    `json:"event"`
 	Time      time.Time `json:"ts"`
 	ID        string    `json:"decision_id"`
 	Principal *struct {
@@ -205,6 +206,8 @@ func (r *replay) record(t *replayTally, l *replayLine) {
 // request rebuilds the question that the policy was asked; skip says why it cannot be, or that the policy was not asked.
 func (r *replay) request(l *replayLine) (h policy.Hashed, who, skip string) {
 	switch {
+	case l.Event != "":
+		return h, "", "no request for data"
 	case l.Principal == nil:
 		return h, "", "nobody was authenticated"
 	case l.Decision == "error":
