@@ -11,43 +11,41 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	bolt "go.etcd.io/bbolt"
 )
 
-// BoltLog is the embedded [Log]: one file. Append writes only to a journal of
-// ascending keys, which is what a B+ tree does fastest; Fold moves the journal
-// into state, one key per record or membership, when the writer has nothing
-// better to do. The directory is state plus journal.
+// BoltLog is the embedded [Log]: a file that holds the state, one key per
+// record or some memberships, and beside it a journal of what was committed
+// since. Append writes only to the journal; Fold moves it into the state, beside
+// everything else. The directory is state plus journal.
 type BoltLog struct {
 	path string
 	// lock is held from open to close, also while db is opened again.
-	lock *bolt.DB
-	// pending is the number of journal entries not folded yet, pendingBytes
-	// their size.
-	pending, pendingBytes int
+	lock    *bolt.DB
+	journal *segments
+	// begun means that the state knows of the journal.
+	begun bool
+	// folded is the version of the state.
+	folded atomic.Uint64
+	// broken is set by the first failure to write: from then on nobody knows what
+	// the disk holds.
+	broken atomic.Bool
 
 	mu sync.RWMutex
 	db *bolt.DB
-	// journaled holds the newest deltas about records for as long as they aren't
-	// folded.
-	journaled map[string]journaled
 }
 
-// journaled is the newest delta about a user or group, if it is in the journal.
-type journaled struct {
-	delta   Delta
-	deleted bool
-}
-
-// Bucket names and the key of the last folded version.
+// Bucket names, the key of the last folded version, and that of the journal's
+// id, which is there while the journal may hold something.
 const (
-	bucketJournal = "journal"
-	bucketState   = "state"
-	bucketMeta    = "meta"
-	keyFolded     = "folded"
+	bucketState = "state"
+	bucketMeta  = "meta"
+	keyFolded   = "folded"
+	keyJournal  = "journal"
 )
 
 // Prefixes of state keys.
@@ -65,36 +63,33 @@ const (
 	fileMode    = 0o600
 	lockTimeout = 2 * time.Second
 	idSize      = len(uuid.UUID{})
-	// journalFill packs journal pages: their keys only ascend. Most records too
-	// are folded in the order of their creation, which is that of their keys.
-	journalFill, stateFill = 0.95, 0.8
+	// stateFill packs pages: most records are folded in the order of their
+	// creation, which is that of their keys.
+	stateFill = 0.8
 )
 
-// OpenBolt opens or makes the file, and one beside it that keeps other
-// processes off. A file that another process has open is refused after two
-// seconds.
+// OpenBolt opens or makes the file, one beside it that keeps other processes
+// off, and the journal. A file that another process has open is refused after
+// two seconds.
 func OpenBolt(path string) (*BoltLog, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil { //nolint:gosec // the path is the operator's
 		return nil, fmt.Errorf("making the directory's folder: %w", err)
 	}
+	return openBolt(path, folder(filepath.Dir(path)))
+}
+
+// openBolt is OpenBolt with a disk for the journal.
+func openBolt(path string, d disk) (*BoltLog, error) {
 	lock, err := bolt.Open(path+".lock", fileMode, &bolt.Options{Timeout: lockTimeout})
 	if err != nil {
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
-	l := &BoltLog{path: path, lock: lock, journaled: map[string]journaled{}}
+	l := &BoltLog{path: path, lock: lock}
 	if err := l.open(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	err = l.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range []string{bucketJournal, bucketState, bucketMeta} {
-			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-				return fmt.Errorf("making bucket %s: %w", name, err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), l.Close())
+	if err := l.prepare(d); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), l.db.Close(), lock.Close())
 	}
 	return l, nil
 }
@@ -110,53 +105,114 @@ func (l *BoltLog) open() error {
 	return nil
 }
 
-// Append implements [Log]: one transaction, synced before it returns.
-func (l *BoltLog) Append(_ context.Context, batch []Delta) error {
-	size := 0
+// prepare makes what a new file lacks, and reads the journal.
+func (l *BoltLog) prepare(d disk) error {
+	var id uuid.UUID
+	complete := false
+	err := l.db.View(func(tx *bolt.Tx) error {
+		meta := tx.Bucket([]byte(bucketMeta))
+		complete = meta != nil && tx.Bucket([]byte(bucketState)) != nil && tx.Bucket([]byte(oldJournal)) == nil
+		if meta == nil {
+			return nil
+		}
+		if v := meta.Get([]byte(keyFolded)); len(v) == versionSize {
+			l.folded.Store(binary.BigEndian.Uint64(v))
+		}
+		l.begun = copy(id[:], meta.Get([]byte(keyJournal))) == len(id)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the state: %w", err)
+	}
+	if !complete {
+		if err := l.complete(d); err != nil {
+			return err
+		}
+	}
+	prefix := filepath.Base(l.path) + journalSuffix
+	if l.begun {
+		l.journal, err = openSegments(d, prefix, id, l.folded.Load())
+		return err
+	}
+	if id, err = uuid.NewRandom(); err != nil {
+		return fmt.Errorf("naming the journal: %w", err)
+	}
+	l.journal, err = newSegments(d, prefix, id, l.folded.Load())
+	return err
+}
+
+// journalSuffix is between the name of the file and what tells the journal's
+// files apart.
+const journalSuffix = ".journal-"
+
+// complete makes the buckets of a new file, and moves what a file of an earlier
+// version has for a journal into its state.
+func (l *BoltLog) complete(d disk) error {
 	err := l.db.Update(func(tx *bolt.Tx) error {
-		journal := tx.Bucket([]byte(bucketJournal))
-		journal.FillPercent = journalFill
-		for _, d := range batch {
-			key := versionKey(d.Version)
-			value := d.encode(key)
-			size += len(value)
-			if err := journal.Put(key, value); err != nil {
-				return fmt.Errorf("writing delta %d: %w", d.Version, err)
+		for _, name := range []string{bucketState, bucketMeta} {
+			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return fmt.Errorf("making bucket %s: %w", name, err)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("appending to the journal: %w", err)
+		return fmt.Errorf("making the state: %w", err)
 	}
-	l.pending += len(batch)
-	l.pendingBytes += size
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range batch {
-		l.note(d)
+	if err := l.foldOldJournal(); err != nil {
+		return err
+	}
+	return d.sync() // the file may be new
+}
+
+// Append implements [Log]: one write, synced before it returns.
+func (l *BoltLog) Append(_ context.Context, batch []Delta) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	err := l.begin()
+	if err == nil {
+		err = l.journal.append(batch)
+	}
+	if err != nil {
+		l.broken.Store(true)
+		return fmt.Errorf("appending to the journal: %w", err)
 	}
 	return nil
 }
 
-// note remembers a delta about a record. Callers hold mu.
-func (l *BoltLog) note(d Delta) {
-	if d.aboutRecord() {
-		deleted := d.Kind == KindDeleteUser || d.Kind == KindDeleteGroup
-		d.Payload = slices.Clone(d.Payload)
-		l.journaled[journalKey(d.Kind, d.Subject)] = journaled{delta: d, deleted: deleted}
+// begin makes the state know of the journal, once there is one: from then on a
+// journal that is missing is noticed.
+func (l *BoltLog) begin() error {
+	switch {
+	case l.broken.Load():
+		return errBroken
+	case l.begun:
+		return nil
 	}
+	if err := l.journal.begin(); err != nil {
+		return err
+	}
+	err := l.db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte(bucketMeta)).Put([]byte(keyJournal), l.journal.id[:])
+	})
+	if err != nil {
+		return fmt.Errorf("noting the journal: %w", err)
+	}
+	l.begun = true
+	return nil
 }
+
+// errBroken is what follows the first failure to write.
+var errBroken = errors.New("an earlier write failed")
 
 // aboutRecord reports whether the delta puts or deletes a user or group.
 func (d Delta) aboutRecord() bool {
-	switch d.Kind {
-	case KindPutUser, KindDeleteUser, KindPutGroup, KindDeleteGroup:
-		return true
-	default:
-		return false
-	}
+	return d.Kind == KindPutUser || d.Kind == KindPutGroup || d.deletes()
 }
+
+// deletes reports whether the delta deletes a user or group.
+func (d Delta) deletes() bool { return d.Kind == KindDeleteUser || d.Kind == KindDeleteGroup }
 
 // journalKey returns the state key of a user or group.
 func journalKey(kind Kind, subject string) string {
@@ -170,19 +226,19 @@ func journalKey(kind Kind, subject string) string {
 // Record implements [Log].
 func (l *BoltLog) Record(kind Kind, subject string) (Delta, error) {
 	key := journalKey(kind, subject)
+	d, deleted, found, err := l.journal.record(key)
+	switch {
+	case err != nil:
+		return Delta{}, fmt.Errorf("reading the log: %w", err)
+	case deleted:
+		return Delta{}, fmt.Errorf("record %s: %w", subject, ErrNotFound)
+	case found:
+		return d, nil
+	}
 	l.mu.RLock()
 	db := l.db
-	newest, found := l.journaled[key]
 	l.mu.RUnlock()
-	if newest.deleted {
-		return Delta{}, fmt.Errorf("record %s: %w", subject, ErrNotFound)
-	}
-	if found {
-		newest.delta.Payload = slices.Clone(newest.delta.Payload)
-		return newest.delta, nil
-	}
-	var d Delta
-	err := db.View(func(tx *bolt.Tx) error {
+	err = db.View(func(tx *bolt.Tx) error {
 		value := tx.Bucket([]byte(bucketState)).Get([]byte(key))
 		if value == nil {
 			return fmt.Errorf("record %s: %w", subject, ErrNotFound)
@@ -201,16 +257,8 @@ func (l *BoltLog) Record(kind Kind, subject string) (Delta, error) {
 func (l *BoltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending, l.pendingBytes = 0, 0
 	defer l.readAhead()()
-	folded, last, err := l.replay(from, func(d Delta, journalBytes int) error {
-		if journalBytes > 0 {
-			l.pending++
-			l.pendingBytes += journalBytes
-			l.note(d)
-		}
-		return each(d)
-	})
+	folded, last, err := l.replay(from, each)
 	if err != nil {
 		return 0, err
 	}
@@ -242,38 +290,23 @@ func (l *BoltLog) readAhead() (stop func()) {
 const readAheadBytes = 1 << 20
 
 // replay calls each for the state before a version and for every delta from
-// there on, with the delta's size in the journal, zero for state. It returns
-// the version of the state and the last one. It sees the log as it is when it
-// begins, and may run beside Append and Fold.
-func (l *BoltLog) replay(from uint64, each func(Delta, int) error) (folded, last uint64, err error) {
+// there on. It returns the version of the state and the last one. It sees the
+// log as it is when it begins, and may run beside Append and Fold.
+func (l *BoltLog) replay(from uint64, each func(Delta) error) (folded, last uint64, err error) {
+	l.journal.pinned.RLock() // before the state is, so that nothing between them is dropped
+	defer l.journal.pinned.RUnlock()
 	err = l.db.View(func(tx *bolt.Tx) error {
-		if v := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyFolded)); len(v) == 8 {
+		if v := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyFolded)); len(v) == versionSize {
 			folded = binary.BigEndian.Uint64(v)
 		}
-		if from <= folded {
-			state := func(d Delta) error { return each(d, 0) }
-			replay := stateReplay{state: tx.Bucket([]byte(bucketState)), version: folded, each: state}
-			if err := replay.run(); err != nil {
-				return err
-			}
+		if from > folded {
+			return nil
 		}
-		last = folded
-		journal := tx.Bucket([]byte(bucketJournal)).Cursor()
-		if k, _ := journal.Last(); k != nil {
-			last = binary.BigEndian.Uint64(k)
-		}
-		for k, v := journal.Seek(versionKey(max(from, folded+1))); k != nil; k, v = journal.Next() {
-			d, err := decodeDelta(k, v)
-			if err != nil {
-				return err
-			}
-			d.Version = binary.BigEndian.Uint64(k)
-			if err := each(d, len(v)); err != nil {
-				return err
-			}
-		}
-		return nil
+		return stateReplay{state: tx.Bucket([]byte(bucketState)), version: folded, each: each}.run()
 	})
+	if err == nil {
+		last, err = l.journal.replay(max(folded, max(from, 1)-1), each)
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("reading the log: %w", err)
 	}
@@ -289,13 +322,41 @@ func (l *BoltLog) reopen() error {
 	return l.open()
 }
 
-// Close implements [Log].
+// Close implements [Log]. What is in the journal is folded first, so that the
+// file alone is all of a log that was closed; after a failed write everything
+// is left for the next start to read.
 func (l *BoltLog) Close() error {
-	if err := errors.Join(l.db.Close(), l.lock.Close()); err != nil {
+	var faults []error
+	whole := false
+	if l.begun && !l.broken.Load() {
+		err := l.finish()
+		whole = err == nil
+		faults = append(faults, err)
+	}
+	faults = append(faults, l.journal.close(!whole), l.db.Close(), l.lock.Close())
+	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("closing the log: %w", err)
 	}
 	return nil
 }
+
+// finish folds all of the journal and makes the state forget that it had one.
+func (l *BoltLog) finish() error {
+	for left := 1; left > 0; {
+		var err error
+		if left, err = l.Fold(closeChunk); err != nil {
+			return err
+		}
+	}
+	err := l.db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Delete([]byte(keyJournal)) })
+	if err != nil {
+		return fmt.Errorf("noting the end of the journal: %w", err)
+	}
+	return nil
+}
+
+// closeChunk is how many keys are folded at once when the log is closed.
+const closeChunk = 4096
 
 // stateReplay turns the state bucket into deltas: records before the
 // memberships between them.

@@ -4,77 +4,115 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	bolt "go.etcd.io/bbolt"
 )
 
 // Backlog implements [Folder].
-func (l *BoltLog) Backlog() int { return max(l.pending, l.pendingBytes>>10) }
-
-// Fold implements [Folder]: it moves the oldest journal entries, worth about
-// limit keys, into state in one transaction. A crash leaves either all of them
-// or none moved.
-func (l *BoltLog) Fold(limit int) (int, error) {
-	moved, bytesMoved := 0, 0
-	var folded []foldedRecord
-	err := l.db.Update(func(tx *bolt.Tx) error {
-		journal, state := tx.Bucket([]byte(bucketJournal)), tx.Bucket([]byte(bucketState))
-		state.FillPercent = stateFill
-		var last []byte
-		var done [][]byte
-		cursor := journal.Cursor()
-		keys := 0
-		for k, v := cursor.First(); k != nil && keys < limit; k, v = cursor.Next() {
-			d, err := decodeDelta(k, v)
-			if err != nil {
-				return err
-			}
-			d.Payload = slices.Clone(d.Payload) // the journal's pages are about to change
-			keys += d.keys()
-			bytesMoved += len(v)
-			if d.aboutRecord() {
-				folded = append(folded, foldedRecord{journalKey(d.Kind, d.Subject), binary.BigEndian.Uint64(k)})
-			}
-			if err := foldDelta(state, d); err != nil {
-				return fmt.Errorf("folding delta %x: %w", k, err)
-			}
-			last = bytes.Clone(k)
-			done = append(done, last)
-		}
-		moved = len(done)
-		for _, k := range done {
-			if err := journal.Delete(k); err != nil {
-				return fmt.Errorf("dropping delta %x: %w", k, err)
-			}
-		}
-		if last == nil {
-			return nil
-		}
-		if err := tx.Bucket([]byte(bucketMeta)).Put([]byte(keyFolded), last); err != nil {
-			return fmt.Errorf("noting the folded version: %w", err)
-		}
-		return nil
-	})
-	if err != nil {
-		return l.pending, fmt.Errorf("folding the journal: %w", err)
+func (l *BoltLog) Backlog() int {
+	deltas := l.journal.after(l.folded.Load())
+	if deltas == 0 {
+		return 0
 	}
-	l.pending -= moved
-	l.pendingBytes -= bytesMoved
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, f := range folded {
-		if l.journaled[f.key].delta.Version <= f.version {
-			delete(l.journaled, f.key)
-		}
-	}
-	return l.pending, nil
+	return max(deltas, int(l.journal.waiting.Load()>>10))
 }
 
-// foldedRecord is a delta about a record that has left the journal.
-type foldedRecord struct {
-	key     string
-	version uint64
+// Fold implements [Folder]: it moves the oldest deltas of the journal, worth
+// about limit keys, into state in one transaction. A crash leaves either all of
+// them or none moved; those that are in both change nothing when they are
+// applied again.
+func (l *BoltLog) Fold(limit int) (int, error) {
+	if l.broken.Load() {
+		return 0, errBroken
+	}
+	folded, err := l.fold(l.folded.Load(), limit)
+	if err != nil {
+		l.broken.Store(true)
+		return 0, fmt.Errorf("folding the journal: %w", err)
+	}
+	l.folded.Store(folded)
+	return l.journal.after(folded), nil
+}
+
+// fold returns the version of the state after it.
+func (l *BoltLog) fold(folded uint64, limit int) (uint64, error) {
+	if err := l.journal.prepare(); err != nil {
+		return 0, err
+	}
+	deltas, err := l.journal.foldable(folded, limit)
+	if err != nil || len(deltas) == 0 {
+		return folded, err
+	}
+	folded = deltas[len(deltas)-1].Version
+	err = l.db.Update(func(tx *bolt.Tx) error {
+		state := tx.Bucket([]byte(bucketState))
+		state.FillPercent = stateFill
+		for _, d := range deltas {
+			if err := foldDelta(state, d); err != nil {
+				return fmt.Errorf("folding version %d: %w", d.Version, err)
+			}
+		}
+		return tx.Bucket([]byte(bucketMeta)).Put([]byte(keyFolded), versionKey(folded))
+	})
+	if err != nil {
+		return 0, fmt.Errorf("writing state: %w", err)
+	}
+	return folded, l.journal.drop(deltas)
+}
+
+// oldJournal is the bucket that earlier versions kept the journal in.
+const oldJournal = "journal"
+
+// foldOldJournal moves what an earlier version left in its journal into state,
+// and drops that journal.
+func (l *BoltLog) foldOldJournal() error {
+	for done := false; !done; {
+		if err := l.db.Update(func(tx *bolt.Tx) (err error) {
+			done, err = l.foldOld(tx)
+			return err
+		}); err != nil {
+			return fmt.Errorf("folding the journal of an earlier version: %w", err)
+		}
+	}
+	return nil
+}
+
+// foldOld moves some of an old journal and reports whether that was all of it.
+func (l *BoltLog) foldOld(tx *bolt.Tx) (done bool, err error) {
+	journal, state, meta := tx.Bucket([]byte(oldJournal)), tx.Bucket([]byte(bucketState)), tx.Bucket([]byte(bucketMeta))
+	if journal == nil {
+		return true, nil
+	}
+	var moved [][]byte
+	cursor := journal.Cursor()
+	k, v := cursor.First()
+	for keys := 0; k != nil && keys < closeChunk; k, v = cursor.Next() {
+		d, err := decodeDelta(k, v)
+		if err != nil {
+			return false, err
+		}
+		d.Payload = bytes.Clone(d.Payload) // the journal's pages are about to change
+		keys += d.keys()
+		if err := foldDelta(state, d); err != nil {
+			return false, err
+		}
+		moved = append(moved, bytes.Clone(k))
+	}
+	for _, key := range moved {
+		if err := journal.Delete(key); err != nil {
+			return false, fmt.Errorf("dropping delta %x: %w", key, err)
+		}
+	}
+	if n := len(moved); n > 0 {
+		if err := meta.Put([]byte(keyFolded), moved[n-1]); err != nil {
+			return false, fmt.Errorf("noting the folded version: %w", err)
+		}
+		l.folded.Store(binary.BigEndian.Uint64(moved[n-1]))
+	}
+	if k != nil {
+		return false, nil
+	}
+	return true, tx.DeleteBucket([]byte(oldJournal)) //nolint:wrapcheck // the caller says what was tried
 }
 
 // keys is the number of state keys that a delta touches.

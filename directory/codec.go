@@ -15,14 +15,19 @@ import (
 // Unix milliseconds, revision, connection, subject, payload. The version is
 // part of the key or, for folded state, of no interest.
 func (d Delta) encode(key []byte) []byte {
-	b := make([]byte, crc32.Size, 32+len(d.Connection)+len(d.Subject)+len(d.Payload))
-	b = append(b, byte(d.Kind))
+	return d.appendStored(make([]byte, 0, crc32.Size+32+len(d.Connection)+len(d.Subject)+len(d.Payload)), key)
+}
+
+// appendStored appends the stored form.
+func (d Delta) appendStored(b, key []byte) []byte {
+	at := len(b)
+	b = append(b, 0, 0, 0, 0, byte(d.Kind))
 	b = binary.BigEndian.AppendUint64(b, uint64(d.Time.UnixMilli()))
 	b = binary.AppendUvarint(b, d.Revision)
 	b = appendText(b, d.Connection)
 	b = appendText(b, d.Subject)
 	b = append(b, d.Payload...)
-	binary.BigEndian.PutUint32(b, checksum(key, b[crc32.Size:]))
+	binary.BigEndian.PutUint32(b[at:], checksum(key, b[at+crc32.Size:]))
 	return b
 }
 

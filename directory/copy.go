@@ -70,10 +70,27 @@ func (d *Directory) makeCopy(ctx context.Context, path string) error {
 	}); err != nil {
 		return fmt.Errorf("copying the directory: %w", err)
 	}
+	if err := removeBolt(path); err != nil {
+		return fmt.Errorf("removing the copy before: %w", err)
+	}
 	if err := os.Rename(temporary, path); err != nil {
 		return fmt.Errorf("copying the directory: %w", err)
 	}
-	return nil
+	return folder(filepath.Dir(path)).sync()
+}
+
+// removeBolt removes the file of a log, and then its journal, which is of no
+// use without it.
+func removeBolt(path string) error {
+	d, base := folder(filepath.Dir(path)), filepath.Base(path)
+	if err := d.remove(base); err != nil {
+		return err
+	}
+	names, err := d.names(base + journalSuffix)
+	for _, name := range names {
+		err = errors.Join(err, d.remove(name))
+	}
+	return err
 }
 
 // resume reads the copy and what the shared log holds beyond it.
@@ -126,7 +143,7 @@ func (d *Directory) Replay(each func(Delta) error) (version uint64, err error) {
 	if !ok {
 		return 0, fmt.Errorf("%w: only an embedded log can be replayed beside writes", errPlan)
 	}
-	_, version, err = log.replay(0, func(d Delta, _ int) error { return each(d) })
+	_, version, err = log.replay(0, each)
 	return version, err
 }
 

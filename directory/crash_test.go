@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,6 +136,50 @@ func TestAFailedWriteStopsAllWritesForGoodAndShowsNothing(t *testing.T) {
 			h.stop()
 			withLog(t, log).user(t, "bob")
 		})
+	}
+}
+
+// untidy is a log whose backlog is what a test says, until it is folded.
+type untidy struct {
+	directory.Log
+
+	backlog atomic.Int64
+	fails   bool
+}
+
+func (u *untidy) Backlog() int { return int(u.backlog.Load()) }
+
+func (u *untidy) Fold(int) (int, error) {
+	if u.fails {
+		return 0, logtest.ErrDisk
+	}
+	return int(max(0, u.backlog.Add(-1000))), nil
+}
+
+func TestAFailedFoldStopsAllWritesForGood(t *testing.T) {
+	t.Parallel()
+	log := &untidy{Log: &logtest.Memory{}, fails: true}
+	h := withLog(t, log)
+	_, _ = h.Apply(t.Context(), corp, directory.CreateUser{User: directory.User{UserName: "ann"}}) // what wakes it
+	for h.Healthy() == nil {
+		runtime.Gosched()
+	}
+	_, err := h.Apply(t.Context(), corp, directory.CreateUser{User: directory.User{UserName: "bob"}})
+	if !errors.Is(err, directory.ErrStopped) || !errors.Is(err, logtest.ErrDisk) {
+		t.Errorf("a write after a failed fold: %v", err)
+	}
+}
+
+func TestWritersWaitForALongBacklog(t *testing.T) {
+	t.Parallel()
+	log := &untidy{Log: &logtest.Memory{}}
+	h := withLog(t, log)
+	const many = 70_000
+	log.backlog.Store(many)
+	h.user(t, "ann")
+	h.user(t, "bob") // the one before waited for the backlog after it was answered
+	if left := log.Backlog(); left >= many-1000 {
+		t.Errorf("backlog %d", left)
 	}
 }
 

@@ -42,7 +42,7 @@ type Directory struct {
 	ending, ended chan struct{}
 	failure       atomic.Pointer[error]
 	ids           idSource
-	folded        time.Time // the last time, for the writer only
+	tidy          *tidy // while Run runs and the log is a Folder, for the writer only
 
 	// Of a shared log only: what others wrote, the last version obeyed, when it
 	// was last proven that there was no later one, and for the writer what may be

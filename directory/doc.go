@@ -27,10 +27,12 @@
 //
 // # On disk
 //
-// The embedded log is one bbolt file and one beside it that is its lock. A
-// commit appends to a journal and is synced once for all callers that wait. The
-// journal is folded, a little at a time, into a state that holds a record under
-// its id and a group's members in chunks. A start reads state and journal, in
-// one goroutine, while another builds, and opens the file again so that the
-// pages it has read don't stay.
+// The embedded log is a bbolt file, which holds the state: a record under its
+// id and a group's members in chunks. Beside it are its lock and its journal,
+// files of a few MiB that are written to from front to back, a page at least
+// for each commit, and synced once for all callers that wait. The journal is
+// folded into the state beside the writer, a little at a time, and all of it
+// when the log is closed. A start reads state and journal, in one goroutine,
+// while another builds, and opens the file again so that the pages it has read
+// don't stay.
 package directory

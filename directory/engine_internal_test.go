@@ -287,7 +287,7 @@ func TestChunksOfMembersEqualASet(t *testing.T) {
 	}
 	got := map[string]bool{}
 	last := ""
-	if _, _, err := l.replay(0, func(d Delta, _ int) error {
+	if _, _, err := l.replay(0, func(d Delta) error {
 		if d.Kind == KindAddMembers {
 			for member := range slices.Chunk(d.Payload, idSize) {
 				if key := d.Subject + string(member); key <= last {
@@ -343,7 +343,7 @@ func TestAFileWithAKeyForEachMembershipIsRead(t *testing.T) {
 		}
 	}
 	var got []byte
-	if _, _, err := l.replay(0, func(d Delta, _ int) error {
+	if _, _, err := l.replay(0, func(d Delta) error {
 		if d.Kind == KindAddMembers {
 			got = append(got, d.Payload...)
 		}

@@ -41,9 +41,10 @@ type Delta struct {
 	Payload  []byte
 }
 
-// Log keeps deltas. Append and Tail are called by one goroutine at a time, and
-// so is Fold of a log that is a [Folder]; Record by any number beside them.
-// What an implementation must keep is tested by package logtest.
+// Log keeps deltas. Append and Tail are called by one goroutine at a time;
+// Record by any number beside them, and by another one Fold of a log that is a
+// [Folder], though not beside Tail. What an implementation must keep is tested
+// by package logtest.
 type Log interface {
 	// Append returns nil once the batch is durable, whole and in order. After
 	// an error nobody may assume which part of it is.
@@ -64,12 +65,12 @@ type Log interface {
 	Close() error
 }
 
-// Folder is a [Log] that wants the writer's idle time to tidy up.
+// Folder is a [Log] that wants to be tidied up beside its writer.
 type Folder interface {
 	// Fold moves deltas worth about limit keys; it reports how many are left.
 	// After an error the directory stops, as after one of Append.
 	Fold(limit int) (left int, err error)
 	// Backlog measures what waits to be folded, in deltas or KiB, whichever is
-	// more.
+	// more. Anybody may call it.
 	Backlog() int
 }

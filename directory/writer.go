@@ -20,15 +20,6 @@ const (
 	// maxBatch is the size of payloads, in bytes, beyond which a group commit
 	// takes in no more calls.
 	maxBatch = 1 << 20
-	// The journal is folded a little at a time, since a caller may have to wait
-	// for it: foldChunk keys every foldPause once the queue was quiet for foldRest,
-	// and every foldRest if it never is. At maxBacklog deltas, or KiB of them,
-	// folding slows the writers down instead.
-	foldChunk      = 16
-	foldPause      = time.Millisecond
-	foldRest       = 10 * time.Millisecond
-	maxBacklog     = 1 << 16
-	foldBehindhand = 256
 )
 
 // Apply makes all changes, in order, or none of them. When it returns without
@@ -116,24 +107,18 @@ func (d *Directory) Run(ctx context.Context) error {
 	if d.shared != nil {
 		go func() { lost <- d.follow(following) }()
 	}
-	idle := time.NewTimer(foldRest)
-	defer idle.Stop()
+	if f, ok := d.log.(Folder); ok {
+		tidy := newTidy(d, f)
+		d.tidy = tidy
+		defer tidy.stop()
+	}
 	for {
 		select {
 		case c := <-d.queue:
 			d.commit(ctx, c)
-			if d.config.Clock().Sub(d.folded) >= foldRest {
-				d.fold(foldChunk)
-			}
-			idle.Reset(foldRest)
 		case f := <-d.foreign:
 			d.adopt(context.WithoutCancel(ctx), f.batch)
 			close(f.done)
-			idle.Reset(foldRest)
-		case <-idle.C:
-			if d.fold(foldChunk) {
-				idle.Reset(foldPause)
-			}
 		case err := <-lost:
 			close(d.ending)
 			d.drain(ctx)
@@ -179,13 +164,7 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 		}
 		close(c.done)
 	}
-	if f, ok := d.log.(Folder); ok && f.Backlog() > maxBacklog {
-		limit := foldBehindhand // more than came in, so that the backlog shrinks
-		for _, delta := range b.deltas {
-			limit += delta.keys()
-		}
-		d.fold(limit)
-	}
+	d.tidy.wait()
 }
 
 // commitEach commits calls of which one is too large for the log: the others had no part in that.
@@ -262,6 +241,7 @@ func (d *Directory) store(ctx context.Context, b *batch) error {
 	}
 	d.state.publish(b)
 	d.seen.Store(d.state.version)
+	d.tidy.wake()
 	return nil
 }
 
@@ -276,21 +256,6 @@ func (d *Directory) nextCall(b *batch, taken int) *call {
 	default:
 		return nil
 	}
-}
-
-// fold tidies the log by some keys and reports whether there is more to do.
-func (d *Directory) fold(limit int) bool {
-	f, ok := d.log.(Folder)
-	if !ok || d.Healthy() != nil || f.Backlog() == 0 {
-		return false
-	}
-	d.folded = d.config.Clock()
-	left, err := f.Fold(limit)
-	if err != nil {
-		d.stop(err)
-		return false
-	}
-	return left > 0
 }
 
 // stop makes the directory refuse writes for good: after a failed write or

@@ -27,6 +27,7 @@ func Run(t *testing.T, start func(t *testing.T) (open func() directory.Log)) {
 		"replays equal a model of records and members":   testModel,
 		"a record is the newest put, or not found":       testRecord,
 		"records are read while others are appended":     testConcurrentRecords,
+		"folding goes on beside everything":              testConcurrentFolds,
 		"an emptied log keeps counting where it was":     testCounting,
 		"what is given to each stays the log's to reuse": testOwnership,
 	}
@@ -204,6 +205,47 @@ func testConcurrentRecords(t *testing.T, open func() directory.Log) {
 	}
 	close(stop)
 	readers.Wait()
+}
+
+func testConcurrentFolds(t *testing.T, open func() directory.Log) {
+	t.Helper()
+	l := open()
+	tail(t, l, 0)
+	stop := make(chan struct{})
+	var folding sync.WaitGroup
+	folding.Go(func() {
+		for limit := 0; ; limit++ {
+			select {
+			case <-stop:
+				return
+			default:
+				fold(t, l, limit%5)
+			}
+		}
+	})
+	const count = 200
+	for version := uint64(1); version <= count; version++ {
+		appending(t, l, []directory.Delta{put(version, id(int(version%7)))})
+		if d, err := l.Record(directory.KindPutUser, id(int(version%7))); err != nil || d.Revision != version {
+			t.Errorf("after version %d: record %v, error %v", version, d, err)
+		}
+	}
+	close(stop)
+	folding.Wait()
+	closing(t, l)
+	l = open()
+	defer func() { closing(t, l) }()
+	revisions := map[string]uint64{}
+	deltas, last := tail(t, l, 0)
+	for _, d := range deltas {
+		revisions[d.Subject] = d.Revision
+	}
+	for n := range 7 {
+		want := uint64(count - (count-n)%7)
+		if last != count || revisions[id(n)] != want {
+			t.Errorf("last %d, revision of %d is %d, want %d", last, n, revisions[id(n)], want)
+		}
+	}
 }
 
 func testCounting(t *testing.T, open func() directory.Log) {

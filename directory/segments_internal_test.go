@@ -1,0 +1,355 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// putting is a batch of one lock, which no log has trouble with.
+func putting(version uint64) []Delta {
+	return []Delta{{
+		Version: version, Time: time.Unix(1, 0), Kind: KindPutLock, Subject: fmt.Sprintf("\x01%d", version), Revision: 1,
+		Payload: bytes.Repeat([]byte{7}, 3000),
+	}}
+}
+
+// written returns a folder with a log of six commits in three segments that
+// nobody closed.
+func written(t *testing.T) (path string, segments []string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "log.db")
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.journal.firstSize, l.journal.size = 3*pageBytes, 3*pageBytes
+	for version := range uint64(6) {
+		if err := l.Append(t.Context(), putting(version+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed(t, l)
+	segments, err = filepath.Glob(path + ".journal-*")
+	if err != nil || len(segments) != 3 {
+		t.Fatal(segments, err)
+	}
+	return path, segments
+}
+
+// killed closes a log's files as the end of its process does.
+func killed(t *testing.T, l *BoltLog) {
+	t.Helper()
+	l.broken.Store(true)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// versions opens a log and returns what it holds.
+func versions(t *testing.T, path string) (held []uint64, err error) {
+	t.Helper()
+	l, err := OpenBolt(path)
+	if err != nil {
+		return nil, err
+	}
+	defer killed(t, l)
+	last, err := l.Tail(t.Context(), 0, func(d Delta) error { held = append(held, d.Version); return nil })
+	if err == nil && len(held) > 0 && held[len(held)-1] != last {
+		t.Errorf("held %v, last %d", held, last)
+	}
+	return held, err
+}
+
+func TestAJournalIsRefusedIfAnythingButItsEndIsDamaged(t *testing.T) {
+	t.Parallel()
+	spoil := func(at int64) func(t *testing.T, name string) {
+		return func(t *testing.T, name string) {
+			t.Helper()
+			f, err := os.OpenFile(name, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = f.Close() }()
+			if _, err := f.WriteAt([]byte{99}, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	remove := func(t *testing.T, name string) {
+		t.Helper()
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const first, second = pageBytes, 2 * pageBytes
+	for name, test := range map[string]struct {
+		segment int
+		damage  func(t *testing.T, name string)
+		held    int // zero: refused
+	}{
+		"nothing":                         {0, func(*testing.T, string) {}, 6},
+		"a commit at the beginning":       {0, spoil(first + 500), 0},
+		"the last commit of a segment":    {0, spoil(second + 500), 0},
+		"the length of a commit":          {1, spoil(first), 0},
+		"a commit before the last":        {2, spoil(first + 9), 0},
+		"the last commit, as by a crash":  {2, spoil(second + 500), 5},
+		"its length":                      {2, spoil(second), 5},
+		"a header":                        {1, spoil(30), 0},
+		"the number in a header":          {2, spoil(60), 0},
+		"the first segment is missing":    {0, remove, 0},
+		"one in the middle is missing":    {1, remove, 0},
+		"behind a commit, which is empty": {1, spoil(second + 4000), 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path, segments := written(t)
+			test.damage(t, segments[test.segment])
+			held, err := versions(t, path)
+			if len(held) != test.held || (test.held == 0) != errors.Is(err, ErrCorrupt) {
+				t.Errorf("holds %v, error %v", held, err)
+			}
+		})
+	}
+}
+
+func TestAStateThatKnowsOfAJournalIsRefusedWithoutIt(t *testing.T) {
+	t.Parallel()
+	path, segments := written(t)
+	for _, name := range segments {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := versions(t, path); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "journal-") {
+		t.Errorf("opened with %v", err)
+	}
+}
+
+func TestAJournalIsRefusedBesideAnotherState(t *testing.T) {
+	t.Parallel()
+	for name, other := range map[string]func(t *testing.T, l *BoltLog){
+		"that has a journal": func(t *testing.T, l *BoltLog) {
+			t.Helper()
+			if err := l.Append(t.Context(), putting(1)); err != nil {
+				t.Fatal(err)
+			}
+			killed(t, l)
+		},
+		"that has none": func(t *testing.T, l *BoltLog) {
+			t.Helper()
+			if err := l.Append(t.Context(), putting(1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path, _ := written(t)
+			l, err := OpenBolt(filepath.Join(t.TempDir(), "other.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			other(t, l)
+			if err := os.Rename(l.path, path); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := versions(t, path); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("opened with %v", err)
+			}
+		})
+	}
+}
+
+func TestAClosedLogIsOneFileThatOnlyItsUserReads(t *testing.T) {
+	t.Parallel()
+	path, segments := written(t)
+	for _, name := range append(segments, path) {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != fileMode {
+			t.Errorf("%s: %v %v", name, info.Mode(), err)
+		}
+	}
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(path + ".*"); len(left) != 1 || left[0] != path+".lock" {
+		t.Errorf("beside it: %v", left)
+	}
+	if held, err := versions(t, path); len(held) != 6 || err != nil {
+		t.Errorf("holds %v, %v", held, err)
+	}
+}
+
+// TestAFileOfAnEarlierVersionIsTakenOver writes a file whose journal is a bucket
+// of its own.
+func TestAFileOfAnEarlierVersionIsTakenOver(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	db, err := bolt.Open(path, fileMode, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const folded, last = 5, closeChunk + 100
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range []string{oldJournal, bucketState, bucketMeta} {
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		for version := uint64(1); version <= last; version++ {
+			d := putting(version)[0]
+			if version <= folded {
+				if err := foldDelta(tx.Bucket([]byte(bucketState)), d); err != nil {
+					return err
+				}
+				continue
+			}
+			key := versionKey(version)
+			if err := tx.Bucket([]byte(oldJournal)).Put(key, d.encode(key)); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket([]byte(bucketMeta)).Put([]byte(keyFolded), versionKey(folded))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if held, err := versions(t, path); err != nil || len(held) != last || held[0] != last {
+			t.Fatalf("%d deltas, error %v", len(held), err)
+		}
+	}
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(context.Background(), putting(last+1)); err != nil {
+		t.Error(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestABatchOutOfOrderIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, batch := range map[string][]Delta{
+		"a gap before it": putting(2),
+		"a gap within":    {putting(1)[0], putting(3)[0]},
+	} {
+		l, err := OpenBolt(filepath.Join(t.TempDir(), "log.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append(t.Context(), batch); !errors.Is(err, errPlan) {
+			t.Errorf("%s: %v", name, err)
+		}
+		killed(t, l)
+	}
+}
+
+// TestABatchLongerThanASegmentHasOneOfItsOwn also makes sure that what was
+// prepared is not in the way.
+func TestABatchLongerThanASegmentHasOneOfItsOwn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.journal.firstSize, l.journal.size = 3*pageBytes, 3*pageBytes
+	for version := uint64(1); version <= 9; version++ {
+		batch := putting(version)
+		if version%3 == 0 {
+			batch[0].Payload = make([]byte, 5*pageBytes)
+		}
+		if err := l.Append(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.journal.prepare(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed(t, l)
+	if held, err := versions(t, path); len(held) != 9 || err != nil {
+		t.Errorf("holds %v, %v", held, err)
+	}
+}
+
+// TestFoldedSegmentsAreUsedAgain bounds the disk that a busy journal takes.
+func TestFoldedSegmentsAreUsedAgain(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	l.journal.firstSize, l.journal.size = 3*pageBytes, 3*pageBytes
+	for version := uint64(1); version <= 60; version++ {
+		if err := l.Append(t.Context(), putting(version)); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := l.Fold(10); left != 0 || err != nil {
+			t.Fatal(left, err)
+		}
+		if files, _ := filepath.Glob(path + ".journal-*"); len(files) > 3 {
+			t.Fatalf("after version %d: %v", version, files)
+		}
+	}
+	if backlog := l.Backlog(); backlog != 0 {
+		t.Errorf("backlog %d", backlog)
+	}
+}
+
+func FuzzOpeningASegment(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "log.db")
+	l, err := OpenBolt(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	l.journal.firstSize = 4 * pageBytes
+	for version := range uint64(3) {
+		if err := l.Append(f.Context(), putting(version+1)); err != nil {
+			f.Fatal(err)
+		}
+	}
+	id, name := l.journal.id, l.journal.used[0].name
+	segment, err := os.ReadFile(filepath.Join(filepath.Dir(path), name))
+	if err := errors.Join(err, l.Close()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(segment, 5000, byte(1))
+	f.Add(segment, 30, byte(9))
+	f.Add(segment[:9000], 8200, byte(0))
+	f.Fuzz(func(t *testing.T, content []byte, at int, value byte) {
+		d := newForgetful()
+		content = bytes.Clone(content)
+		if at >= 0 && at < len(content) {
+			content[at] ^= value
+		}
+		d.shown[name] = &inode{shown: content, dirty: map[int]bool{}}
+		j, err := openSegments(d, "log.db.journal-", id, 0)
+		if err != nil {
+			return
+		}
+		if _, err := j.replay(0, func(Delta) error { return nil }); err != nil {
+			t.Errorf("what was accepted can't be read: %v", err)
+		}
+	})
+}

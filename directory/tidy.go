@@ -1,0 +1,111 @@
+package directory
+
+import (
+	"sync"
+	"time"
+)
+
+// tidy folds a directory's log beside its writer.
+type tidy struct {
+	directory *Directory
+	log       Folder
+	ending    chan struct{}
+	ended     sync.WaitGroup
+	// more tells of commits, less of folded ones.
+	more, less chan struct{}
+}
+
+const (
+	// Folding shares the disk with commits, and the processor with everybody. So
+	// foldChunk keys are folded every foldRest, and more at once the more wait. At
+	// maxBacklog deltas, or KiB of them, writers wait for it.
+	foldChunk  = 64
+	foldRest   = 10 * time.Millisecond
+	maxBacklog = 1 << 16
+	// foldShare is the part of the backlog that is folded at once, at most foldMost.
+	foldShare = 256
+	foldMost  = 256
+)
+
+func newTidy(d *Directory, log Folder) *tidy {
+	t := &tidy{
+		directory: d, log: log, ending: make(chan struct{}),
+		more: make(chan struct{}, 1), less: make(chan struct{}, 1),
+	}
+	t.wake() // what an earlier process left
+	t.ended.Go(t.run)
+	return t
+}
+
+// stop ends folding. What is left is no less durable.
+func (t *tidy) stop() {
+	close(t.ending)
+	t.ended.Wait()
+}
+
+// wake tells that there is something to fold. A directory whose log needs no
+// folding has nobody to tell.
+func (t *tidy) wake() {
+	if t == nil {
+		return
+	}
+	select {
+	case t.more <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns once the backlog is within bounds, or never will be.
+func (t *tidy) wait() {
+	for t != nil && t.log.Backlog() > maxBacklog && t.directory.Healthy() == nil {
+		t.wake()
+		<-t.less
+	}
+}
+
+func (t *tidy) run() {
+	rest := time.NewTimer(foldRest)
+	defer rest.Stop()
+	for {
+		select {
+		case <-t.more:
+		case <-t.ending:
+			return
+		}
+		for left := 1; left > 0; {
+			rest.Reset(t.pause())
+			select {
+			case <-rest.C:
+			case <-t.ending:
+				return
+			}
+			left = t.fold()
+			select {
+			case t.less <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// pause is how long to rest before the next chunk.
+func (t *tidy) pause() time.Duration {
+	if t.log.Backlog() > maxBacklog/2 {
+		return 0
+	}
+	return foldRest
+}
+
+// fold folds one chunk and returns how many deltas are left, zero after a
+// failure.
+func (t *tidy) fold() int {
+	if t.directory.Healthy() != nil {
+		return 0
+	}
+	left, err := t.log.Fold(max(foldChunk, min(foldMost, t.log.Backlog()/foldShare)))
+	if err != nil {
+		t.directory.stop(err)
+		return 0
+	}
+	return left
+}
