@@ -26,6 +26,8 @@ type Subject struct {
 	// Audiences are the only resources that something may be exchanged for it: those that a grant asks for, and the one that a token of
 	// the gate's own service is for. None means any.
 	Audiences []string
+	// Scopeless says that the token is of a kind without scopes, so that their absence narrows nothing.
+	Scopeless bool
 }
 
 // Exchangeable returns whom an access token stands for that is shown to be exchanged: every check of [Authenticator.Authenticate], and
@@ -77,7 +79,30 @@ func (a *Authenticator) ExchangeableID(ctx context.Context, token string) (Subje
 		return Subject{}, refuse(SubstatusScope, "has what ID tokens have not")
 	}
 
-	return a.person(p, client)
+	actors, err := p.issuer.actingClient(client, a.declared())
+	if err != nil {
+		return Subject{}, err
+	}
+
+	s, err := a.person(p, client, actors)
+	s.Scopeless = true
+
+	return s, err
+}
+
+// actingClient is the agent that a client is, if it is one: a person's ID token in its hands is a delegation, as their access token is.
+func (is *issuer) actingClient(client string, known declarations) ([]Actor, error) {
+	about := claims{}
+	for _, name := range clientClaims() {
+		about[name] = client
+	}
+
+	agent, err := known.matchAgent(is.Name, about, false)
+	if err != nil || agent == nil {
+		return nil, err
+	}
+
+	return []Actor{{Issuer: is.URL, Subject: client, Agent: agent.Name}}, nil
 }
 
 // idTokenClient is the client that an ID token was issued to: its one audience, or the one of several that azp names (OpenID Connect Core
@@ -122,11 +147,11 @@ func (a *Authenticator) Grant(ctx context.Context, token, audience, client strin
 		return Subject{}, refuse(SubstatusScope, "resource is malformed")
 	}
 
-	return a.person(p, client)
+	return a.person(p, client, nil)
 }
 
-// person links the subject of an ID token or grant.
-func (a *Authenticator) person(p *signed, client string) (Subject, error) {
+// person links the subject of an ID token or grant, for whom actors act already.
+func (a *Authenticator) person(p *signed, client string, actors []Actor) (Subject, error) {
 	is := p.issuer
 
 	if is.TokenType == TokenTypeEntra && p.claims.text("tid") != is.tenant {
@@ -142,6 +167,8 @@ func (a *Authenticator) person(p *signed, client string) (Subject, error) {
 	if err != nil {
 		return Subject{}, err
 	}
+
+	v.principal.Actors = actors
 
 	if err := is.complement(v, p.token, a.clock()); err != nil {
 		return Subject{}, err

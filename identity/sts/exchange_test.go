@@ -148,6 +148,31 @@ func TestWhoMayActIsCarriedOn(t *testing.T) {
 	})
 }
 
+// An ID token that a person's provider gave to an agent is that agent's delegation, whoever brings it.
+func TestAnIDTokenInAnAgentsHandsIsADelegation(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
+		now := time.Now().Unix()
+		token := w.corp.sign(t, "JWT", object{"iss": corpURL, "aud": "chef-client", "sub": annSubject, "iat": now, "exp": now + 300})
+		bring := func() reply {
+			return w.post("/oauth2/token", w.exchange(t, "scout", token).with(object{"subject_token_type": idToken}))
+		}
+
+		want := map[string]any{"iss": ownURL, "sub": "scout", "act": map[string]any{"iss": ownURL, "sub": "chef"}}
+		if diff := cmp.Diff(want, claims(t, bring().token())["act"]); diff != "" {
+			t.Errorf("act (-want +got):\n%s", diff)
+		}
+
+		delete(w.grants, "chef")
+
+		if r := bring(); r.code() != "access_denied" {
+			t.Errorf("the first agent has no grant: %d %v", r.status, r.body)
+		}
+	})
+}
+
 // A provider tells of a revocation after the fact: what was exchanged in between goes with it, however often it is exchanged again.
 func TestARevocationReachesWhatWasExchangedBeforeItArrived(t *testing.T) {
 	t.Parallel()

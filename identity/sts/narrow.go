@@ -39,7 +39,7 @@ func ceilingOf(subject *identity.Subject, isGrant bool) ceiling {
 	}
 
 	// Details bind a token to its scopes on the data plane, too.
-	binding := p.Method == identity.MethodSTS || len(p.Actors) > 0 || ((isGrant || len(p.Details) > 0) && len(p.Scopes) > 0) ||
+	binding := p.Method == identity.MethodSTS || (len(p.Actors) > 0 && !subject.Scopeless) || ((isGrant || len(p.Details) > 0) && len(p.Scopes) > 0) ||
 		slices.ContainsFunc(c.scopes, func(scope string) bool { return !strings.HasPrefix(scope, rolePrefix) })
 	if !binding {
 		c.scopes = append(c.scopes, everyScope()...)

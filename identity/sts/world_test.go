@@ -162,7 +162,7 @@ func newWorld(tb testing.TB) *world {
 			{
 				Name: "corp", URL: corpURL, Audiences: []string{gateAud}, Connection: "corp", Claim: "sub", FrontEndClients: []string{portal},
 				Delegation: true, Scopes: map[string][]string{"orders": {"cosmos.read"}},
-				Exchange:   identity.Exchange{IDTokenClients: []string{portal}, Grants: true},
+				Exchange:   identity.Exchange{IDTokenClients: []string{portal, "chef-client"}, Grants: true},
 				HTTPClient: &http.Client{Transport: provider{corpURL, []jose.JSONWebKey{w.corp.public()}}},
 			},
 			{
