@@ -12,15 +12,18 @@ import (
 type Adopted struct {
 	Users  int `json:"users"`
 	Groups int `json:"groups"`
+	// Left counts the lines that were left out.
+	Left int `json:"left"`
 }
 
 // Adopt copies an export with the users and groups of some connections given to
 // others: owners maps old names to new ones. Ids, memberships and locks stay, so
 // policy applies as before; from then on the new connection's issuer names these
 // people, and its provider manages them. Tokens stay with the old connection: a
-// credential made for one is none for another. Lines that cannot be read are
-// copied as they are, for [CheckImport] to complain about.
-func Adopt(w io.Writer, r io.Reader, owners map[string]string) (Adopted, error) {
+// credential made for one is none for another. Entries of the classes of without,
+// and [Tokens], are left out. Lines that cannot be read are copied as they are, for
+// [CheckImport] to complain about.
+func Adopt(w io.Writer, r io.Reader, owners map[string]string, without ...string) (Adopted, error) {
 	var done Adopted
 	in, out := bufio.NewReaderSize(r, 1<<20), bufio.NewWriterSize(w, 1<<20)
 	for {
@@ -32,7 +35,7 @@ func Adopt(w io.Writer, r io.Reader, owners map[string]string) (Adopted, error) 
 		if over && len(text) == 0 {
 			break
 		}
-		if text, err = adoptLine(text, owners, &done); err != nil {
+		if text, err = adoptLine(text, owners, without, &done); err != nil {
 			return done, err
 		}
 		if _, err := out.Write(append(text, '\n')); err != nil {
@@ -48,13 +51,16 @@ func Adopt(w io.Writer, r io.Reader, owners map[string]string) (Adopted, error) 
 	return done, nil
 }
 
-func adoptLine(text []byte, owners map[string]string, done *Adopted) ([]byte, error) {
+func adoptLine(text []byte, owners map[string]string, without []string, done *Adopted) ([]byte, error) {
 	var l exported
 	if broken := json.Unmarshal(text, &l); broken != nil {
 		return text, nil //nolint:nilerr // copied as it is, see Adopt
 	}
 	owner, adopted := owners[l.Connection]
 	switch {
+	case l.among(without):
+		done.Left++
+		return nil, nil // an empty line is none
 	case !adopted:
 		return text, nil
 	case l.Kind == lineUser:

@@ -52,15 +52,22 @@ const (
 // ErrNotEmpty means that an import found records.
 var ErrNotEmpty = errors.New("directory is not empty")
 
-// Export writes everything that the directory holds as JSON lines. Secrets
-// aren't part of it, their hashes are. Changes made meanwhile may or may not
-// be in it; stop writing first for an exact copy.
-func (d *Directory) Export(w io.Writer) error {
+// Tokens stands among classes of entries for the hashes of connections' tokens.
+const Tokens = "\x00tokens"
+
+// Export writes everything that the directory holds as JSON lines, except
+// entries of some classes, and [Tokens]. Secrets aren't part of it, their hashes
+// are. Changes made meanwhile may or may not be in it; stop writing first for an
+// exact copy.
+func (d *Directory) Export(w io.Writer, without ...string) error {
 	buffered := bufio.NewWriter(w)
 	encoder := json.NewEncoder(buffered)
 	for line, err := range d.lines {
 		if err != nil {
 			return fmt.Errorf("exporting: %w", err)
+		}
+		if line.among(without) {
+			continue
 		}
 		if err := encoder.Encode(line); err != nil {
 			return fmt.Errorf("exporting %s %s: %w", line.Kind, line.ID, err)
@@ -70,6 +77,18 @@ func (d *Directory) Export(w io.Writer) error {
 		return fmt.Errorf("exporting: %w", err)
 	}
 	return nil
+}
+
+// among reports whether a line is of one of some classes.
+func (l exported) among(classes []string) bool {
+	switch l.Kind {
+	case lineToken:
+		return slices.Contains(classes, Tokens)
+	case lineEntry:
+		return slices.Contains(classes, l.Class)
+	default:
+		return false
+	}
 }
 
 // lines yields the export. An error is the last of it.
@@ -166,10 +185,12 @@ const (
 	importBytes = 8 << 20
 )
 
-// Import reads what Export wrote into an empty directory; ids, revisions and
-// times are kept. After an error the directory holds what came before the
+// Import reads what Export wrote into a directory without people and groups; ids,
+// revisions and times are kept. Locks, tokens and entries that are there already
+// stay as they are, since a file is older, except entries of the classes of
+// replace. After an error the directory holds what came before the
 // faulty chunk: start again with an empty one.
-func (d *Directory) Import(ctx context.Context, r io.Reader) error {
+func (d *Directory) Import(ctx context.Context, r io.Reader, replace ...string) error {
 	if !d.state.empty() {
 		return fmt.Errorf("importing: %w", ErrNotEmpty)
 	}
@@ -188,19 +209,22 @@ func (d *Directory) Import(ctx context.Context, r io.Reader) error {
 			}
 			chunk = append(chunk, line)
 		}
-		if err := d.importLines(ctx, chunk); err != nil {
+		if err := d.importLines(ctx, chunk, replace); err != nil {
 			return fmt.Errorf("importing lines up to %d: %w", n, err)
 		}
 	}
 	return nil
 }
 
-func (d *Directory) importLines(ctx context.Context, lines []exported) error {
+func (d *Directory) importLines(ctx context.Context, lines []exported, replace []string) error {
 	return d.submit(ctx, func(b *batch) error {
 		for _, line := range lines {
 			delta, err := line.delta()
 			if err != nil {
 				return err
+			}
+			if b.has(delta) && !line.among(replace) {
+				continue
 			}
 			if err := b.admit(line); err != nil {
 				return err
@@ -211,6 +235,22 @@ func (d *Directory) importLines(ctx context.Context, lines []exported) error {
 		}
 		return nil
 	})
+}
+
+// has reports whether there is a lock, token or entry where a delta puts one.
+func (b *batch) has(d Delta) bool {
+	switch d.Kind {
+	case KindPutLock:
+		subject, err := decodeSubject(d)
+		return err == nil && b.lock(subject) != nil
+	case KindPutToken:
+		return b.token(d.Subject) != nil
+	case KindPutEntry:
+		class, name, _ := strings.Cut(d.Subject, "\x00")
+		return b.entry(entryKey{class, name}) != nil
+	default:
+		return false
+	}
 }
 
 // admit applies the rules of Apply to an imported record.

@@ -116,3 +116,55 @@ line 9: invalid change: token t has no valid hash`
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 }
+
+// A file is older than the directory that it is imported into: what lets somebody in stays behind, and what shuts somebody out there stays.
+func TestAnOldExportBringsNothingBackThatWasWithdrawn(t *testing.T) {
+	t.Parallel()
+	old := fresh(t)
+	old.user(t, "ana")
+	if _, _, err := old.CreateToken(t.Context(), corp, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	put := func(h *house, class, name, value string) {
+		t.Helper()
+		if _, err := h.PutEntry(t.Context(), directory.Entry{Class: class, Name: name, Value: []byte(value)}, directory.AnyRevision); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(old, "keys", "ring", "dropped")
+	put(old, "marks", "bob", "until noon")
+	var file, sparse bytes.Buffer
+	if err := errors.Join(old.Export(&file), old.Export(&sparse, directory.Tokens, "keys")); err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{`"kind":"token"`, "ring"} {
+		if strings.Contains(sparse.String(), word) || !strings.Contains(file.String(), word) {
+			t.Errorf("%s is in the wrong export", word)
+		}
+	}
+
+	next := fresh(t)
+	put(next, "keys", "ring", "new")
+	put(next, "marks", "bob", "until evening")
+	var sifted bytes.Buffer
+	done, err := directory.Adopt(&sifted, bytes.NewReader(file.Bytes()), nil, directory.Tokens, "keys")
+	if err != nil || done.Left != 2 {
+		t.Fatalf("left %d lines out: %v", done.Left, err)
+	}
+	if err := errors.Join(directory.CheckImport(bytes.NewReader(sifted.Bytes())), next.Import(t.Context(), &sifted)); err != nil {
+		t.Fatal(err)
+	}
+	value := func(class, name string) string { e, _ := next.Entry(class, name); return string(e.Value) }
+	if _, ok := next.UserByName(corp, "ana"); !ok || len(next.Tokens(corp)) != 0 || value("keys", "ring") != "new" || value("marks", "bob") != "until evening" {
+		t.Errorf("user %t, tokens %d, key %q, mark %q", ok, len(next.Tokens(corp)), value("keys", "ring"), value("marks", "bob"))
+	}
+
+	moved := fresh(t)
+	put(moved, "keys", "ring", "new")
+	if err := moved.Import(t.Context(), &file, "keys"); err != nil {
+		t.Fatal(err)
+	}
+	if e, _ := moved.Entry("keys", "ring"); string(e.Value) != "dropped" || len(moved.Tokens(corp)) != 1 {
+		t.Errorf("a move brings key %q and %d tokens", e.Value, len(moved.Tokens(corp)))
+	}
+}

@@ -34,8 +34,11 @@ const (
 	// maxKeyNetworks bounds the networks of one key.
 	maxKeyNetworks = 16
 
-	classKeys = "key"
+	classKeys = KeyEntries
 )
+
+// KeyEntries is the class of the directory's entries that are virtual keys.
+const KeyEntries = "key"
 
 // KeyState says whether a key opens anything, and why not.
 type KeyState string

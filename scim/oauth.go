@@ -34,12 +34,15 @@ const (
 	// accessLife is what Entra ID wants: one to six hours.
 	accessLife = time.Hour
 	// maxAccess bounds the live access tokens of a connection.
-	maxAccess = 256
-	// accessClass is where the directory keeps the hashes of access tokens.
-	accessClass  = "scim.oauth"
+	maxAccess    = 256
+	accessClass  = AccessEntries
 	accessPrefix = "scim_at_"
 	accessBytes  = 32
 )
+
+// AccessEntries is the class of the directory's entries that are hashes of
+// access tokens.
+const AccessEntries = "scim.oauth"
 
 // OAuthConfig is what the token endpoint needs.
 type OAuthConfig struct {

@@ -112,6 +112,7 @@ func (s *Server) Status() []Status {
 }
 
 func (c *connection) status(now time.Time) Status {
+	c.lookOver()
 	counts := c.directory.Counts(c.Name)
 	s := Status{
 		Connection: c.Name, Dialect: c.Dialect, Since: c.since,

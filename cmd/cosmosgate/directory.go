@@ -15,7 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/identity"
+	"github.com/cosmosgate/cosmosgate/identity/sts"
 	"github.com/cosmosgate/cosmosgate/internal/control"
+	"github.com/cosmosgate/cosmosgate/scim"
 )
 
 // The acts of this family.
@@ -29,11 +32,30 @@ type importSummary struct {
 	Users  int `json:"users"`
 	Groups int `json:"groups"`
 	Locks  int `json:"locks"`
+	// Left counts the credentials that were in the file and left out.
+	Left int `json:"credentials_left_out,omitempty"`
+}
+
+// paramCredentials asks an export or import for credentials too.
+const paramCredentials = "credentials"
+
+// credentials are whatever lets somebody in. An export and an import leave them unless they are asked for: an old file would bring back
+// what was withdrawn since, such as a signing key that got out.
+func credentials(params url.Values) (leave, take []string) {
+	all := []string{directory.Tokens, scim.AccessEntries, identity.KeyEntries, sts.KeyEntries}
+	if params.Has(paramCredentials) {
+		return nil, all
+	}
+	return all, nil
 }
 
 func (g *gate) directoryActs(m *control.Mux) {
-	control.HandleStream(m, actExport, func(_ context.Context, _ *control.Call, _ io.Reader, w io.Writer) error {
-		return directoryFault(g.directory.Export(w))
+	control.HandleStream(m, actExport, func(_ context.Context, c *control.Call, _ io.Reader, w io.Writer) error {
+		leave, take := credentials(c.Params)
+		if len(take) > 0 {
+			c.Target("with credentials")
+		}
+		return directoryFault(g.directory.Export(w, leave...))
 	})
 	control.HandleStream(m, actImport, g.importDirectory)
 }
@@ -49,7 +71,9 @@ func (g *gate) importDirectory(ctx context.Context, c *control.Call, r io.Reader
 		return fmt.Errorf("keeping the import: %w", err)
 	}
 	defer func() { _ = errors.Join(spool.Close(), os.Remove(spool.Name())) }() // it has served
-	if _, err := directory.Adopt(spool, r, owners); err != nil {
+	leave, take := credentials(c.Params)
+	sifted, err := directory.Adopt(spool, r, owners, leave...)
+	if err != nil {
 		return control.Invalid("reading the import: "+err.Error(), "nothing was changed; send it again")
 	}
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
@@ -61,13 +85,13 @@ func (g *gate) importDirectory(ctx context.Context, c *control.Call, r io.Reader
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("reading the import: %w", err)
 	}
-	switch err := g.directory.Import(ctx, spool); {
+	switch err := g.directory.Import(ctx, spool, take...); {
 	case errors.Is(err, directory.ErrNotEmpty):
 		return control.Conflict("the directory has records, so nothing was imported", "import into an empty one: stop the gate, move directory.path away, start it again")
 	case err != nil:
 		return directoryFault(err)
 	}
-	var s importSummary
+	s := importSummary{Left: sifted.Left}
 	for i := range g.cfg.Connections {
 		counts := g.directory.Counts(g.cfg.Connections[i].Name)
 		s.Users, s.Groups = s.Users+counts.Users, s.Groups+counts.Groups
@@ -92,9 +116,14 @@ func (g *gate) newOwners(c *control.Call) (map[string]string, error) {
 		}
 		owners[from] = to
 	}
+	var target []string
 	if len(owners) > 0 {
-		c.Target("adopting %s", strings.Join(c.Params["adopt"], ", "))
+		target = append(target, "adopting "+strings.Join(c.Params["adopt"], ", "))
 	}
+	if c.Params.Has(paramCredentials) {
+		target = append(target, "with credentials")
+	}
+	c.Target("%s", strings.Join(target, ", "))
 	return owners, nil
 }
 
@@ -102,7 +131,7 @@ func newDirectory() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "directory",
 		Short: "Take the directory out of a gate, or into one",
-		Long:  "Exports and imports people, groups, memberships, locks, hashes of tokens and sealed keys, as JSON lines, in the running gate.",
+		Long:  "Exports and imports people, groups, memberships, locks and revocations, as JSON lines, in the running gate.",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -112,35 +141,56 @@ func newDirectory() *cobra.Command {
 
 func newDirectoryExport() *cobra.Command {
 	var o operator
+	var all bool
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write the directory to standard output, as JSON lines",
-		Long: `Writes everything that the running gate's directory holds: it goes on serving meanwhile, and what changes meanwhile may
-or may not be in it. It holds personal data and hashes of secrets: treat it as you treat the directory. "cosmosgate policy who --people"
-and "policy replay --people" read it.`,
-		Example: "  cosmosgate directory export > people.jsonl",
+		Long: `Writes what the running gate's directory holds: it goes on serving meanwhile, and what changes meanwhile may
+or may not be in it. It holds personal data: treat it as you treat the directory. "cosmosgate policy who --people"
+and "policy replay --people" read it.
+
+Credentials are left out: tokens of connections, virtual keys, and the token service's signing keys. --credentials writes them too, as hashes and
+sealed, to move a gate with all that it has. Do not keep such a file: whoever imports it later brings back what was withdrawn meanwhile.`,
+		Example: "  cosmosgate directory export > people.jsonl\n  cosmosgate directory export --credentials > move.jsonl",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := bufio.NewWriter(cmd.OutOrStdout())
-			if err := askStream(cmd.Context(), &o, actExport, nil, nil, out); err != nil {
+			if err := askStream(cmd.Context(), &o, actExport, credentialParams(all, nil), nil, out); err != nil {
 				return err
 			}
 			return wrapOutput(out.Flush())
 		},
 	}
 	o.flags(cmd)
+	cmd.Flags().BoolVar(&all, paramCredentials, false, "also hashes of tokens, virtual keys and sealed signing keys")
 	return cmd
+}
+
+// credentialParams asks for credentials too if all are wanted.
+func credentialParams(all bool, adopt []string) url.Values {
+	params := url.Values{}
+	if all {
+		params.Set(paramCredentials, "true")
+	}
+	if len(adopt) > 0 {
+		params["adopt"] = adopt
+	}
+	return params
 }
 
 func newDirectoryImport() *cobra.Command {
 	var o operator
+	var all bool
 	var adopt []string
 	cmd := &cobra.Command{
 		Use:   "import [FILE]",
 		Short: "Read an export into an empty directory",
 		Long: `Reads an export (or standard input) into the running gate, whose directory must hold no people and groups yet. All lines are
-checked first, and every fault is reported with its line; a faulty file changes nothing. Ids, versions and locks are kept, so that policies, tokens
-and the identity provider go on as before.
+checked first, and every fault is reported with its line; a faulty file changes nothing. Ids, versions and locks are kept, so that policies
+and the identity provider go on as before. Locks and revocations that this gate has already stay.
+
+Credentials in the file are left out and counted: make new ones with "cosmosgate scim token create" and "cosmosgate key mint". With
+--credentials they are taken as they are in the file, in place of the gate's own, also those that were withdrawn since: only to move a gate.
 
 A record belongs to the connection that made it, and no other can change it. With --adopt OLD=NEW the people and groups of one connection are given
 to another: its issuer then names these people. Tokens stay behind. It is refused if two people or groups would have one name.`,
@@ -156,10 +206,11 @@ to another: its issuer then names these people. Tokens stay behind. It is refuse
 				defer file.Close() //nolint:errcheck // it was only read
 				in = file
 			}
-			return askStream(cmd.Context(), &o, actImport, url.Values{"adopt": adopt}, in, cmd.OutOrStdout())
+			return askStream(cmd.Context(), &o, actImport, credentialParams(all, adopt), in, cmd.OutOrStdout())
 		},
 	}
 	o.flags(cmd)
+	cmd.Flags().BoolVar(&all, paramCredentials, false, "also take the credentials that the file holds, though some may have been withdrawn since")
 	cmd.Flags().StringArrayVar(&adopt, "adopt", nil, "OLD=NEW: give the records of connection OLD to NEW (repeatable)")
 	return cmd
 }

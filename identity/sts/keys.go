@@ -21,8 +21,11 @@ import (
 	"github.com/cosmosgate/cosmosgate/identity/seal"
 )
 
+// KeyEntries is the class of the directory's entry that holds the signing keys, sealed.
+const KeyEntries = "sts-key"
+
 const (
-	keyClass = "sts-key"
+	keyClass = KeyEntries
 	keyName  = "ring"
 
 	// prePublication is how long a key is published before it signs, so that whoever remembers the key set has it by then.
