@@ -58,19 +58,24 @@ benchstat: $(TOOLS)/benchstat ## Compare benchmark outputs: make benchstat ARGS=
 demo: ## Watch a new hire get access, use it, and lose it
 	@$(GO) run ./cmd/cosmosgate demo
 
-.PHONY: conformance
-conformance: ## Run the official SDKs directly and through the gate, and the public SCIM suites
+# The nested modules share nothing, so that make -j2 --output-sync=target may run two at a time; those that take long come first.
+SUITES := test/mutation test/faults test/replicas $(filter-out tools test/conformance test/scim test/mutation test/faults test/replicas,$(NESTED))
+
+.PHONY: conformance conformance/sdk conformance/scim
+conformance: conformance/sdk conformance/scim ## Run the official SDKs directly and through the gate, and the public SCIM suites
+conformance/sdk:
 	$(MAKE) -C test/conformance
+conformance/scim:
 	./test/scim/run.sh
 
-.PHONY: suites
-suites: ## Run the tests of the nested modules: bypass corpus, faults, deployment files
-	@for module in $(filter-out tools test/conformance test/scim,$(NESTED)); do \
-	  echo "== $$module"; \
-	  if [ -x $$module/run.sh ]; then $$module/run.sh; \
-	  elif [ -f $$module/Makefile ]; then $(MAKE) -C $$module; \
-	  else (cd $$module && $(GO) test ./...); fi; \
-	done
+.PHONY: suites $(SUITES:%=suite/%)
+suites: $(SUITES:%=suite/%) ## Run the tests of the nested modules: bypass corpus, faults, deployment files
+$(SUITES:%=suite/%): suite/%:
+	@echo "== $*"; begun=$$SECONDS; \
+	if [ -x $*/run.sh ]; then $*/run.sh; \
+	elif [ -f $*/Makefile ]; then $(MAKE) -C $*; \
+	else (cd $* && $(GO) test ./...); fi; \
+	echo "== $*: $$((SECONDS - begun)) s"
 
 .PHONY: docs
 docs: build ## Write docs/cli from what the commands say about themselves
