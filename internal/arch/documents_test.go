@@ -6,23 +6,17 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 )
 
-// TestDocumentsLinkToWhatExists follows every relative link of the documents at the top, in docs and in deploy.
+// TestDocumentsLinkToWhatExists follows every relative link of the documents at the top, in docs and in deploy, to its heading.
 func TestDocumentsLinkToWhatExists(t *testing.T) {
 	t.Parallel()
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	var documents []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "deploy/*.md", "deploy/*/*.md"} {
-		found, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		documents = append(documents, found...)
-	}
-	for _, document := range documents {
+	for _, document := range documents(t) {
 		content, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
@@ -33,14 +27,71 @@ func TestDocumentsLinkToWhatExists(t *testing.T) {
 				t.Errorf("%s: link %q: %v", document, match[1], err)
 				continue
 			}
-			if target.IsAbs() || target.Path == "" || strings.HasPrefix(target.Path, "/") {
+			if target.IsAbs() || strings.HasPrefix(target.Path, "/") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(document), target.Path)); err != nil {
+			page := document
+			if target.Path != "" {
+				page = filepath.Join(filepath.Dir(document), target.Path)
+			}
+			if _, err := os.Stat(page); err != nil {
 				t.Errorf("%s links to %s, which does not exist", document, match[1])
+				continue
+			}
+			if target.Fragment != "" && !headings(t, page)[target.Fragment] {
+				t.Errorf("%s links to %s, where is no such heading", document, match[1])
 			}
 		}
 	}
+}
+
+func documents(t *testing.T) []string {
+	t.Helper()
+	var documents []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "deploy/*.md", "deploy/*/*.md", "test/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, found...)
+	}
+	return documents
+}
+
+// headings are the fragments that GitHub gives a document's headings: lower case, without punctuation, hyphens for spaces, and a number for
+// a repetition.
+func headings(t *testing.T, document string) map[string]bool {
+	t.Helper()
+	content, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, fenced := map[string]bool{}, false
+	for line := range strings.Lines(string(content)) {
+		if strings.HasPrefix(line, "```") {
+			fenced = !fenced
+		}
+		level, title, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if fenced || !ok || strings.Trim(level, "#") != "" {
+			continue
+		}
+		slug := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			default:
+				return -1
+			}
+		}, title)
+		name := slug
+		for n := 1; found[name]; n++ {
+			name = slug + "-" + strconv.Itoa(n)
+		}
+		found[name] = true
+	}
+	return found
 }
 
 // TestDocumentsNameTestsThatExist keeps the tables of attacks and of operations honest: a test that is renamed or deleted must
@@ -70,12 +121,12 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 	for _, match := range regexp.MustCompile(`"(Test\w+)"`).FindAllSubmatch(foreign, -1) {
 		declared[string(match[1])] = true
 	}
-	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	mention := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w+)")
-	for _, document := range documents {
+	for _, document := range pages {
 		content, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
