@@ -127,6 +127,8 @@ func withHint(err error) error {
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
+	case errors.Is(err, context.Canceled):
+		return failed(err, "") // whoever pressed Ctrl-C knows
 	case errors.Is(err, credential.ErrSealed):
 		return &failure{code: exitSignIn, err: err, hint: "unlock the keyring, or run cosmosgate login"}
 	case errors.Is(err, credential.ErrSignInRequired):
@@ -144,7 +146,7 @@ func withHint(err error) error {
 	if answer, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		return refusedWith(err, answer.StatusCode)
 	}
-	if unreached, ok := errors.AsType[net.Error](err); ok && !errors.Is(err, context.Canceled) {
+	if unreached, ok := errors.AsType[net.Error](err); ok {
 		return &failure{code: exitUnreachable, err: unreached, hint: "is the gate running? cosmosgate doctor looks at each step"}
 	}
 	return failed(err, "cosmosgate doctor looks at each step")

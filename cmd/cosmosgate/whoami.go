@@ -56,9 +56,13 @@ func notLetIn(who *credential.WhoAmI) error {
 	if who.Known || who.Refused == nil {
 		return nil
 	}
-	return &failure{
+	f := &failure{
 		code: exitDenied, err: fmt.Errorf("%w: %s", errNotLetIn, plainCell(who.Refused.Message)), hint: plainCell(who.Refused.Hint),
 	}
+	if who.Refused.Code == "revoked" {
+		f.code, f.hint = exitSignIn, "run cosmosgate login"
+	}
+	return f
 }
 
 func printWhoAmI(w io.Writer, gate string, who *credential.WhoAmI) error {

@@ -128,7 +128,8 @@ func (v *visit) read(ctx context.Context) Result {
 		return failed(err, "")
 	}
 	name := target.Database + "/" + target.Container
-	pager := container.NewQueryItemsPager("SELECT TOP 1 c.id FROM c", keyOf(target.PartitionKey), &azcosmos.QueryOptions{PageSizeHint: 1})
+	// No TOP: without a partition key the service leaves that to SDKs, and the Go SDK cannot.
+	pager := container.NewQueryItemsPager("SELECT c.id FROM c", keyOf(target.PartitionKey), &azcosmos.QueryOptions{PageSizeHint: 1})
 	page, err := pager.NextPage(ctx)
 	if answer, is := errors.AsType[*azcore.ResponseError](err); is {
 		return Result{Status: Failed, Found: fmt.Sprintf("a query of %s was answered %d", name, answer.StatusCode), Fix: fixRead(answer.StatusCode)}
