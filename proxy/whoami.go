@@ -26,7 +26,7 @@ type WhoAmI struct {
 	Issuer  string `json:"issuer"`
 	Subject string `json:"subject"`
 	Record  string `json:"record,omitempty"`
-	// Actors act for the caller, outermost first. Each narrows the access below to what it may do itself.
+	// Actors act for the caller, outermost first. Each has narrowed the access below to what it may do itself, as has the token.
 	Actors []string `json:"actors,omitempty"`
 	Groups []Group  `json:"groups,omitempty"`
 	// Roles are those through which there is any access below.
@@ -103,7 +103,10 @@ func (p *Proxy) whoAmI(c *call) {
 			p.refuse(c, cosmos.Busy(busyRetryAfter))
 			return
 		}
-		answer.narrowed(&c.principal)
+		for _, actor := range c.principal.Actors {
+			answer.Actors = append(answer.Actors, actor.Agent)
+		}
+		answer.Access = p.within(answer.Access, c)
 		answer.Roles = rolesOf(answer.Access)
 	}
 	document, err := json.Marshal(answer)
@@ -127,19 +130,6 @@ func (w *WhoAmI) describe(who *identity.Principal, now time.Time) {
 	w.Token = TokenState{ID: who.TokenID, Client: who.Client, IssuedAt: who.IssuedAt, Expires: who.Expiry}
 	if !who.Expiry.IsZero() {
 		w.Token.RemainingSeconds = max(0, int64(who.Expiry.Sub(now)/time.Second))
-	}
-}
-
-// narrowed says of a delegated token that what is listed is the subject's own access, which agents and scopes make smaller.
-func (w *WhoAmI) narrowed(who *identity.Principal) {
-	for _, a := range who.Actors {
-		w.Actors = append(w.Actors, a.Agent)
-	}
-	if len(who.Actors) == 0 && len(who.Details) == 0 {
-		return
-	}
-	for i := range w.Access {
-		w.Access[i].Conditional = true
 	}
 }
 
