@@ -138,3 +138,69 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 		}
 	}
 }
+
+// TestDocumentsNameRowsThatExist does the same for the rows of tables, `TestX/the name of a row`: it must be written in a test, or in a corpus.
+func TestDocumentsNameRowsThatExist(t *testing.T) {
+	t.Parallel()
+	rows := strings.Builder{}
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".txtar") {
+			rows.WriteString(`"` + strings.TrimSuffix(filepath.Base(path), ".txtar") + `"`)
+		}
+		if err != nil || !strings.HasSuffix(path, "_test.go") && !(strings.HasSuffix(path, ".yaml") && strings.Contains(path, "/test/")) {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		rows.Write(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mention := regexp.MustCompile("`(?:Test|Fuzz|Benchmark)[A-Z]\\w+/([^`]+)`")
+	for _, document := range documents {
+		content, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range mention.FindAllStringSubmatch(string(content), -1) {
+			if name := match[1]; !strings.Contains(rows.String(), `"`+name+`"`) && !strings.Contains(rows.String(), "name: "+name+"\n") {
+				t.Errorf("%s names the row %q, which is in no test", document, name)
+			}
+		}
+	}
+}
+
+// TestEveryAttackHasATest looks at the rows of every table that has a column for tests.
+func TestEveryAttackHasATest(t *testing.T) {
+	t.Parallel()
+	proof := regexp.MustCompile("`(?:Test|Fuzz)[A-Z]|`[^`]+\\.(?:txtar|yaml)`|`make ")
+	for _, name := range []string{"threat-model.md", "cosmos-coverage.md"} {
+		content, err := os.ReadFile(filepath.Join(root, "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests, rows := false, 0
+		for line := range strings.Lines(string(content)) {
+			cells := strings.Split(strings.TrimSpace(line), " | ")
+			switch last := strings.TrimSuffix(cells[len(cells)-1], " |"); {
+			case !strings.HasPrefix(line, "|"):
+				tests = false
+			case strings.HasPrefix(last, "test"):
+				tests = true
+			case !tests || strings.HasPrefix(line, "|---"):
+			case !proof.MatchString(last):
+				t.Errorf("%s: the row names no test: %s", name, line)
+			default:
+				rows++
+			}
+		}
+		if rows == 0 {
+			t.Errorf("%s has no table with tests", name)
+		}
+	}
+}
