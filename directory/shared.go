@@ -247,7 +247,7 @@ func (d *Directory) order(ctx context.Context, b *batch) error {
 		d.metrics.conflicts.Inc()
 		return ErrBehind
 	case errors.Is(err, ErrLimit):
-		return err // nothing was sent
+		return err //nolint:wrapcheck // nothing was sent; it says itself how large the change is
 	case err != nil:
 		return d.unknown(b.deltas, err)
 	}

@@ -118,7 +118,7 @@ func (p *Proxy) readPart(c *call, from *answer, list *cosmos.Feed, keep func(str
 	if p.buffered.Add(int64(len(whole))) > p.limits.MaxBufferedBytes {
 		return 0, errHeld
 	}
-	return len(whole), list.Add(whole, keep) //nolint:wrapcheck // a native error
+	return len(whole), list.Add(whole, keep)
 }
 
 // nextPart asks upstream to go on; false if it does not, and the caller has been told.
@@ -128,7 +128,7 @@ func (p *Proxy) nextPart(c *call, from *answer) bool {
 		return false
 	}
 	from.patience.Reset(p.limits.UpstreamTimeout)
-	next, err := p.roundTrip(from.ctx, c)
+	next, err := p.roundTrip(from.ctx, c) //nolint:bodyclose // deliverFeed closes the last part
 	if err != nil {
 		p.refuse(c, p.unanswered(from.ctx, c, err))
 		return false

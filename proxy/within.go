@@ -91,7 +91,7 @@ func (p *Proxy) leaves(q policy.Request) leave {
 		if i == 0 || leg.Allow { // the first is the person's own
 			continue
 		}
-		switch leg.Reason { //nolint:exhaustive // the others are final
+		switch leg.Reason {
 		case policy.ReasonPartitionKey, policy.ReasonMissingAttribute, policy.ReasonGuardrail, policy.ReasonEvaluation:
 			left = possibly
 		case policy.ReasonScope:

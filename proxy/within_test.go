@@ -75,7 +75,7 @@ func TestWhoAmIListsNoMoreThanTheTokenLeaves(t *testing.T) {
 		"a scope": {func(p *identity.Principal) {
 			p.Method, p.Scopes = identity.MethodSTS, []string{"cosmos.read"}
 		}, []proxy.Reach{reach("orders-writer", "orders", reading...), reach("orders-writer", "*", reading...)}},
-		"no scope": {func(p *identity.Principal) { p.Method = identity.MethodSTS }, nil},
+		"no scope":     {func(p *identity.Principal) { p.Method = identity.MethodSTS }, nil},
 		"another role": {func(p *identity.Principal) { p.Scopes = []string{"role:orders-reader"} }, []proxy.Reach{}},
 		"an agent": {func(p *identity.Principal) {
 			p.Actors, p.Scopes = []identity.Actor{{Agent: "bot"}}, []string{"cosmos.read", "cosmos.write"}
