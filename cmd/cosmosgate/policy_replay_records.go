@@ -203,21 +203,30 @@ func (r *replay) record(t *replayTally, l *replayLine) {
 	t.differences[diff] = group
 }
 
-// request rebuilds the question that the policy was asked; skip says why it cannot be, or that the policy was not asked.
-func (r *replay) request(l *replayLine) (h policy.Hashed, who, skip string) {
+// unasked says why the policy had no say in a record; "" if it had.
+func (l *replayLine) unasked() string {
 	switch {
 	case l.Event != "":
-		return h, "", "no request for data"
+		return "no request for data"
 	case l.Principal == nil:
-		return h, "", "nobody was authenticated"
+		return "nobody was authenticated"
 	case l.Decision == "error":
-		return h, "", "the gate could not decide, or not act"
+		return "the gate could not decide, or not act"
 	case l.Decision == "deny" && afterwards(l.Reason):
-		return h, "", "refused for its text, for the token's scopes, or for what its caller had used up"
+		return "refused for its text, for the token's scopes, or for what its caller had used up"
 	case l.Decision == "deny" && !policyReason(l.Reason):
-		return h, "", "refused before the policy was asked"
+		return "refused before the policy was asked"
 	case len(l.Actions) == 0:
-		return h, "", "answered whatever the policy says"
+		return "answered whatever the policy says"
+	default:
+		return ""
+	}
+}
+
+// request rebuilds the question that the policy was asked; skip says why it cannot be, or that the policy was not asked.
+func (r *replay) request(l *replayLine) (h policy.Hashed, who, skip string) {
+	if skip = l.unasked(); skip != "" {
+		return h, "", skip
 	}
 	actions, err := policy.ParseActions(l.Actions...)
 	if err != nil {
