@@ -253,7 +253,9 @@ func keyFault(err error) error {
 		return control.Conflict(message, "declare it in the policy: kind: Application, name: …, virtualKeys: true")
 	case errors.Is(err, identity.ErrKeyLimit):
 		return control.Conflict(message, "an application has at most two live keys: cosmosgate key ls, cosmosgate key revoke ID")
-	case errors.Is(err, identity.ErrKeyOwner), errors.Is(err, identity.ErrKeyDead):
+	case errors.Is(err, identity.ErrKeyDead):
+		return control.Conflict(message, "cosmosgate key mint makes another")
+	case errors.Is(err, identity.ErrKeyOwner):
 		return control.Conflict(message, "")
 	case errors.Is(err, identity.ErrKeyLife), errors.Is(err, identity.ErrKeyNetworks):
 		return control.Invalid(message, "")
