@@ -170,8 +170,13 @@ func (a *address) detectRIDs(database string) *Error {
 	}
 
 	rid, ok := decodeRID(database)
-	if !ok || rid.Kind() != DatabaseRID {
+	if !ok {
 		return nil
+	}
+
+	// Whether the service looks at the length before it takes the path for RID-addressed is not documented.
+	if rid.Kind() != DatabaseRID {
+		return errMixedPath()
 	}
 
 	a.rids, a.databaseRID, a.database = true, rid, rid.String()

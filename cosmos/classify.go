@@ -54,6 +54,10 @@ func (op *Operation) classify(q *Request, body []byte) *Error {
 		return err
 	}
 
+	if q.version != "" && q.version < op.since() {
+		return Malformed("x-ms-version is older than the operation, which the service would take for another")
+	}
+
 	if q.hasTriggers && !op.takesTriggers() {
 		return Malformed("triggers belong to writes")
 	}

@@ -16,6 +16,7 @@ const (
 	headerForwarded
 
 	headerContentType
+	headerVersion
 	headerActivityID
 	headerPartitionKey
 	headerRangeID
@@ -81,6 +82,8 @@ func classifyServiceHeader(name string) headerClass {
 	switch name {
 	case "X-Ms-Date":
 		return headerDropped
+	case "X-Ms-Version":
+		return headerVersion
 	case "X-Ms-Activity-Id":
 		return headerActivityID
 	case "X-Ms-Start-Epk":
@@ -91,7 +94,7 @@ func classifyServiceHeader(name string) headerClass {
 		return headerReadKeyType
 	case "X-Ms-Dedicatedgateway-Max-Age", "X-Ms-Dedicatedgateway-Bypass-Cache":
 		return headerDedicatedGateway
-	case "X-Ms-Version", "X-Ms-Noretry-449", "X-Ms-Client-Id", "X-Ms-Useragent", "X-Ms-User-Agent", "X-Ms-Consistency-Level",
+	case "X-Ms-Noretry-449", "X-Ms-Client-Id", "X-Ms-Useragent", "X-Ms-User-Agent", "X-Ms-Consistency-Level",
 		"X-Ms-Session-Token", "X-Ms-Max-Item-Count", "X-Ms-Continuation", "X-Ms-Indexing-Directive", "X-Ms-Force-Refresh":
 		return headerForwarded
 	default:

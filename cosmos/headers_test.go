@@ -170,7 +170,7 @@ func TestEveryHeaderThatSDKsNeedIsOnTheList(t *testing.T) {
 	for _, name := range []string{
 		"Accept", "Accept-Encoding", "Cache-Control", "User-Agent", "If-Match", "If-None-Match", "If-Modified-Since", "Prefer",
 		"x-ms-cosmos-correlated-activityid", "x-ms-client-id", "x-ms-useragent", "x-ms-user-agent",
-		"x-ms-version", "x-ms-cosmos-sdk-supportedcapabilities", "x-ms-noretry-449",
+		"x-ms-cosmos-sdk-supportedcapabilities", "x-ms-noretry-449",
 		"x-ms-consistency-level", "x-ms-cosmos-read-consistency-strategy", "x-ms-session-token", "x-ms-cosmos-allow-tentative-writes",
 		"x-ms-documentdb-partitionkeyrangeid", "x-ms-start-epk", "x-ms-end-epk", "x-ms-read-key-type",
 		"x-ms-max-item-count", "x-ms-continuation", "x-ms-documentdb-responsecontinuationtokenlimitinkb",
@@ -190,6 +190,54 @@ func TestEveryHeaderThatSDKsNeedIsOnTheList(t *testing.T) {
 			op := classified(t, sent{method: http.MethodGet, target: items, headers: []string{name + ": " + value}})
 			if diff := cmp.Diff([]string{value}, op.UpstreamHeader(cosmos.UpstreamOptions{}).Values(name)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// The version says what the service makes of the other headers.
+func TestAVersionOlderThanItsOperationIsRefused(t *testing.T) {
+	t.Parallel()
+
+	read := sent{http.MethodGet, item, []string{emea}, ""}
+	feed := sent{http.MethodGet, items, []string{emea, "A-IM: Incremental Feed"}, ""}
+	plan := sent{http.MethodPost, items, []string{emea, queryType, "x-ms-cosmos-is-query-plan-request: True"}, queryText}
+	batch := sent{http.MethodPost, items, []string{emea, isBatch, isAtomic}, `[{"operationType":"Read","id":"1"}]`}
+
+	for _, row := range []struct {
+		name    string
+		request sent
+		version string
+		fits    bool
+	}{
+		{"the latest", read, "2020-11-05", true},
+		{"Python 3's", plan, "2018-12-31", true},
+		{"one to come", batch, "2031-01-01", true},
+		{"none", batch, "", true},
+		{"the first with a change feed", feed, "2016-07-11", true},
+		{"one without partition keys", read, "2015-08-06", false},
+		{"one without a change feed", feed, "2015-12-16", false},
+		{"a plan where there was none", plan, "2017-11-15", false},
+		{"a batch where there was none", batch, "2018-09-17", false},
+		{"no date", read, "latest", false},
+		{"a date of another form", read, "2020-1-5", false},
+		{"a date that sorts as a text", read, "2020-0x-05", false},
+		{"two of them", read, "2020-11-05, 2014-08-21", false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+
+			row.request.headers = append(row.request.headers, "x-ms-version: "+row.version)
+
+			op, err := classify(t, row.request)
+			if (err == nil) != row.fits {
+				t.Fatalf("got %v", err)
+			}
+
+			if err != nil {
+				nativeError(t, err)
+			} else if got := op.UpstreamHeader(cosmos.UpstreamOptions{}).Get("X-Ms-Version"); got != row.version {
+				t.Errorf("sent %q", got)
 			}
 		})
 	}

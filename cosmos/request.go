@@ -43,6 +43,7 @@ type Request struct {
 
 	selectors selectors
 	media     mediaType
+	version   string
 	// keys holds the key of the header, if hasKey, in the space that keyParts offers.
 	keys     [1]PartitionKey
 	keyParts [maxKeyComponents]string
@@ -260,6 +261,8 @@ func (q *Request) takeJudged(class headerClass, name, value string) *Error {
 		return setFlag(&q.continues, value)
 	case headerContentType:
 		q.media = parseMedia(value)
+	case headerVersion:
+		return q.takeVersion(name, value)
 	case headerActivityID:
 		if isGUID(value) {
 			q.activityID = value
