@@ -48,12 +48,17 @@ func (p *Proxy) stands(c *call) error {
 	if !c.minimal {
 		question.Actions |= policy.Actions(c.op.ContentActions)
 	}
-	decision := p.authorizer.Decide(question)
+	admitted := c.policyHash
+	decision := p.decide(c, &question)
+	if decision.Allow {
+		c.policyHash = admitted // which decided what is recorded
+	}
 	switch {
 	case undecided(decision.Reason):
 		return cosmos.Unavailable("policy: " + decision.Reason.String() + ": " + decision.Detail)
 	case !decision.Allow:
 		c.reason = decision.Reason.String()
+		c.decision.Policies, c.decision.Legs = decision.Policies, decision.Legs // role and identity stay: under them it was forwarded
 		refusal := c.forbidden(&decision)
 		refusal.Reason = noStanding + ": " + decision.Detail
 		return refusal

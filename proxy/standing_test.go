@@ -92,6 +92,17 @@ func TestAnAnswerIsWithheldFromWhoLostAccessMeanwhile(t *testing.T) {
 			with := setup{edit: func(c *proxy.Config) { c.Now, c.Standing = hurrying(row.step), row.standing }}
 			if row.later != nil {
 				with.decide = afterwards(row.later)
+				edit := with.edit
+				with.edit = func(c *proxy.Config) {
+					edit(c)
+					var asked atomic.Int64
+					c.PolicyHash = func() string { // another comes into force once the request was decided
+						if asked.Add(1) <= 3 {
+							return "sha256:0"
+						}
+						return "sha256:1"
+					}
+				}
 			}
 			g := newGate(t, with)
 			got := g.get()
@@ -102,6 +113,13 @@ func TestAnAnswerIsWithheldFromWhoLostAccessMeanwhile(t *testing.T) {
 			}
 			if got.Status >= 400 && r.Identity != "mi-orders" {
 				t.Errorf("the record does not say under which identity it was read: %q", r.Identity)
+			}
+			decided := "sha256:0"
+			if r.Reason == policy.ReasonNoRole.String() {
+				decided = "sha256:1"
+			}
+			if r.PolicyHash != decided && r.Decision != audit.Error {
+				t.Errorf("the record names the policy %q, not %q", r.PolicyHash, decided)
 			}
 		})
 	}
