@@ -138,6 +138,26 @@ rules:
 {kind: RoleBinding, name: auditors, role: auditor, subjects: [{group: auditor}]}
 ---
 {kind: Guardrail, name: no-conflicts, effect: deny, dataActions: [manageConflicts], resources: ["prod/*/*"], reason: nobody}
+---
+kind: Role
+name: own-container
+identity: own
+rules:
+- {dataActions: [items/read, items/delete], resources: [prod/shop/*]}
+---
+kind: PolicyTest
+name: cedar
+cases:
+- {user: {id: kit, department: carts}, action: items/read, resource: prod/shop/carts, expect: allow}
+- {user: {id: kit, department: carts}, action: items/create, resource: prod/shop/carts, expect: deny, because: noRole}
+`
+
+// moreCedar binds a role that no YAML binds.
+const moreCedar = `
+@id("own-container")
+@role("own-container")
+permit(principal is User, action in [Action::"items/read", Action::"readMetadata"], resource in Database::"prod/shop")
+when { principal has department && resource.container == principal.department };
 `
 
 // exportStarter is the starter policy and more, an account with its identities, and what is exported for them.
@@ -145,6 +165,7 @@ func exportStarter(t *testing.T) (*policy.Set, map[string][]byte, *exportedAccou
 	t.Helper()
 	files, err := policy.Starter{
 		Account: "prod", Checkout: policy.Application{Issuer: "corp", Claims: map[string]string{"azp": "x"}},
+		Agent: policy.Agent{Issuer: "corp", Claims: map[string]string{"azp": "y"}},
 	}.Files()
 	if err != nil {
 		t.Fatal(err)
@@ -153,13 +174,14 @@ func exportStarter(t *testing.T) (*policy.Set, map[string][]byte, *exportedAccou
 	for name, text := range files {
 		sources = append(sources, policy.Source{Name: name, Text: text})
 	}
-	sources = append(sources, policy.Source{Name: "more.yaml", Text: []byte(morePolicy)})
+	files["more.yaml"] = []byte(morePolicy)
+	sources = append(sources, policy.Source{Name: "more.yaml", Text: files["more.yaml"]}, policy.Source{Name: "more.cedar", Text: []byte(moreCedar)})
 	set, err := policy.ParseAll(sources, policy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	account := exportAccount(&config.Account{Name: "prod", Reader: "gate", Identities: map[string]config.Identity{
-		"gate": {}, "reader": {}, "writer": {}, "operator": {}, "auditor": {},
+		"gate": {}, "reader": {}, "writer": {}, "operator": {}, "auditor": {}, "own": {},
 	}}, set, time.Now())
 	return set, files, &account
 }
@@ -169,6 +191,9 @@ func TestExportedRolesLetPassWhatThePolicyAllowsAndNoMore(t *testing.T) {
 	set, _, account := exportStarter(t)
 	stand := newUpstreamStand(t, account)
 	people := []policy.Principal{{ID: "checkout", Kind: policy.KindApplication}}
+	for _, department := range []string{"orders", "products", "carts"} { // whom Cedar gives something, each in one container
+		people = append(people, policy.Principal{ID: department, Kind: policy.KindPerson, Attributes: map[string]string{"department": department}})
+	}
 	for _, group := range []string{"orders-reader", "shop-writer", "shop-operator", "auditor"} {
 		people = append(people, policy.Principal{
 			ID: "one of " + group, Kind: policy.KindPerson, Groups: []policy.Group{{ExternalID: group}}, Attributes: map[string]string{"department": "emea"},
@@ -190,7 +215,7 @@ func TestExportedRolesLetPassWhatThePolicyAllowsAndNoMore(t *testing.T) {
 				}
 			}
 		}
-		for _, identity := range []string{"gate", "reader", "writer", "operator", "auditor"} {
+		for _, identity := range []string{"gate", "reader", "writer", "operator", "auditor", "own"} {
 			for n := range len(policy.AllActions.Names()) {
 				action := policy.Actions(1) << n
 				want := !allowed[identity].Has(action) && action != policy.ReadMetadata // which every identity has on the account
@@ -206,6 +231,7 @@ func TestExportedRolesLetPassWhatThePolicyAllowsAndNoMore(t *testing.T) {
 type starterCase struct {
 	User        map[string]any `yaml:"user"`
 	Application string         `yaml:"application"`
+	Agent       string         `yaml:"agent"`
 	Action      string         `yaml:"action"`
 	Actions     []string       `yaml:"actions"`
 	Resource    string         `yaml:"resource"`
@@ -218,7 +244,7 @@ func TestOperationsOfThePolicysTestsMeetTheSameFateUpstream(t *testing.T) {
 	t.Parallel()
 	set, files, account := exportStarter(t)
 	stand, engine := newUpstreamStand(t, account), policy.NewEngine(set)
-	passed, refused := 0, 0
+	passed, refused, byAgents := 0, 0, 0
 	for _, c := range starterCases(t, files) {
 		q := c.request(t)
 		if q.Resource.Container == "" {
@@ -232,6 +258,7 @@ func TestOperationsOfThePolicysTestsMeetTheSameFateUpstream(t *testing.T) {
 			switch {
 			case c.Expect == "allow":
 				passed++
+				byAgents += len(q.Actors)
 				if identity := engine.Decide(q).Identity; stand.refuses(t, identity, action, q.Resource) {
 					t.Errorf("%+v: refused upstream", c)
 				}
@@ -246,8 +273,8 @@ func TestOperationsOfThePolicysTestsMeetTheSameFateUpstream(t *testing.T) {
 			}
 		}
 	}
-	if passed < 5 || refused < 3 {
-		t.Errorf("only %d passed and %d refused requests", passed, refused)
+	if passed < 5 || refused < 3 || byAgents == 0 {
+		t.Errorf("only %d passed, %d of them by agents, and %d refused requests", passed, byAgents, refused)
 	}
 }
 
@@ -308,6 +335,13 @@ func (c *starterCase) request(t *testing.T) policy.Request {
 	if c.Application != "" {
 		q.Principal = policy.Principal{ID: c.Application, Kind: policy.KindApplication}
 		return q
+	}
+	if c.Agent != "" && c.User == nil {
+		q.Principal = policy.Principal{ID: c.Agent, Kind: policy.KindAgent}
+		return q
+	}
+	if c.Agent != "" {
+		q.Actors = []policy.Principal{{ID: c.Agent, Kind: policy.KindAgent}}
 	}
 	q.Principal = policy.Principal{Kind: policy.KindPerson, Attributes: map[string]string{}}
 	q.Principal.ID, _ = c.User["id"].(string)
