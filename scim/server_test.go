@@ -252,31 +252,37 @@ func TestHostileInputIsRefusedAndChangesNothing(t *testing.T) {
 		method, path, body string
 		want               int
 	}{
-		"10k parentheses":      {http.MethodPost, "/Users/.search", `{"filter":"` + strings.Repeat("(", 10_000) + `"}`, 400},
-		"deep parentheses":     {http.MethodPost, "/Users/.search", `{"filter":"` + strings.Repeat("(", 4000) + `"}`, 400},
-		"many terms":           {http.MethodPost, "/Users/.search", `{"filter":"` + strings.Repeat("active pr or ", 500) + `active pr"}`, 400},
-		"64 MB":                {http.MethodPost, "/Users", `{"userName":"` + strings.Repeat("x", 64<<20) + `"}`, 413},
-		"100k operations":      {http.MethodPatch, "/Users/" + ann, patchBody(strings.TrimSuffix(many, ",")), 413},
-		"deep JSON":            {http.MethodPost, "/Users", `{"userName":` + strings.Repeat("[", 100_000) + "1", 400},
-		"duplicate keys":       {http.MethodPost, "/Users", `{"userName":"x","userName":"y"}`, 400},
-		"duplicate nested":     {http.MethodPost, "/Users", `{"userName":"x","name":{"givenName":"a","GIVENNAME":"b"}}`, 400},
-		"invalid UTF-8":        {http.MethodPost, "/Users", "{\"userName\":\"x\xff\"}", 400},
-		"text after":           {http.MethodPost, "/Users", `{"userName":"x"} {}`, 400},
-		"an array":             {http.MethodPost, "/Users", `[]`, 400},
-		"nothing":              {http.MethodPost, "/Users", ``, 400},
-		"a numeric id":         {http.MethodPatch, "/Groups/" + group, patchBody(`{"op":"add","path":"members","value":[{"value":1}]}`), 400},
-		"a huge name":          {http.MethodPost, "/Users", `{"userName":"x","` + strings.Repeat("n", 1<<20) + `":1}`, 400},
-		"a huge path":          {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"add","path":"` + strings.Repeat("n", 1<<20) + `","value":1}`), 400},
-		"too many values":      {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"replace","path":"roles","value":[` + strings.TrimSuffix(strings.Repeat(`{"value":"r"},`, 1001), ",") + `]}`), 413},
-		"half of it is wrong":  {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"replace","path":"title","value":"x"}`, `{"op":"replace","path":"active","value":"maybe"}`), 400},
-		"an unknown verb":      {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"move","path":"title","value":"x"}`), 400},
-		"a misspelt key":       {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"replace","paht":"title","value":"x"}`), 400},
-		"operations no array":  {http.MethodPatch, "/Users/" + ann, `{"Operations":{}}`, 400},
-		"form data":            {http.MethodPost, "/Users", `userName=x`, 400},
-		"a parameter twice":    {http.MethodGet, "/Users?count=1&count=2", ``, 400},
-		"a path of slashes":    {http.MethodGet, "/Users//x", ``, 404},
-		"rubbish as a cursor":  {http.MethodGet, "/Users?cursor=%00", ``, 400},
-		"an unterminated text": {http.MethodGet, `/Users?filter=userName%20eq%20%22x`, ``, 400},
+		"10k parentheses":                {http.MethodPost, "/Users/.search", `{"filter":"` + strings.Repeat("(", 10_000) + `"}`, 400},
+		"deep parentheses":               {http.MethodPost, "/Users/.search", `{"filter":"` + strings.Repeat("(", 4000) + `"}`, 400},
+		"many terms":                     {http.MethodPost, "/Users/.search", `{"filter":"` + strings.Repeat("active pr or ", 500) + `active pr"}`, 400},
+		"64 MB":                          {http.MethodPost, "/Users", `{"userName":"` + strings.Repeat("x", 64<<20) + `"}`, 413},
+		"100k operations":                {http.MethodPatch, "/Users/" + ann, patchBody(strings.TrimSuffix(many, ",")), 413},
+		"100k operations in little room": {http.MethodPatch, "/Users/" + ann, patchBody(strings.TrimSuffix(strings.Repeat(`{"op":"remove","path":"title"},`, 100_000), ",")), 413},
+		"100k operations on members":     {http.MethodPatch, "/Groups/" + group, patchBody(strings.TrimSuffix(strings.Repeat(`{"op":"remove","path":"members"},`, 100_000), ",")), 413},
+		"100k keys":                      {http.MethodPost, "/Users", `{"userName":"x"` + keys(100_000) + `}`, 400},
+		"a numeric externalId":           {http.MethodPost, "/Users", `{"userName":"x","externalId":1}`, 400},
+		"a numeric userName":             {http.MethodPost, "/Users", `{"userName":1}`, 400},
+		"a huge name in a filter":        {http.MethodPost, "/Users/.search", `{"filter":"` + strings.Repeat("n", 1<<20) + ` pr"}`, 400},
+		"deep JSON":                      {http.MethodPost, "/Users", `{"userName":` + strings.Repeat("[", 100_000) + "1", 400},
+		"duplicate keys":                 {http.MethodPost, "/Users", `{"userName":"x","userName":"y"}`, 400},
+		"duplicate nested":               {http.MethodPost, "/Users", `{"userName":"x","name":{"givenName":"a","GIVENNAME":"b"}}`, 400},
+		"invalid UTF-8":                  {http.MethodPost, "/Users", "{\"userName\":\"x\xff\"}", 400},
+		"text after":                     {http.MethodPost, "/Users", `{"userName":"x"} {}`, 400},
+		"an array":                       {http.MethodPost, "/Users", `[]`, 400},
+		"nothing":                        {http.MethodPost, "/Users", ``, 400},
+		"a numeric id":                   {http.MethodPatch, "/Groups/" + group, patchBody(`{"op":"add","path":"members","value":[{"value":1}]}`), 400},
+		"a huge name":                    {http.MethodPost, "/Users", `{"userName":"x","` + strings.Repeat("n", 1<<20) + `":1}`, 400},
+		"a huge path":                    {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"add","path":"` + strings.Repeat("n", 1<<20) + `","value":1}`), 400},
+		"too many values":                {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"replace","path":"roles","value":[` + strings.TrimSuffix(strings.Repeat(`{"value":"r"},`, 1001), ",") + `]}`), 413},
+		"half of it is wrong":            {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"replace","path":"title","value":"x"}`, `{"op":"replace","path":"active","value":"maybe"}`), 400},
+		"an unknown verb":                {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"move","path":"title","value":"x"}`), 400},
+		"a misspelt key":                 {http.MethodPatch, "/Users/" + ann, patchBody(`{"op":"replace","paht":"title","value":"x"}`), 400},
+		"operations no array":            {http.MethodPatch, "/Users/" + ann, `{"Operations":{}}`, 400},
+		"form data":                      {http.MethodPost, "/Users", `userName=x`, 400},
+		"a parameter twice":              {http.MethodGet, "/Users?count=1&count=2", ``, 400},
+		"a path of slashes":              {http.MethodGet, "/Users//x", ``, 404},
+		"rubbish as a cursor":            {http.MethodGet, "/Users?cursor=%00", ``, 400},
+		"an unterminated text":           {http.MethodGet, `/Users?filter=userName%20eq%20%22x`, ``, 400},
 	}
 	for name, row := range rows {
 		w := g.do(row.method, row.path, row.body)
@@ -297,6 +303,15 @@ func TestHostileInputIsRefusedAndChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(directory.Counts{Users: 1, Active: 1, Groups: 1}, g.directory.Counts(corp)); diff != "" {
 		t.Errorf("something was made (-want +got)\n%s", diff)
 	}
+}
+
+// keys are members of an object, all different.
+func keys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"k%d":1`, i)
+	}
+	return b.String()
 }
 
 func TestAWrongMethodIsToldTheRightOnes(t *testing.T) {

@@ -77,7 +77,7 @@ func TestAGateThatIsCutOffFromTheDirectory(t *testing.T) {
 	for name, how := range map[string]state{"connections are refused": cut, "packets are dropped": silent} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 2, ", stale_after: 1s, serve_at_most: 6s")
+			w := newWorld(t, 3, ", stale_after: 1s, serve_at_most: 6s")
 			playPartition(t, w, how)
 		})
 	}
@@ -85,7 +85,7 @@ func TestAGateThatIsCutOffFromTheDirectory(t *testing.T) {
 
 func playPartition(t *testing.T, w *world, how state) {
 	t.Helper()
-	near, far := w.gates[0], w.gates[1]
+	near, far, third := w.gates[0], w.gates[1], w.gates[2]
 	const careful, patient, gone, late = 0, 1, 2, 3
 	var ids []string
 	for i := range 4 {
@@ -131,9 +131,10 @@ func playPartition(t *testing.T, w *world, how state) {
 		`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"x"}`); got != http.StatusServiceUnavailable {
 		t.Errorf("a write at a gate without its directory: %d", got)
 	}
-	if got := status(near, careful); got != http.StatusOK {
-		t.Errorf("the gate with the directory: %d", got)
+	for _, g := range []*gate{near, third} {
+		w.eventually(g.name+", which has the directory, serves", func() bool { return status(g, careful) == http.StatusOK })
 	}
+	w.eventually("the third gate obeys what the first was told", func() bool { return refused(status(third, late)) })
 	w.eventually("a patient role is refused too in the end", func() bool { return status(far, patient) == http.StatusServiceUnavailable })
 	if got := status(far, gone); !refused(got) {
 		t.Errorf("a known denial at a gate that serves nobody: %d", got)
