@@ -57,13 +57,22 @@ func (s *Service) revoke(ctx context.Context, r *http.Request, client proven, f 
 	return nil, nil //nolint:nilnil // 200 without a body.
 }
 
+// bearerToken is the token of an Authorization header of that scheme, whose name has no case (RFC 9110 section 11.1).
+func bearerToken(r *http.Request) (string, bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+
+	return token, strings.EqualFold(scheme, "Bearer")
+}
+
 // person is who proves to be one with a token of theirs, in the absence of a client.
 func (s *Service) person(ctx context.Context, r *http.Request, client proven) (*identity.Principal, error) {
 	if client.Name != "" {
 		return nil, nil //nolint:nilnil // No person.
 	}
 
-	subject, err := s.cfg.Authenticator.Exchangeable(ctx, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), nil)
+	token, _ := bearerToken(r)
+
+	subject, err := s.cfg.Authenticator.Exchangeable(ctx, token, nil)
 	if err != nil {
 		return nil, faultOf(err, codeInvalidClient, "bearer token")
 	}

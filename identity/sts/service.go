@@ -166,7 +166,7 @@ func (s *Service) failed(source string, err error) error {
 
 // authenticateFor is authenticate, but for a person who revokes a token that is about them: they prove themselves with a token of theirs.
 func (s *Service) authenticateFor(ctx context.Context, r *http.Request, f form, operation string) (proven, error) {
-	if operation == opRevoke && strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+	if _, isBearer := bearerToken(r); isBearer && operation == opRevoke {
 		return proven{}, nil // looked at in revoke
 	}
 

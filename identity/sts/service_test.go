@@ -83,7 +83,7 @@ func TestRevocationCutsTheNextRequest(t *testing.T) {
 			t.Helper()
 
 			return w.post("/oauth2/revoke", object{"token": token}, func(r *http.Request) {
-				r.Header.Set("Authorization", "Bearer "+w.corp.sign(t, "at+jwt", w.person()))
+				r.Header.Set("Authorization", "bearer "+w.corp.sign(t, "at+jwt", w.person())) // the scheme has no case
 			})
 		}, true, "ok"},
 		{"by another client", func(t *testing.T, w *world, token string) reply {
