@@ -9,6 +9,8 @@ GO ?= go
 # Passed to go test by every target that tests; e.g. make test ARGS='-run TestX -v'.
 ARGS ?=
 PKG ?= ./...
+# Tests that run at a time in a package: those that start programs wait more than they compute.
+PARALLEL ?= 4
 FUZZTIME ?= 10s
 # For the targets whose oracle reads what is forwarded.
 ORACLETIME ?= 30s
@@ -30,11 +32,11 @@ build: ## Build the binary: bin/cosmosgate
 
 .PHONY: test
 test: ## Run all tests
-	$(GO) test $(ARGS) $(PKG)
+	$(GO) test -parallel $(PARALLEL) $(ARGS) $(PKG)
 
 .PHONY: race
 race: ## Run all tests with the race detector
-	$(GO) test -race $(ARGS) $(PKG)
+	$(GO) test -race -parallel $(PARALLEL) $(ARGS) $(PKG)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (10s), those with an oracle for ORACLETIME (30s)

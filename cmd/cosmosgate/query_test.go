@@ -1,12 +1,64 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cosmosgate/cosmosgate/credential"
+	"github.com/cosmosgate/cosmosgate/internal/terminal"
 )
+
+// interrupted is a pager whose reader presses Ctrl-C after some pages.
+type interrupted int
+
+func (*interrupted) More() bool { return true }
+
+func (i *interrupted) NextPage(context.Context) (azcosmos.QueryItemsResponse, error) {
+	if *i == 0 {
+		return azcosmos.QueryItemsResponse{}, context.Canceled
+	}
+	*i--
+	return azcosmos.QueryItemsResponse{Items: [][]byte{[]byte(`{"id":"1"}`)}, Response: azcosmos.Response{RequestCharge: 2}}, nil
+}
+
+func TestAnExportThatBreaksOffSaysWhatItCostAndThatItIsNotWhole(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name     string
+		pages    interrupted
+		out, err string
+	}{
+		{"after two pages", 2, "{\"id\":\"1\"}\n{\"id\":\"1\"}\n", "2 items in 2 pages, 4.00 RU, "},
+		{"before the first", 0, "", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr strings.Builder
+			out, err := terminal.NewDocuments(&stdout, terminal.Options{Format: terminal.Lines})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := fetched{progress: terminal.NewProgress(&stderr, time.Now), began: time.Now()}
+			if err := f.pages(t.Context(), &row.pages, 0, out); !errors.Is(err, context.Canceled) {
+				t.Errorf("ended with %v", err)
+			}
+			f.broken(&stderr, out)
+			if diff := cmp.Diff(row.out, stdout.String()); diff != "" {
+				t.Errorf("documents (-want +got):\n%s", diff)
+			}
+			said := stderr.String()
+			if !strings.HasPrefix(said, row.err) || strings.HasSuffix(said, "; there is more: the output is not whole\n") != (row.err != "") {
+				t.Errorf("said %q, want %q…", said, row.err)
+			}
+		})
+	}
+}
 
 func TestKeysAreShownAsTheyAreTyped(t *testing.T) {
 	t.Parallel()
