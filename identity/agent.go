@@ -44,6 +44,22 @@ func (a *Agent) namesClient() bool {
 	})
 }
 
+// isClient reports whether the declaration pins the client that a token was issued to, and to this one.
+func (a *Agent) isClient(client string) bool {
+	pinned := false
+
+	for _, name := range clientClaims() {
+		want, found := a.Claims[name]
+		if found && want != client {
+			return false
+		}
+
+		pinned = pinned || found
+	}
+
+	return pinned
+}
+
 // declarations are what clients are recognised by. Lists are compared by identity, see [Config.Applications].
 type declarations struct {
 	applications []Application

@@ -91,18 +91,28 @@ func (a *Authenticator) ExchangeableID(ctx context.Context, token string) (Subje
 }
 
 // actingClient is the agent that a client is, if it is one: a person's ID token in its hands is a delegation, as their access token is.
+// What else the agent's access tokens are told by, an ID token need not have: the client alone decides.
 func (is *issuer) actingClient(client string, known declarations) ([]Actor, error) {
-	about := claims{}
-	for _, name := range clientClaims() {
-		about[name] = client
+	var acting *Agent
+
+	for i := range known.agents {
+		candidate := &known.agents[i]
+		if candidate.Issuer != is.Name || !candidate.isClient(client) {
+			continue
+		}
+
+		if acting != nil {
+			return nil, refuseForNow(SubstatusScope, "client may be the agents "+acting.Name+" and "+candidate.Name)
+		}
+
+		acting = candidate
 	}
 
-	agent, err := known.matchAgent(is.Name, about, false)
-	if err != nil || agent == nil {
-		return nil, err
+	if acting == nil {
+		return nil, nil
 	}
 
-	return []Actor{{Issuer: is.URL, Subject: client, Agent: agent.Name}}, nil
+	return []Actor{{Issuer: is.URL, Subject: client, Agent: acting.Name}}, nil
 }
 
 // idTokenClient is the client that an ID token was issued to: its one audience, or the one of several that azp names (OpenID Connect Core

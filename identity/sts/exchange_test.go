@@ -3,6 +3,7 @@ package sts_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -169,6 +170,36 @@ func TestAnIDTokenInAnAgentsHandsIsADelegation(t *testing.T) {
 
 		if r := bring(); r.code() != "access_denied" {
 			t.Errorf("the first agent has no grant: %d %v", r.status, r.body)
+		}
+	})
+}
+
+// An ID token has few of the claims that an agent's access tokens are told by: its client is enough.
+func TestAnIDTokenOfAnAgentsClientIsADelegationWhateverElseTheAgentIsDeclaredBy(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		t.Helper()
+
+		w.agents = slices.Clone(w.agents)
+		w.agents[1].Claims = map[string]string{"client_id": "chef-client", "dept": "kitchen"}
+
+		now := time.Now().Unix()
+		token := w.corp.sign(t, "JWT", object{"iss": corpURL, "aud": "chef-client", "sub": annSubject, "iat": now, "exp": now + 300})
+		bring := func() reply {
+			return w.post("/oauth2/token", w.exchange(t, "scout", token).with(object{"subject_token_type": idToken}))
+		}
+
+		want := map[string]any{"iss": ownURL, "sub": "scout", "act": map[string]any{"iss": ownURL, "sub": "chef"}}
+		if diff := cmp.Diff(want, claims(t, bring().token())["act"]); diff != "" {
+			t.Errorf("act (-want +got):\n%s", diff)
+		}
+
+		w.agents = append(slices.Clone(w.agents), identity.Agent{
+			Name: "sous-chef", Issuer: "corp", Claims: map[string]string{"azp": "chef-client", "dept": "pantry"},
+		})
+
+		if r := bring(); r.status == http.StatusOK {
+			t.Errorf("it may be either of two agents: %v", r.body)
 		}
 	})
 }
