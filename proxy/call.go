@@ -82,11 +82,12 @@ type call struct {
 	substatus   int
 	upstream    int // status
 	charge      float64
-	charged     bool // upstream told the charge
-	sent        bool // upstream may have seen the request
-	gone        bool // the caller left
-	late        bool // the caller did not send its body in time
-	broken      bool // the response could not be finished
+	earlier     float64 // what earlier parts of a list were charged
+	charged     bool    // upstream told the charge
+	sent        bool    // upstream may have seen the request
+	gone        bool    // the caller left
+	late        bool    // the caller did not send its body in time
+	broken      bool    // the response could not be finished
 
 	upstreamTime time.Duration
 	callerTime   time.Duration

@@ -67,19 +67,21 @@ func (p *Proxy) deliver(c *call, from *answer) {
 		p.deliverRedacted(c, from)
 	case filtered(c.op) && from.StatusCode == http.StatusOK:
 		p.deliverFeed(c, from)
+	case filtered(c.op): // what was not asked for, and would go by unfiltered
+		p.replace(c, from, cosmos.Unavailable("upstream answered a list with status "+strconv.Itoa(from.StatusCode)))
 	default:
 		p.stream(c, from)
 	}
 }
 
-// readCharge notes what the request cost. What is no cost is as good as none.
+// readCharge notes what the request has cost so far. What is no cost is as good as none.
 func (c *call) readCharge(h http.Header) {
 	sent := h[headerCharge]
 	if len(sent) == 0 {
 		return
 	}
 	if charge, err := strconv.ParseFloat(sent[0], 64); err == nil && charge >= 0 && !math.IsInf(charge, 1) {
-		c.charge, c.charged = charge, true
+		c.charge, c.charged = c.earlier+charge, true
 	}
 }
 

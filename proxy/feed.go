@@ -81,9 +81,8 @@ func (p *Proxy) deliverFeed(c *call, from *answer) {
 	defer func() { _ = from.Body.Close() }() // of whichever part was last
 	var list cosmos.Feed
 	keep := p.reaches(c)
-	size, charge := 0, 0.0
+	size := 0
 	for parts := 1; ; parts++ {
-		charge += c.charge
 		read, err := p.readPart(c, from, &list, keep, maxFeedBytes-size)
 		if err == nil && parts > maxFeedParts {
 			err = errResponseTooLarge
@@ -100,7 +99,6 @@ func (p *Proxy) deliverFeed(c *call, from *answer) {
 			return
 		}
 	}
-	c.charge = charge
 	if refusal := p.stands(c); refusal != nil { // reading it whole took time
 		p.withhold(c, from, refusal)
 		return
@@ -134,7 +132,7 @@ func (p *Proxy) nextPart(c *call, from *answer) bool {
 		return false
 	}
 	from.Response = next
-	c.charge, c.charged = 0, false
+	c.earlier = c.charge
 	c.readCharge(next.Header)
 	if next.StatusCode != http.StatusOK || cosmos.CheckResponse(next.StatusCode, next.Header) != nil {
 		p.deliver(c, from)
@@ -171,7 +169,7 @@ func (p *Proxy) sendPage(c *call, from *answer, list *cosmos.Feed) {
 	cosmos.FilterResponse(h, from.Header)
 	for _, name := range [...]string{ // what they count and name includes what is hidden
 		"X-Ms-Item-Count", headerContinuation, "X-Ms-Resource-Usage", "X-Ms-Resource-Quota", "X-Ms-Documentdb-Query-Metrics",
-		"X-Ms-Cosmos-Index-Utilization",
+		"X-Ms-Cosmos-Index-Utilization", "Etag",
 	} {
 		h.Del(name)
 	}
@@ -213,10 +211,11 @@ func (c *call) pageSize() int {
 	return asked
 }
 
-// wholeList asks upstream for the next part of a list, as large as it likes.
+// wholeList asks upstream for the next part of a list, as large as it likes, and whether or not anything has changed in it.
 func (c *call) wholeList(header http.Header) {
-	delete(header, headerMaxItemCount)
-	delete(header, headerContinuation)
+	for _, name := range [...]string{headerMaxItemCount, headerContinuation, "If-Match", "If-None-Match", "If-Modified-Since"} {
+		delete(header, name)
+	}
 	if c.listAt != "" {
 		header[headerContinuation] = []string{c.listAt}
 	}

@@ -199,6 +199,79 @@ func TestAListThatFailsHalfwayIsAnError(t *testing.T) {
 	}
 }
 
+// The parts that came before have been paid for, whatever becomes of the list.
+func TestAListThatFailsHalfwayCostWhatItsPartsCost(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		second http.HandlerFunc
+		want   float64
+	}{
+		"throttled": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", jsonMedia)
+			w.Header().Set("X-Ms-Retry-After-Ms", "5")
+			w.Header().Set("X-Ms-Request-Charge", "0.5")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = io.WriteString(w, `{"code":"x","message":"m"}`)
+		}, 1.75},
+		"refused by the identity": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, 1.25},
+		"no list":                 {func(w http.ResponseWriter, _ *http.Request) { item(w, `{"Offers":[]}`) }, 2.5},
+		"broken off":              {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 1.25},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, setup{decide: onlyShop, handler: func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("X-Ms-Continuation") != "" {
+					row.second(w, r)
+					return
+				}
+				w.Header().Set("X-Ms-Continuation", "on")
+				item(w, databases)
+			}})
+			if got := g.do(request(t, http.MethodGet, "/dbs", "")); got.Status < http.StatusBadRequest {
+				t.Errorf("%d %s", got.Status, got.Body)
+			}
+			if got := g.ledger.next(t).RequestCharge; got != row.want {
+				t.Errorf("recorded %v request units, want %v", got, row.want)
+			}
+		})
+	}
+}
+
+// Success of another form is not passed on as it is, and that nothing changed would tell of what is hidden.
+func TestAListInAnotherFormIsNotPassedOn(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusCreated, http.StatusNonAuthoritativeInfo, http.StatusPartialContent, http.StatusMultiStatus} {
+		for _, on := range []string{"", "on"} {
+			g := newGate(t, setup{decide: onlyShop, handler: func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("X-Ms-Continuation") != on {
+					w.Header().Set("X-Ms-Continuation", on)
+					item(w, databases)
+					return
+				}
+				w.Header().Set("Content-Type", jsonMedia)
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, databases)
+			}})
+			got := g.do(request(t, http.MethodGet, "/dbs", ""))
+			checkNative(t, got, http.StatusServiceUnavailable)
+			if strings.Contains(got.Body, "hr") {
+				t.Errorf("%d after %q: %s", status, on, got.Body)
+			}
+		}
+	}
+	g := newGate(t, setup{decide: onlyShop, handler: func(w http.ResponseWriter, r *http.Request) {
+		if sent := r.Header.Get("If-None-Match"); sent != "" {
+			t.Errorf("upstream was asked whether all is as in %s", sent)
+		}
+		w.Header().Set("Etag", `"of-all"`)
+		item(w, databases)
+	}})
+	got := g.do(request(t, http.MethodGet, "/dbs", "", "If-None-Match", `"of-all"`))
+	if got.Status != http.StatusOK || got.Header.Get("Etag") != "" {
+		t.Errorf("%d, ETag %s", got.Status, got.Header.Get("Etag"))
+	}
+}
+
 func TestFeedQueryIsSentAsItWasRead(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, setup{handler: func(w http.ResponseWriter, _ *http.Request) { item(w, databases) }})
