@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -106,6 +107,9 @@ func (b *batch) find(key recordKey) (uint32, bool) {
 	if ordinal, ok := b.placed[key]; ok {
 		return ordinal, true
 	}
+	if b.loading {
+		b.state.byID.build()
+	}
 	return b.state.find(key)
 }
 
@@ -204,8 +208,11 @@ func (b *batch) members(group uint32) []uint32 {
 
 // place gives an id its ordinal.
 func (b *batch) place(key recordKey) uint32 {
-	if ordinal, ok := b.find(key); ok {
-		return ordinal
+	// State comes in the order of ids: what is read first is new.
+	if !b.loading || bytes.Compare(key[:], b.state.lastKey[:]) <= 0 {
+		if ordinal, ok := b.find(key); ok {
+			return ordinal
+		}
 	}
 	ordinal := b.state.nextOrdinal
 	b.state.nextOrdinal++

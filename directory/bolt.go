@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -257,9 +256,9 @@ func (l *BoltLog) Record(kind Kind, subject string) (Delta, error) {
 func (l *BoltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	defer l.readAhead()()
+	stop := l.readAhead()
 	folded, last, err := l.replay(from, each)
-	if err != nil {
+	if stop(); err != nil {
 		return 0, err
 	}
 	if from <= folded {
@@ -268,26 +267,56 @@ func (l *BoltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (
 	return last, nil
 }
 
-// readAhead reads the file from front to back until stopped: bbolt maps it for
-// random access, so a scan of a file that isn't in memory waits for every page.
+// readAhead makes the file's pages present from front to back until stopped:
+// bbolt maps it for random access, so a scan would wait for every page.
 func (l *BoltLog) readAhead() (stop func()) {
-	file, err := os.Open(l.path)
+	info, err := os.Stat(l.path)
 	if err != nil {
 		return func() {} // then it is as slow as it is
 	}
-	done := make(chan struct{})
+	stopped, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{file}, make([]byte, readAheadBytes))
+		data := l.db.Info().Data
+		for at := int64(0); at < info.Size(); at += readAheadBytes {
+			select {
+			case <-stopped:
+				return
+			default:
+			}
+			if !populate(data+uintptr(at), uintptr(min(readAheadBytes, info.Size()-at))) {
+				readThrough(l.path, at, stopped)
+				return
+			}
+		}
 	}()
 	return func() {
-		_ = file.Close() // nothing was written; a read under way ends
+		close(stopped)
 		<-done
 	}
 }
 
+// readThrough reads a file from an offset on, so that the system has it in
+// memory.
+func readThrough(path string, from int64, stopped <-chan struct{}) {
+	file, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer func() { _ = file.Close() }() // opened for reading only
+	buf := make([]byte, readAheadBytes)
+	for n := 1; n > 0; from += int64(n) {
+		select {
+		case <-stopped:
+			return
+		default:
+			n, _ = file.ReadAt(buf, from) // an end is an end
+		}
+	}
+}
+
 // readAheadBytes is how much of a file is read at once.
-const readAheadBytes = 1 << 20
+const readAheadBytes = 4 << 20
 
 // replay calls each for the state before a version and for every delta from
 // there on. It returns the version of the state and the last one. It sees the

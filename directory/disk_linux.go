@@ -26,3 +26,13 @@ func syncData(f *os.File) error {
 	}
 	return failed //nolint:wrapcheck // as above
 }
+
+// madvPopulateRead makes pages present and mapped, from Linux 5.14 on.
+const madvPopulateRead = 22
+
+// populate makes a part of a mapped file present, many pages at once, and
+// reports whether it could.
+func populate(address, length uintptr) bool {
+	_, _, errno := syscall.Syscall(syscall.SYS_MADVISE, address, length, madvPopulateRead)
+	return errno == 0
+}

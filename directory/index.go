@@ -12,6 +12,10 @@ type index struct {
 
 	// For the writer only: entries, and those and removed ones.
 	live, used int
+	// gathering means that nobody reads yet and entries are kept in gathered:
+	// building a large index at once is several times as fast as growing it.
+	gathering bool
+	gathered  []uint64
 }
 
 const (
@@ -55,6 +59,10 @@ func (p *probe) next() (uint32, bool) {
 
 // put adds an entry. Only the writer may call it.
 func (x *index) put(hash uint64, ordinal uint32) {
+	if x.gathering {
+		x.gathered = append(x.gathered, hash>>32<<32|uint64(ordinal+1))
+		return
+	}
 	if slots := *x.slots.Load(); 4*(x.used+1) > 3*len(slots) {
 		x.rebuild()
 	}
@@ -73,6 +81,7 @@ func (x *index) put(hash uint64, ordinal uint32) {
 
 // remove drops an entry if it is there. Only the writer may call it.
 func (x *index) remove(hash uint64, ordinal uint32) {
+	x.build()
 	slots := *x.slots.Load()
 	mask := uint64(len(slots) - 1) //nolint:gosec // a length
 	wanted := hash>>32<<32 | uint64(ordinal+1)
@@ -86,6 +95,44 @@ func (x *index) remove(hash uint64, ordinal uint32) {
 			return
 		}
 	}
+}
+
+// build ends gathering. Entries are put in the order of their places, since each
+// would else be a jump through memory that waits for the one before.
+func (x *index) build() {
+	if !x.gathering {
+		return
+	}
+	x.gathering = false
+	const parts = 1 << 10
+	size := smallestIndex
+	for 2*size < 3*(len(x.gathered)+1) {
+		size *= 2
+	}
+	mask := uint64(size - 1) //nolint:gosec // a length
+	part := func(entry uint64) uint64 { return entry >> 32 & mask * parts / (mask + 1) }
+	var starts [parts + 1]int
+	for _, entry := range x.gathered {
+		starts[part(entry)+1]++
+	}
+	for i := range parts {
+		starts[i+1] += starts[i]
+	}
+	ordered := make([]uint64, len(x.gathered))
+	for _, entry := range x.gathered {
+		ordered[starts[part(entry)]] = entry
+		starts[part(entry)]++
+	}
+	next := make([]atomic.Uint64, size)
+	for _, entry := range ordered {
+		at := entry >> 32
+		for next[at&mask].Load() != 0 {
+			at++
+		}
+		next[at&mask].Store(entry)
+	}
+	x.live, x.used, x.gathered = len(ordered), len(ordered), nil
+	x.slots.Store(&next)
 }
 
 // rebuild makes room beside the old slots, leaves removed entries out, and

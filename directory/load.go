@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"math"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -22,10 +24,13 @@ type loader struct {
 	reading []readDelta
 	size    int // of the payloads in reading
 
-	// ordinals finds a record by its id without touching it.
-	ordinals map[recordKey]uint32
-	runs     []memberRun
-	members  []uint32 // of all runs
+	// keys are the ids by ordinal, so that a hit can be confirmed without touching
+	// the record.
+	keys []recordKey
+	// firstGroup is the lowest ordinal of a group.
+	firstGroup uint32
+	runs       []memberRun
+	members    []uint32 // of all runs
 	// linked is true once link has run; it goes through everything, so what
 	// comes after is applied one by one.
 	linked bool
@@ -55,10 +60,13 @@ type memberRun struct {
 func load(s *state, log Log, now time.Time) error {
 	s.log, s.arena.lazy, s.entries.table.private = log, true, true
 	l := loader{
-		batch: newBatch(s, now), ordinals: map[recordKey]uint32{},
+		batch: newBatch(s, now), firstGroup: math.MaxUint32,
 		read: make(chan []readDelta, 1), built: make(chan error, 1),
 	}
 	l.loading = true
+	for _, x := range s.indexes() {
+		x.gathering = true
+	}
 	go func() { l.built <- l.build() }()
 	last, err := log.Tail(context.Background(), 0, l.pack)
 	if err == nil {
@@ -134,17 +142,18 @@ func (l *loader) take(d readDelta) error {
 	l.undo = l.undo[:0]
 	switch d.Kind {
 	case KindPutUser:
-		ordinal, err := l.putPacked(d.record, d.Delta)
-		if !l.linked {
-			l.ordinals[d.record.key()] = ordinal
-		}
+		_, err := l.putPacked(d.record, d.Delta)
+		l.name(d.record.key())
 		return err
 	case KindPutGroup:
-		if err := l.apply(d.Delta); err != nil || l.linked {
+		place := l.state.nextOrdinal
+		if err := l.apply(d.Delta); err != nil {
 			return err
 		}
 		key, _ := ID(d.Subject).key()
-		l.ordinals[key], _ = l.find(key)
+		if l.name(key) {
+			l.firstGroup = min(l.firstGroup, place)
+		}
 		return nil
 	case KindAddMembers:
 		if l.linked {
@@ -163,6 +172,15 @@ func (l *loader) take(d readDelta) error {
 	}
 }
 
+// name notes the id of a record that was put, and reports whether it is new.
+func (l *loader) name(key recordKey) bool {
+	if len(l.keys) == int(l.state.nextOrdinal) || l.linked {
+		return false
+	}
+	l.keys = append(l.keys, key)
+	return true
+}
+
 // gather keeps the memberships that a delta adds. Those of records that are
 // gone count for nothing.
 func (l *loader) gather(d Delta) {
@@ -175,21 +193,48 @@ func (l *loader) gather(d Delta) {
 		run.from = l.runs[n-1].from
 		l.runs = l.runs[:n-1]
 	}
-	for id := range slices.Chunk(d.Payload, idSize) {
-		if len(id) < idSize {
-			break
-		}
-		if ordinal, ok := l.ordinals[recordKey(id)]; ok {
-			l.members = append(l.members, ordinal)
-		}
+	for ids := range slices.Chunk(d.Payload, gatherAtOnce*idSize) {
+		l.gatherSome(ids[:len(ids)/idSize*idSize])
 	}
 	run.to = len(l.members)
 	l.runs = append(l.runs, run)
 }
 
+// gatherAtOnce is how many members are looked for at once: the processor then
+// waits for memory once for some of them.
+const gatherAtOnce = 64
+
+func (l *loader) gatherSome(ids []byte) {
+	var probes [gatherAtOnce]probe
+	var found [gatherAtOnce]uint32
+	count := len(ids) / idSize
+	for i := range count {
+		probes[i] = l.state.byID.probe(maphash.Bytes(l.state.seed, ids[i*idSize:][:idSize]))
+	}
+	for i := range count {
+		ordinal, ok := probes[i].next()
+		if found[i] = ordinal; !ok {
+			found[i] = math.MaxUint32
+		}
+	}
+	for i := range count {
+		key := recordKey(ids[i*idSize:])
+		ordinal, ok := found[i], found[i] != math.MaxUint32
+		for ok && l.keys[ordinal] != key {
+			ordinal, ok = probes[i].next()
+		}
+		if ok {
+			l.members = append(l.members, ordinal)
+		}
+	}
+}
+
 // link gives the gathered memberships to both of their ends: a counting sort
 // by member leaves every member's groups beside each other.
 func (l *loader) link() {
+	for _, x := range l.state.indexes() {
+		x.build()
+	}
 	ends := make([]uint32, l.state.nextOrdinal+1)
 	for _, member := range l.members {
 		ends[member+1]++
@@ -213,7 +258,7 @@ func (l *loader) link() {
 	for _, run := range l.runs {
 		l.fillMembers(run)
 	}
-	l.runs, l.members, l.ordinals, l.linked = nil, nil, nil, true
+	l.runs, l.members, l.keys, l.linked = nil, nil, nil, true
 }
 
 // join adds groups to a member's list.
@@ -228,7 +273,7 @@ func (l *loader) join(member uint32, groups []uint32) {
 	}
 	if place := l.state.groupPlace(member); place != nil && place.group.Load() != nil {
 		next := *place.group.Load()
-		next.parents = merged(next.parents, groups)
+		next.parents = slices.Clone(merged(next.parents, groups)) // not a part of everybody's
 		place.group.Store(&next)
 		l.regroup[member] = struct{}{}
 	}
@@ -254,7 +299,8 @@ func (l *loader) fillMembers(run memberRun) {
 	slices.Sort(members)
 	members = slices.Compact(members)
 	place.members.fill(members)
-	for _, member := range members {
+	groups, _ := slices.BinarySearch(members, l.firstGroup)
+	for _, member := range members[groups:] {
 		if at, found := slices.BinarySearch(place.children, member); !found && l.state.groupPlace(member) != nil {
 			place.children = slices.Insert(place.children, at, member)
 		}

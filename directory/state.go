@@ -102,6 +102,9 @@ func newState() *state {
 	return s
 }
 
+// indexes returns all of them.
+func (s *state) indexes() []*index { return append([]*index{s.byID, s.email}, s.names[:]...) }
+
 // hash returns the hash of a name within its connection.
 func (s *state) hash(k nameKey) uint64 { return k.connection.salt(maphash.String(s.seed, k.value)) }
 
