@@ -270,25 +270,15 @@ func (l *BoltLog) Tail(_ context.Context, from uint64, each func(Delta) error) (
 // readAhead makes the file's pages present from front to back until stopped:
 // bbolt maps it for random access, so a scan would wait for every page.
 func (l *BoltLog) readAhead() (stop func()) {
-	info, err := os.Stat(l.path)
+	file, err := os.Open(l.path)
 	if err != nil {
 		return func() {} // then it is as slow as it is
 	}
 	stopped, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		data := l.db.Info().Data
-		for at := int64(0); at < info.Size(); at += readAheadBytes {
-			select {
-			case <-stopped:
-				return
-			default:
-			}
-			if !populate(data+uintptr(at), uintptr(min(readAheadBytes, info.Size()-at))) {
-				readThrough(l.path, at, stopped)
-				return
-			}
-		}
+		defer func() { _ = file.Close() }() // opened for reading only
+		present(file, l.db.Info().Data, stopped)
 	}()
 	return func() {
 		close(stopped)
@@ -296,14 +286,30 @@ func (l *BoltLog) readAhead() (stop func()) {
 	}
 }
 
-// readThrough reads a file from an offset on, so that the system has it in
-// memory.
-func readThrough(path string, from int64, stopped <-chan struct{}) {
-	file, err := os.Open(path)
+// present asks for the pages of a mapped file, some time before it maps them.
+func present(file *os.File, data uintptr, stopped <-chan struct{}) {
+	info, err := file.Stat()
 	if err != nil {
 		return
 	}
-	defer func() { _ = file.Close() }() // opened for reading only
+	const ahead = 8 * readAheadBytes
+	for at := int64(-ahead); at < info.Size(); at += readAheadBytes {
+		select {
+		case <-stopped:
+			return
+		default:
+		}
+		if next := at + ahead; next < info.Size() && !willNeed(file, next, readAheadBytes) ||
+			at >= 0 && !populate(data+uintptr(at), uintptr(min(readAheadBytes, info.Size()-at))) { //nolint:gosec // within the file
+			readThrough(file, max(at, 0), stopped)
+			return
+		}
+	}
+}
+
+// readThrough reads a file from an offset on, so that the system has it in
+// memory.
+func readThrough(file *os.File, from int64, stopped <-chan struct{}) {
 	buf := make([]byte, readAheadBytes)
 	for n := 1; n > 0; from += int64(n) {
 		select {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // syncData syncs a file's content, and of its metadata only what reading that
@@ -27,12 +29,15 @@ func syncData(f *os.File) error {
 	return failed //nolint:wrapcheck // as above
 }
 
-// madvPopulateRead makes pages present and mapped, from Linux 5.14 on.
-const madvPopulateRead = 22
+// willNeed has the system read a part of a file, without waiting for it, and
+// reports whether it could.
+func willNeed(f *os.File, at, length int64) bool {
+	return unix.Fadvise(int(f.Fd()), at, length, unix.FADV_WILLNEED) == nil
+}
 
 // populate makes a part of a mapped file present, many pages at once, and
-// reports whether it could.
+// reports whether it could: from Linux 5.14 on.
 func populate(address, length uintptr) bool {
-	_, _, errno := syscall.Syscall(syscall.SYS_MADVISE, address, length, madvPopulateRead)
+	_, _, errno := unix.Syscall(unix.SYS_MADVISE, address, length, unix.MADV_POPULATE_READ)
 	return errno == 0
 }

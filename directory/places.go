@@ -22,7 +22,7 @@ const (
 	pageSize = 1 << 10
 	// maxRemembered bounds the views: of those who were looked up before the last
 	// hundred thousand others, some are made anew.
-	maxRemembered = 1 << 17
+	maxRemembered = 3 << 15
 )
 
 // cell returns an ordinal's cell, nil for one that was never given.

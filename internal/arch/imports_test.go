@@ -49,6 +49,7 @@ func rules() map[string]rule {
 	const (
 		keyring = "github.com/zalando/go-keyring"
 		windows = "golang.org/x/sys/windows"
+		unix    = "golang.org/x/sys/unix"
 	)
 	return map[string]rule{
 		"cosmos":            {},
@@ -56,7 +57,7 @@ func rules() map[string]rule {
 		"policy":            {others: []string{"github.com/cedar-policy/cedar-go", yaml, lru}},
 		"audit":             {others: []string{prometheus}},
 		"certs":             {others: []string{prometheus}},
-		"directory":         {others: []string{"go.etcd.io/bbolt", uuid, prometheus, "golang.org/x/text"}},
+		"directory":         {others: []string{"go.etcd.io/bbolt", uuid, prometheus, "golang.org/x/text", unix}},
 		"directory/logtest": {ours: []string{"directory"}, others: []string{"github.com/google/go-cmp"}},
 		"directory/journal": {ours: []string{"directory"}, others: []string{azcore, azcosmos, prometheus}},
 		"credential":        {others: []string{azcore, "golang.org/x/oauth2", "github.com/coreos/go-oidc/v3", jose, keyring, windows}},
