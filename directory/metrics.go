@@ -9,6 +9,7 @@ import (
 // metrics are what a directory counts of a shared log.
 type metrics struct {
 	adopted, conflicts, pollFailures prometheus.Counter
+	adoption                         prometheus.Histogram
 }
 
 func newMetrics() *metrics {
@@ -19,6 +20,11 @@ func newMetrics() *metrics {
 		adopted:      counter("adopted_batches_total", "Batches of other gates that this one took over from the shared log."),
 		conflicts:    counter("conflicts_total", "Commits that were planned anew because another gate wrote to the shared log first."),
 		pollFailures: counter("poll_failures_total", "Failed questions to the shared log for what other gates wrote."),
+		adoption: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "cosmosgate_directory_adoption_seconds",
+			Help:    "Time from a change at another gate, by that gate's clock, until this one obeys it.",
+			Buckets: []float64{.01, .025, .05, .1, .15, .2, .25, .5, 1, 5, 60},
+		}),
 	}
 }
 
@@ -26,7 +32,7 @@ func newMetrics() *metrics {
 // them as well, at zero, so that an alert needs no exception for it.
 func (d *Directory) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		d.metrics.adopted, d.metrics.conflicts, d.metrics.pollFailures,
+		d.metrics.adopted, d.metrics.conflicts, d.metrics.pollFailures, d.metrics.adoption,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "cosmosgate_directory_age_seconds",
 			Help: "Time since it was last proven that this gate knows all that any gate has acknowledged.",

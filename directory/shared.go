@@ -203,6 +203,7 @@ func (d *Directory) adopt(ctx context.Context, deltas []Delta) {
 	}
 	d.settleAttempts(deltas)
 	d.metrics.adopted.Inc()
+	d.metrics.adoption.Observe(max(0, d.config.Clock().Sub(deltas[0].Time)).Seconds())
 }
 
 // catchUp obeys all that others have appended.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/directory/logtest"
@@ -195,7 +196,29 @@ func TestAWriteOfOneGateIsObeyedByTheOthers(t *testing.T) {
 		for i := range g {
 			eventually(t, func() bool { view, ok := g[i].Lookup(key); return ok && !view.Active })
 		}
+		if measured := adoptions(t, g[2]); measured != 2 {
+			t.Errorf("the third gate measured %d adoptions, want both changes", measured)
+		}
 	})
+}
+
+// adoptions is how many changes of other gates a directory has measured.
+func adoptions(t *testing.T, h *house) (measured uint64) {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	for _, c := range h.Collectors() {
+		registry.MustRegister(c)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "cosmosgate_directory_adoption_seconds" {
+			measured = f.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	return measured
 }
 
 func TestABarrierSeesWhatWasAcknowledgedElsewhere(t *testing.T) {

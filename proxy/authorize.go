@@ -161,9 +161,13 @@ func (c *call) denied(d policy.Decision) error {
 
 // forbidden is the native error of a denial.
 func (c *call) forbidden(d *policy.Decision) *cosmos.Error {
+	hint := c.hint(d.Reason)
+	if c.explained {
+		hint += " Shown for development: " + d.Reason.String() + ": " + d.Detail + "."
+	}
 	return cosmos.Denied(c.op, cosmos.Denial{
 		Account: c.account.name, Principal: c.principal.Subject,
-		Missing: cosmos.Actions(d.Missing), Hint: c.hint(d.Reason),
+		Missing: cosmos.Actions(d.Missing), Hint: hint,
 	})
 }
 

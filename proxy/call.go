@@ -50,6 +50,7 @@ type call struct {
 	activityID string
 	decisionID string
 	crowded    bool   // beyond the in-flight cap
+	explained  bool   // a refusal tells what the policy says, for development
 	guide      string // name of a request for people's tools; empty for the data plane
 
 	role      string // that the caller asked for
@@ -98,7 +99,7 @@ func (p *Proxy) accept(w http.ResponseWriter, r *http.Request) *call {
 	c := &call{
 		w: countingWriter{ResponseWriter: w}, r: r,
 		start: p.now(), decisionID: p.newID(), verdict: audit.Error,
-		crowded: p.inFlight.Add(1) > int64(p.limits.MaxInFlight),
+		crowded: p.inFlight.Add(1) > int64(p.limits.MaxInFlight), explained: p.cfg.ExplainDenials,
 	}
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		c.source = from.Addr().Unmap().WithZone("")

@@ -125,6 +125,8 @@ type Config struct {
 	Authorizer    Authorizer
 	// PolicyHash names the policy in force, for the record. Required.
 	PolicyHash func() string
+	// ExplainDenials tells refused callers what the record says about the decision. For development: it tells the policy.
+	ExplainDenials bool
 	// Reserve takes a place in the audit log. Required.
 	Reserve Recorder
 	// Logger takes the operations log, which never holds a credential. Required.

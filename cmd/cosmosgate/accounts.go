@@ -32,7 +32,7 @@ func (g *gate) newProxy() (*proxy.Proxy, error) {
 	c := proxy.Config{
 		Guide: guide, Survey: newSurveyor(g.policy.engine.Set).survey,
 		KeyHosts: g.cfg.Keys.Enabled && g.cfg.Keys.ByHost, Authenticator: g.identity, Authorizer: g.policy.engine,
-		PolicyHash: func() string { return g.policy.engine.Set().Hash() },
+		PolicyHash: func() string { return g.policy.engine.Set().Hash() }, ExplainDenials: g.cfg.Policy.InsecureExplainDenials,
 		Reserve: func() (proxy.Reservation, error) {
 			r, err := g.audit.Reserve()
 			if err != nil {

@@ -21,9 +21,11 @@ const actSCIMStatus = "scim.status"
 type connectionStatus struct {
 	scim.Status
 
-	Issuer string       `json:"issuer"`
-	Claim  string       `json:"claim"`
-	Tokens []tokenEntry `json:"tokens"`
+	Issuer string `json:"issuer"`
+	Claim  string `json:"claim"`
+	// DirectoryAge is how long ago this gate was last proven to know all that any gate acknowledged, if several share the directory.
+	DirectoryAge float64      `json:"directory_age_seconds,omitempty"`
+	Tokens       []tokenEntry `json:"tokens"`
 }
 
 func (g *gate) scimActs(m *control.Mux) {
@@ -33,7 +35,10 @@ func (g *gate) scimActs(m *control.Mux) {
 			return all, nil
 		}
 		for i, s := range g.scim.Status() { // in the order of the configuration
-			one := connectionStatus{Status: s, Issuer: g.cfg.Connections[i].Issuer, Tokens: g.tokens.list(s.Connection)}
+			one := connectionStatus{
+				Status: s, Issuer: g.cfg.Connections[i].Issuer, Tokens: g.tokens.list(s.Connection),
+				DirectoryAge: g.directory.Age(time.Now()).Seconds(),
+			}
 			for n := range g.cfg.Issuers {
 				if g.cfg.Issuers[n].Name == one.Issuer {
 					one.Claim = g.cfg.Issuers[n].Claim
@@ -126,6 +131,9 @@ func printConnection(out *printer, s *connectionStatus, now time.Time) {
 	row("last write", "%s", ago(s.LastWrite, now))
 	row("people", "%d: %d active, %d inactive; %d linked, %d unlinked", s.Counts.Users, s.Counts.Active, s.Counts.Inactive, s.Counts.Linked, s.Counts.Unlinked)
 	row("groups", "%d", s.Counts.Groups)
+	if s.DirectoryAge > 0 {
+		row("directory", "shared; all that any gate acknowledged was known here %.1f s ago", s.DirectoryAge)
+	}
 	row("refused", "%s", refusedText(s))
 	row("quarantine risk", "%s: %d of the last %d refused, %d in a row", s.Risk.Level, s.Risk.Refused, s.Risk.Of, s.Risk.Run)
 	for i := range s.Tokens {

@@ -292,6 +292,9 @@ type Rate struct {
 type Policy struct {
 	// Path is a file or a folder of .yaml files; it is read again when it changes.
 	Path string `yaml:"path"`
+	// InsecureExplainDenials tells a refused caller which rule was missing or in the way, which is otherwise for the record
+	// alone. For development. Default false.
+	InsecureExplainDenials bool `yaml:"insecure_explain_denials"`
 }
 
 // Audit is the record of every request.
