@@ -91,9 +91,10 @@ func (a *arena) load(cell *atomic.Uint64) []byte {
 
 // put stores a record of an ordinal. Only the writer may call it.
 func (a *arena) put(ordinal uint32, record []byte) ref {
-	if full := a.current; a.fill[full].used+len(record) > chunkSize {
+	for a.fill[a.current].used+len(record) > len((*a.chunks.Load())[a.current]) {
+		full := a.current
 		a.grow(max(chunkSize, len(record)))
-		a.tidy(full)
+		a.tidy(full) // which puts too
 	}
 	fill := &a.fill[a.current]
 	offset := fill.used
@@ -126,7 +127,7 @@ func (a *arena) drop(r ref) {
 
 // tidy moves what is left of a chunk if that is less than half of it.
 func (a *arena) tidy(place uint32) {
-	if place == a.current || a.lazy && a.fill[place].live > 0 || 2*a.fill[place].live > a.fill[place].used {
+	if place == a.current || a.fill[place].used == 0 || a.lazy && a.fill[place].live > 0 || 2*a.fill[place].live > a.fill[place].used {
 		return
 	}
 	owners := a.fill[place].owners

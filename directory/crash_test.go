@@ -183,6 +183,35 @@ func TestWritersWaitForALongBacklog(t *testing.T) {
 	}
 }
 
+// TestAUserWhoIsChangedAgainAndAgainLeavesTheOthersAlone fills the memory for
+// records many times over with those of one person, and then with those of
+// others.
+func TestAUserWhoIsChangedAgainAndAgainLeavesTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	h := withLog(t, &logtest.Memory{})
+	var emails []string
+	for i := range 200 {
+		emails = append(emails, fmt.Sprintf("%d@%s.example", i, strings.Repeat("a", 200)))
+	}
+	long := func(u *directory.User) { u.Active, u.Emails = !u.Active, emails }
+	ann := h.user(t, "ann")
+	for range 101 {
+		h.do(t, edit(ann, long))
+	}
+	names := []string{"ann"}
+	for i := range 100 {
+		name := fmt.Sprint("u", i)
+		h.do(t, edit(h.user(t, name), long))
+		names = append(names, name)
+	}
+	for _, name := range names {
+		view, ok := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "ext-" + name})
+		if !ok || view.UserName != name || view.Active {
+			t.Errorf("%s is %v %+v", name, ok, view)
+		}
+	}
+}
+
 func TestApplyingALogTwiceChangesNothing(t *testing.T) {
 	t.Parallel()
 	log := &logtest.Memory{}

@@ -266,8 +266,9 @@ func (l *loader) join(member uint32, groups []uint32) {
 	if r := l.state.user(member); r != nil {
 		groups = merged(r.direct().ordinals(), groups)
 		cell := l.state.places.cell(member)
-		old := ref(cell.Load())
-		cell.Store(uint64(l.state.arena.put(member, r.with(packEdges(groups), r.generation()))))
+		place := l.state.arena.put(member, r.with(packEdges(groups), r.generation()))
+		old := ref(cell.Load()) // after put, which may have moved it
+		cell.Store(uint64(place))
 		l.state.arena.drop(old)
 		return
 	}

@@ -54,7 +54,7 @@ func (s *state) appear(ordinal uint32, key recordKey) {
 func (s *state) publishUser(ordinal uint32, next userRecord) {
 	s.places.ensure(ordinal)
 	cell := s.places.cell(ordinal)
-	old, was := s.user(ordinal), cell.Load()
+	old := s.user(ordinal)
 	if old == nil && next == nil {
 		return // made and deleted by one batch
 	}
@@ -63,7 +63,9 @@ func (s *state) publishUser(ordinal uint32, next userRecord) {
 		stored = old.tombstone()
 		s.places.remember(ordinal, nil)
 	}
-	cell.Store(uint64(s.arena.put(ordinal, stored)))
+	place := s.arena.put(ordinal, stored)
+	was := cell.Load() // after put, which may have moved what was there
+	cell.Store(uint64(place))
 	s.reindexUser(ordinal, old, next)
 	if was != 0 {
 		s.arena.drop(ref(was))
