@@ -24,6 +24,7 @@ const (
 var (
 	errBodyTooLarge = errors.New("request body is larger than its limit")
 	errBodyRead     = errors.New("request body could not be read")
+	errLost         = errors.New("caller has lost access")
 )
 
 // newBuffers pools the buffers that responses are copied through, all of one size.
@@ -149,6 +150,7 @@ func readBounded(from io.Reader, length, limit int64) ([]byte, error) {
 // when the answer is there, so everything about it is behind a lock.
 type upload struct {
 	source io.ReadCloser
+	goOn   func() error // asked before each part is passed on
 
 	mu      sync.Mutex
 	left    int64
@@ -157,8 +159,9 @@ type upload struct {
 	failed  error
 }
 
-// Read implements [io.Reader]. Reading past the limit fails, which makes the
-// transport give the request up.
+// Read implements [io.Reader]. Reading past the limit fails, and so does reading on for
+// a caller who has lost access meanwhile, which makes the transport give the request
+// up: upstream does nothing with a part.
 func (u *upload) Read(b []byte) (int, error) {
 	u.await()
 	n, err := u.source.Read(b)
@@ -173,6 +176,11 @@ func (u *upload) Read(b []byte) (int, error) {
 		return 0, errBodyTooLarge
 	case err != nil && !errors.Is(err, io.EOF):
 		u.failed = fmt.Errorf("%w: %w", errBodyRead, err)
+	default:
+		if refusal := u.goOn(); refusal != nil {
+			u.failed = fmt.Errorf("%w: %w", errLost, refusal)
+			return 0, u.failed
+		}
 	}
 	return n, err //nolint:wrapcheck // io.EOF must arrive as it is.
 }

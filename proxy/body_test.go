@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -193,9 +194,17 @@ func TestBodyThatEndsEarlyIsNotForwarded(t *testing.T) {
 	}
 }
 
+// halves does not answer a request of which it has not everything.
+func halves(w http.ResponseWriter, r *http.Request) {
+	if body, _ := io.ReadAll(r.Body); !json.Valid(body) {
+		panic(http.ErrAbortHandler)
+	}
+	item(w, `{"id":"1"}`)
+}
+
 func TestStreamedBodyThatEndsEarlyIsTheCallersFault(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, setup{http1: true})
+	g := newGate(t, setup{http1: true, handler: halves})
 	large := strings.Replace(unfinished, "Content-Length: 100\n", "Content-Length: 100000\n", 1)
 	_ = rawConnection(t, g, large).Close()
 	if diff := cmp.Diff(verdict{audit.Allow, audit.ClientAbort, 499, 0}, ended(g.ledger.next(t))); diff != "" {

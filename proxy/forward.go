@@ -70,9 +70,16 @@ func (p *Proxy) ask(ctx context.Context, c *call) (*http.Response, error) {
 	return p.roundTrip(ctx, c)
 }
 
-// roundTrip builds the upstream request from the operation and sends it.
+// roundTrip builds the upstream request from the operation and sends it, unless so long has passed since it was decided
+// that it is decided otherwise.
 func (p *Proxy) roundTrip(ctx context.Context, c *call) (*http.Response, error) {
+	if refusal := p.stands(c); refusal != nil {
+		return nil, refusal
+	}
 	source, length := c.body.open()
+	if c.body.stream != nil {
+		c.body.stream.goOn = p.standsYet(c)
+	}
 	request := (&http.Request{
 		Method: c.op.Method(), URL: c.account.target(c.op.UpstreamPath()), Host: c.account.upstream.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -167,6 +174,12 @@ func (a *account) target(escaped string) *url.URL {
 // unanswered is the answer to a request that got none from upstream. A write that
 // may have been carried out is not called failed.
 func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
+	if c.body.stream != nil && errors.Is(c.body.stream.fault(false), errLost) {
+		c.stood = time.Time{}
+		if refusal := p.stands(c); refusal != nil {
+			return refusal
+		}
+	}
 	if native, ok := errors.AsType[*cosmos.Error](err); ok {
 		return native
 	}

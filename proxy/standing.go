@@ -15,16 +15,16 @@ import (
 )
 
 // Standing returns a caller who was admitted as they are known by now, or the [*identity.Error] by which they would be
-// refused. It is asked before an answer that took long is given, and while one is sent slowly, and must not wait.
+// refused. It is asked before what took long to come is forwarded or answered, and while an answer is sent slowly, and must not wait.
 type Standing func(*identity.Principal) (identity.Principal, error)
 
 // standingEvery is how long an answer to it holds, counted first from the start of
 // the request.
 const standingEvery = 250 * time.Millisecond
 
-const noStanding = "access was taken away while the answer was on its way"
+const noStanding = "access was taken away while the request was under way"
 
-// stands returns nil if a caller may have what is about to be sent, else the refusal. It decides anew for the caller as
+// stands returns nil if a caller may have what is about to be forwarded or sent, else the refusal. It decides anew for the caller as
 // they are now, by the policy and with the directory of now, but at the time of the request: what ends by itself, as a
 // binding or a token does, lets an answer that is under way end.
 func (p *Proxy) stands(c *call) error {
@@ -63,13 +63,19 @@ func (p *Proxy) stands(c *call) error {
 		refusal.Reason = noStanding + ": " + decision.Detail
 		return refusal
 	case !slices.EqualFunc(decision.Obligations.Redact, c.decision.Obligations.Redact, slices.Equal):
-		return changed("what the role redacts changed while the answer was on its way")
+		return changed("what the role redacts changed while the request was under way")
 	case p.cfg.Freshness.refuses(age, decision.Obligations.Staleness):
 		c.reason = reasonStale
 		return stale(age)
 	default:
 		return nil
 	}
+}
+
+// standsYet is stands for whoever sends the body on, at the same time as others look at the call: it changes nothing of it.
+func (p *Proxy) standsYet(c *call) func() error {
+	asked := *c
+	return func() error { return p.stands(&asked) }
 }
 
 // changed is the answer where the request would have to be asked again.

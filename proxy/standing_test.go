@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -30,14 +31,13 @@ func revoked(*identity.Principal) (identity.Principal, error) {
 	return identity.Principal{}, &identity.Error{Substatus: identity.SubstatusRevoked, Reason: "token was revoked"}
 }
 
-// afterwards decides as allow does while a request is admitted, and then as changed does.
-func afterwards(changed func(policy.Request) policy.Decision) decide {
-	var asked atomic.Int64
-	return func(r policy.Request) policy.Decision {
-		if asked.Add(1) == 1 {
-			return allow(r)
+// from is standing once something has happened.
+func from(then *atomic.Bool, standing proxy.Standing) proxy.Standing {
+	return func(p *identity.Principal) (identity.Principal, error) {
+		if !then.Load() {
+			return stays(p)
 		}
-		return changed(r)
+		return standing(p)
 	}
 }
 
@@ -89,22 +89,30 @@ func TestAnAnswerIsWithheldFromWhoLostAccessMeanwhile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			with := setup{edit: func(c *proxy.Config) { c.Now, c.Standing = hurrying(row.step), row.standing }}
-			if row.later != nil {
-				with.decide = afterwards(row.later)
-				edit := with.edit
-				with.edit = func(c *proxy.Config) {
-					edit(c)
-					var asked atomic.Int64
-					c.PolicyHash = func() string { // another comes into force once the request was decided
-						if asked.Add(1) <= 3 {
+			var there atomic.Bool // upstream has the request, and whatever changes does so now
+			g := newGate(t, setup{
+				handler: func(w http.ResponseWriter, _ *http.Request) {
+					there.Store(true)
+					item(w, `{"id":"1"}`)
+				},
+				decide: func(r policy.Request) policy.Decision {
+					if !there.Load() || row.later == nil {
+						return allow(r)
+					}
+					return row.later(r)
+				},
+				edit: func(c *proxy.Config) {
+					c.Now, c.Standing = hurrying(row.step), from(&there, row.standing)
+					if row.later != nil {
+						c.PolicyHash = func() string {
+							if there.Load() {
+								return "sha256:1"
+							}
 							return "sha256:0"
 						}
-						return "sha256:1"
 					}
-				}
-			}
-			g := newGate(t, with)
+				},
+			})
 			got := g.get()
 			r := g.ledger.next(t)
 			told := told{got.Status, r.Substatus, r.Decision, r.Outcome, r.Reason, strings.Contains(got.Body, `{"id":"1"}`)}
@@ -155,6 +163,77 @@ func TestADirectoryThatFallsBehindHoldsBackSlowAnswers(t *testing.T) {
 	}
 }
 
+// A request that is kept waiting for its body does not outlive the access that it began with.
+func TestAWriteWhoseBodyCameAfterAccessEndedIsNotCarriedOut(t *testing.T) {
+	t.Parallel()
+	denies := func(policy.Request) policy.Decision {
+		return policy.Decision{Reason: policy.ReasonNoRole, Missing: policy.CreateItem}
+	}
+	for name, row := range map[string]struct {
+		size     int
+		declared bool
+		standing proxy.Standing
+		later    decide
+		want     told
+	}{
+		"held, of a revoked token":        {100, true, revoked, allow, told{401, identity.SubstatusRevoked, audit.Deny, audit.Refused, "Unauthorized", false}},
+		"passed on, of a revoked token":   {100 << 10, true, revoked, allow, told{401, identity.SubstatusRevoked, audit.Deny, audit.Refused, "Unauthorized", false}},
+		"of unknown length":               {100, false, revoked, allow, told{401, identity.SubstatusRevoked, audit.Deny, audit.Refused, "Unauthorized", false}},
+		"held, under another policy":      {100, true, stays, denies, told{403, 5302, audit.Deny, audit.Refused, policy.ReasonNoRole.String(), false}},
+		"passed on, under another policy": {100 << 10, true, stays, denies, told{403, 5302, audit.Deny, audit.Refused, policy.ReasonNoRole.String(), false}},
+		"held, and nothing changed":       {100, true, stays, allow, told{200, 0, audit.Allow, audit.Complete, "", true}},
+		"passed on, and nothing changed":  {100 << 10, true, stays, allow, told{200, 0, audit.Allow, audit.Complete, "", true}},
+	} {
+		for _, http1 := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, http1), func(t *testing.T) {
+				t.Parallel()
+				var later atomic.Int64
+				decided := make(chan struct{}, 100)
+				g := newGate(t, setup{
+					http1: http1, handler: halves,
+					decide: func(r policy.Request) policy.Decision {
+						defer func() { decided <- struct{}{} }()
+						if later.Load() == 0 {
+							return allow(r)
+						}
+						return row.later(r)
+					},
+					edit: func(c *proxy.Config) {
+						begun := time.Now()
+						c.Now = func() time.Time { return begun.Add(time.Duration(later.Load()) * time.Second) }
+						c.Standing = row.standing
+					},
+				})
+				whole := `{"id":"1","x":"` + strings.Repeat("x", row.size) + `"}`
+				body, send := io.Pipe()
+				go func() {
+					_, _ = io.WriteString(send, whole[:10])
+					<-decided
+					later.Store(1)
+					_, _ = io.WriteString(send, whole[10:])
+					_ = send.Close()
+				}()
+				r := request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`)
+				r.Body, r.ContentLength = body, -1
+				if row.declared {
+					r.ContentLength = int64(len(whole))
+				}
+				got := g.do(r)
+				rec := g.ledger.next(t)
+				outcome := told{got.Status, rec.Substatus, rec.Decision, rec.Outcome, rec.Reason, got.Status < 400}
+				if diff := cmp.Diff(row.want, outcome); diff != "" {
+					t.Errorf("(-want +got):\n%s\n%s", diff, rec.Detail)
+				}
+				for _, seen := range g.service.seen() {
+					if row.want.Status >= 400 && seen.Body == whole {
+						t.Error("upstream has the whole request")
+					}
+				}
+			})
+		}
+	}
+}
+
 // What a write did is done: its caller is told, and shown nothing.
 func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
 	t.Parallel()
@@ -179,13 +258,17 @@ func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			var there atomic.Bool
 			g := newGate(t, setup{
 				handler: func(w http.ResponseWriter, _ *http.Request) {
+					there.Store(true)
 					w.Header().Set("Content-Type", jsonMedia)
 					w.WriteHeader(row.status)
 					_, _ = io.WriteString(w, row.answer)
 				},
-				edit: func(c *proxy.Config) { c.Now, c.Standing = hurrying(time.Second), revoked },
+				edit: func(c *proxy.Config) {
+					c.Now, c.Standing = hurrying(time.Second), from(&there, revoked)
+				},
 			})
 			got := g.do(request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", row.body,
 				append(row.headers, "X-Ms-Documentdb-Partitionkey", `["emea"]`)...))
