@@ -153,7 +153,7 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	b, calls := d.gather(first)
-	b, err := d.insist(ctx, b, calls)
+	err := d.insist(ctx, b, calls)
 	if errors.Is(err, ErrLimit) && len(calls) > 1 {
 		d.commitEach(ctx, calls)
 		return
@@ -171,7 +171,7 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 func (d *Directory) commitEach(ctx context.Context, calls []*call) {
 	for _, c := range calls {
 		alone := []*call{c}
-		if _, err := d.insist(ctx, d.plan(alone), alone); err != nil {
+		if err := d.insist(ctx, d.plan(alone), alone); err != nil {
 			c.err = overruled(err, c.err)
 		}
 		close(c.done)
@@ -179,15 +179,14 @@ func (d *Directory) commitEach(ctx context.Context, calls []*call) {
 }
 
 // insist keeps a batch, planned anew on what others appended first.
-func (d *Directory) insist(ctx context.Context, b *batch, calls []*call) (*batch, error) {
+func (d *Directory) insist(ctx context.Context, b *batch, calls []*call) error {
 	err := d.keep(ctx, b)
 	for errors.Is(err, ErrBehind) {
 		if err = d.catchUp(ctx); err == nil {
-			b = d.plan(calls)
-			err = d.keep(ctx, b)
+			err = d.keep(ctx, d.plan(calls))
 		}
 	}
-	return b, err
+	return err
 }
 
 // gather plans the first call and all that are queued behind it, within bounds.
