@@ -28,6 +28,9 @@ func (p *Proxy) admit(c *call) error {
 	if err := p.authenticate(c); err != nil {
 		return err
 	}
+	if err := p.enter(c); err != nil {
+		return err
+	}
 	if err := p.classify(c); err != nil {
 		return err
 	}

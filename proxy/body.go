@@ -78,11 +78,11 @@ func (b *body) again() (io.ReadCloser, error) {
 
 // readWhole reads the body into memory, as far as its limit allows.
 func (p *Proxy) readWhole(c *call) error {
-	c.body.budgeted = c.body.length
-	if c.body.length < 0 {
-		c.body.budgeted = c.body.limit
+	size := c.body.length
+	if size < 0 {
+		size = c.body.limit
 	}
-	if p.buffered.Add(c.body.budgeted) > p.limits.MaxBufferedBytes {
+	if !p.hold(c, size) {
 		return cosmos.Busy(busyRetryAfter)
 	}
 	began := p.now()

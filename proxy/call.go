@@ -58,6 +58,8 @@ type call struct {
 	keyID     string // of the key that the host names; empty for most
 	request   *cosmos.Request
 	principal identity.Principal
+	sharer    sharer // whose share the call counts in, once it has entered
+	entered   bool
 	refused   *identity.Principal // whom a genuine credential proved, and who is not let in
 	op        *cosmos.Operation
 	decision  policy.Decision

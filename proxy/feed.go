@@ -112,8 +112,7 @@ func (p *Proxy) readPart(c *call, from *answer, list *cosmos.Feed, keep func(str
 	if err != nil {
 		return 0, err
 	}
-	c.body.budgeted += int64(len(whole))
-	if p.buffered.Add(int64(len(whole))) > p.limits.MaxBufferedBytes {
+	if !p.hold(c, int64(len(whole))) {
 		return 0, errHeld
 	}
 	return len(whole), list.Add(whole, keep)

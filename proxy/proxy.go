@@ -34,6 +34,7 @@ type Proxy struct {
 	inFlight atomic.Int64
 	buffered atomic.Int64 // bytes of request bodies in memory
 	budgets  budgets
+	shares   shares
 	metrics  *metrics
 	lastDate atomic.Pointer[second]
 	actions  [1 << actionBits]atomic.Pointer[[]string] // names of each set of actions seen

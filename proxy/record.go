@@ -12,8 +12,7 @@ import (
 // record writes down what became of a call. It always runs, also when the handler
 // panics: then nothing has said how the call ended, which is the gate's own failure.
 func (p *Proxy) record(c *call) {
-	p.inFlight.Add(-1)
-	p.buffered.Add(-c.body.budgeted)
+	p.leave(c)
 	if c.lease != nil {
 		p.budgets.settle(c.lease, c.cost(), c.sent, p.now())
 	}

@@ -288,8 +288,7 @@ func (p *Proxy) readRedacted(c *call, from *answer) ([]byte, error) {
 	if from.ContentLength >= 0 {
 		size = min(from.ContentLength, limit)
 	}
-	c.body.budgeted += size
-	if p.buffered.Add(size) > p.limits.MaxBufferedBytes {
+	if !p.hold(c, size) {
 		return nil, errHeld
 	}
 	whole, err := p.readResponse(c, from, limit)
