@@ -175,8 +175,11 @@ func (a *account) target(escaped string) *url.URL {
 // may have been carried out is not called failed.
 func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 	if c.body.stream != nil && errors.Is(c.body.stream.fault(false), errLost) {
-		c.stood = time.Time{}
-		if refusal := p.stands(c); refusal != nil {
+		sent := c.sent
+		c.sent, c.stood = false, time.Time{} // asked as it was when the body was given up
+		refusal := p.stands(c)
+		c.sent = sent
+		if refusal != nil {
 			return refusal
 		}
 	}

@@ -22,11 +22,14 @@ type Standing func(*identity.Principal) (identity.Principal, error)
 // the request.
 const standingEvery = 250 * time.Millisecond
 
+// clockSkew is how far an issuer's clock may be from the gate's.
+const clockSkew = time.Minute
+
 const noStanding = "access was taken away while the request was under way"
 
 // stands returns nil if a caller may have what is about to be forwarded or sent, else the refusal. It decides anew for the caller as
-// they are now, by the policy and with the directory of now, but at the time of the request: what ends by itself, as a
-// binding or a token does, lets an answer that is under way end.
+// they are now, by the policy and with the directory of now, but once it is forwarded at the time of the request: what ends
+// by itself, as a binding or a token does, lets an answer that is under way end.
 func (p *Proxy) stands(c *call) error {
 	if p.cfg.Standing == nil {
 		return nil
@@ -45,6 +48,12 @@ func (p *Proxy) stands(c *call) error {
 		return unauthenticated(fmt.Errorf(noStanding+": %w", err))
 	}
 	question := c.questionOf(&who)
+	if !c.sent { // nothing is under way yet that could be let end
+		if !who.Expiry.IsZero() && now.Sub(who.Expiry) > clockSkew {
+			return cosmos.InvalidCredential(identity.SubstatusExpired, "the credential ended before the request was forwarded")
+		}
+		question.Context.Time = now
+	}
 	if !c.minimal {
 		question.Actions |= policy.Actions(c.op.ContentActions)
 	}

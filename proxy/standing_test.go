@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -166,6 +167,8 @@ func TestADirectoryThatFallsBehindHoldsBackSlowAnswers(t *testing.T) {
 // A request that is kept waiting for its body does not outlive the access that it began with.
 func TestAWriteWhoseBodyCameAfterAccessEndedIsNotCarriedOut(t *testing.T) {
 	t.Parallel()
+	begun := time.Now()
+	bindingEnds := begun.Add(time.Second)
 	denies := func(policy.Request) policy.Decision {
 		return policy.Decision{Reason: policy.ReasonNoRole, Missing: policy.CreateItem}
 	}
@@ -176,6 +179,13 @@ func TestAWriteWhoseBodyCameAfterAccessEndedIsNotCarriedOut(t *testing.T) {
 		later    decide
 		want     told
 	}{
+		"held, of a token that has ended": {100, true, stays, allow, told{401, identity.SubstatusExpired, audit.Deny, audit.Refused, "Unauthorized", false}},
+		"passed on, when a binding has ended": {100 << 10, true, stays, func(r policy.Request) policy.Decision {
+			if r.Context.Time.Before(bindingEnds) {
+				return allow(r)
+			}
+			return denies(r)
+		}, told{403, 5302, audit.Deny, audit.Refused, policy.ReasonNoRole.String(), false}},
 		"held, of a revoked token":        {100, true, revoked, allow, told{401, identity.SubstatusRevoked, audit.Deny, audit.Refused, "Unauthorized", false}},
 		"passed on, of a revoked token":   {100 << 10, true, revoked, allow, told{401, identity.SubstatusRevoked, audit.Deny, audit.Refused, "Unauthorized", false}},
 		"of unknown length":               {100, false, revoked, allow, told{401, identity.SubstatusRevoked, audit.Deny, audit.Refused, "Unauthorized", false}},
@@ -191,6 +201,13 @@ func TestAWriteWhoseBodyCameAfterAccessEndedIsNotCarriedOut(t *testing.T) {
 				decided := make(chan struct{}, 100)
 				g := newGate(t, setup{
 					http1: http1, handler: halves,
+					authenticate: func(ctx context.Context, c identity.Credential) (identity.Principal, error) {
+						who, err := ann(ctx, c)
+						if strings.Contains(name, "token that has ended") {
+							who.Expiry = begun.Add(-59500 * time.Millisecond) // and a minute for clocks that differ
+						}
+						return who, err
+					},
 					decide: func(r policy.Request) policy.Decision {
 						defer func() { decided <- struct{}{} }()
 						if later.Load() == 0 {
@@ -199,7 +216,6 @@ func TestAWriteWhoseBodyCameAfterAccessEndedIsNotCarriedOut(t *testing.T) {
 						return row.later(r)
 					},
 					edit: func(c *proxy.Config) {
-						begun := time.Now()
 						c.Now = func() time.Time { return begun.Add(time.Duration(later.Load()) * time.Second) }
 						c.Standing = row.standing
 					},
