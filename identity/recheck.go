@@ -10,7 +10,7 @@ import (
 // away since: the token or what it descends from, the record, the declaration, the key or who answers for it, or by a lock on any of
 // them. It is for answers that take long, and never waits.
 //
-// It looks at no times and at no proofs: a token that ends by itself meanwhile was good when its request came. Nor does it read the
+// It looks at no proofs, and at no time but the end of a virtual key: a token that ends by itself meanwhile was good when its request came. Nor does it read the
 // token again: a client that a new policy calls by another name keeps, for this one answer, the name that it came under.
 func (a *Authenticator) Recheck(p *Principal) (Principal, error) {
 	if a.revocations != nil {
@@ -36,7 +36,9 @@ func (a *Authenticator) Recheck(p *Principal) (Principal, error) {
 	case KindPerson:
 		link := directory.LinkKey{Connection: p.User.Connection, ExternalID: p.Subject}
 
-		return now, a.enterPerson(&verdict{link: link, record: p.Record}, &now)
+		err := a.enterPerson(&verdict{link: link, record: p.Record}, &now)
+
+		return now, err // in a statement of its own: what a return reads first, a variable or a call, is not defined
 	case KindApplication:
 		declared := a.applications()
 
@@ -47,7 +49,9 @@ func (a *Authenticator) Recheck(p *Principal) (Principal, error) {
 
 		now.Attributes = declared[i].Attributes
 
-		return now, a.enterClient(&now, directory.SubjectApplication)
+		err := a.enterClient(&now, directory.SubjectApplication)
+
+		return now, err
 	case KindAgent:
 		agent, known := a.declared().agent(p.Application)
 		if !known {
@@ -56,7 +60,9 @@ func (a *Authenticator) Recheck(p *Principal) (Principal, error) {
 
 		now.Attributes = agent.Attributes
 
-		return now, a.enterClient(&now, directory.SubjectAgent)
+		err := a.enterClient(&now, directory.SubjectAgent)
+
+		return now, err
 	default:
 		return Principal{}, refuse(SubstatusScope, "nobody")
 	}
@@ -78,7 +84,9 @@ func (a *Authenticator) recheckKey(p *Principal) (Principal, error) {
 		return Principal{}, err
 	}
 
-	return now, a.unlocked(&now)
+	err := a.unlocked(&now)
+
+	return now, err
 }
 
 // kept returns a key that signed a request, unless it was revoked or has ended since. Unlike [Keys.current] it opens no secrets,

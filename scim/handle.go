@@ -234,7 +234,8 @@ func replaceUser(kind *resourceType, document map[string]any) func(directory.Use
 		if _, ok := document["active"]; !ok {
 			document["active"] = u.Active
 		}
-		return u, fillUser(&u, kind, document)
+		err := fillUser(&u, kind, document)
+		return u, err // after what filled it
 	}
 }
 
@@ -321,7 +322,8 @@ func (e editor) user(operations []operation) func(directory.User) (directory.Use
 				return u, err
 			}
 		}
-		return u, fillUser(&u, e.kind, document)
+		err = fillUser(&u, e.kind, document)
+		return u, err // after what filled it
 	}
 }
 

@@ -150,7 +150,8 @@ func (p *groupPlan) flush() {
 					return g, err
 				}
 			}
-			return g, fillGroup(&g, document)
+			err = fillGroup(&g, document)
+			return g, err // after what filled it
 		},
 	})
 }

@@ -189,7 +189,8 @@ func (a *asked) request(source *policySource, set *policy.Set) (policy.Request, 
 	if q.Principal, err = a.principal(source, set); err != nil {
 		return q, err
 	}
-	return q, a.actors(&q)
+	err = a.actors(&q)
+	return q, err // after what filled it
 }
 
 var errAgents = errors.New("several agents act for somebody: give --user")
