@@ -76,11 +76,10 @@ func findSegments(d disk, prefix string) ([]*segment, error) {
 	}
 	var found []*segment
 	for _, name := range names {
-		s, id, err := openSegment(d, name)
+		s, err := openSegment(d, name)
 		if err != nil {
 			return found, err
 		}
-		s.journal = id
 		found = append(found, s)
 	}
 	slices.SortFunc(found, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })

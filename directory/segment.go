@@ -61,24 +61,24 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 // pages rounds a length up to whole pages.
 func pages(n int64) int64 { return (n + pageBytes - 1) / pageBytes * pageBytes }
 
-// segmentHeader returns a header page and the seed that belongs to it.
-func segmentHeader(journal uuid.UUID, number uint64) ([]byte, uint32, error) {
+// segmentHeader returns the header page of a new segment.
+func segmentHeader(journal uuid.UUID, number uint64) ([]byte, error) {
 	own, err := uuid.NewRandom()
 	if err != nil {
-		return nil, 0, fmt.Errorf("naming a part of the journal: %w", err)
+		return nil, fmt.Errorf("naming a part of the journal: %w", err)
 	}
 	page := make([]byte, 0, pageBytes)
 	page = append(append(append(page, segmentMagic...), journal[:]...), own[:]...)
 	page = binary.BigEndian.AppendUint64(page, number)
 	page = binary.BigEndian.AppendUint32(page, crc32.Checksum(page, castagnoli()))
-	return page[:pageBytes], crc32.Checksum(own[:], castagnoli()), nil
+	return page[:pageBytes], nil
 }
 
 // openSegment reads the header of a file.
-func openSegment(d disk, name string) (*segment, uuid.UUID, error) {
+func openSegment(d disk, name string) (*segment, error) {
 	file, err := d.open(name)
 	if err != nil {
-		return nil, uuid.UUID{}, err
+		return nil, err
 	}
 	s := &segment{file: file, name: name, end: pageBytes}
 	const idAt, ownAt = len(segmentMagic), len(segmentMagic) + idSize
@@ -96,11 +96,12 @@ func openSegment(d disk, name string) (*segment, uuid.UUID, error) {
 		err = fmt.Errorf("%w: %s has no valid header", ErrCorrupt, name)
 	}
 	if err != nil {
-		return nil, uuid.UUID{}, errors.Join(err, file.Close())
+		return nil, errors.Join(err, file.Close())
 	}
 	s.number = binary.BigEndian.Uint64(page[ownAt+idSize:])
 	s.seed = crc32.Checksum(page[ownAt:ownAt+idSize], castagnoli())
-	return s, uuid.UUID(page[idAt:ownAt]), nil
+	s.journal = uuid.UUID(page[idAt:ownAt])
+	return s, nil
 }
 
 // sum is the checksum of a frame without its first eight bytes.

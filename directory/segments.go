@@ -267,7 +267,7 @@ const unnamed = "new"
 // header is on disk.
 func (j *segments) name(f diskFile) (*segment, error) {
 	j.number++
-	header, _, err := segmentHeader(j.id, j.number)
+	header, err := segmentHeader(j.id, j.number)
 	if err == nil {
 		_, err = f.WriteAt(header, 0)
 	}
@@ -284,8 +284,7 @@ func (j *segments) name(f diskFile) (*segment, error) {
 	if err := j.disk.sync(); err != nil {
 		return nil, err
 	}
-	s, _, err := openSegment(j.disk, name)
-	return s, err
+	return openSegment(j.disk, name)
 }
 
 // remove removes a segment, for good before the next one is.
