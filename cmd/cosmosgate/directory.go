@@ -87,7 +87,7 @@ func (g *gate) importDirectory(ctx context.Context, c *control.Call, r io.Reader
 	}
 	switch err := g.directory.Import(ctx, spool, take...); {
 	case errors.Is(err, directory.ErrNotEmpty):
-		return control.Conflict("the directory has records, so nothing was imported", "import into an empty one: stop the gate, move directory.path away, start it again")
+		return control.Conflict("the directory has records, so nothing was imported", "import into an empty one: stop the gate, move directory.path and every .journal-… beside it away, start it again")
 	case err != nil:
 		return directoryFault(err)
 	}
