@@ -10,8 +10,9 @@ import (
 // away since: the token or what it descends from, the record, the declaration, the key or who answers for it, or by a lock on any of
 // them. It is for answers that take long, and never waits.
 //
-// It looks at no proofs, and at no time but the end of a virtual key: a token that ends by itself meanwhile was good when its request came. Nor does it read the
-// token again: a client that a new policy calls by another name keeps, for this one answer, the name that it came under.
+// It looks at no proofs, and at no time but the end of a virtual key: a token that ends by itself meanwhile was good when its request
+// came. Nor does it read the token again: a client that a new policy calls by another name keeps, for this one answer, the name that it
+// came under.
 func (a *Authenticator) Recheck(p *Principal) (Principal, error) {
 	if a.revocations != nil {
 		if err := a.revocations.Check(p); err != nil {

@@ -73,6 +73,8 @@ func (p *Proxy) stands(c *call) error {
 		return refusal
 	case !slices.EqualFunc(decision.Obligations.Redact, c.decision.Obligations.Redact, slices.Equal):
 		return changed("what the role redacts changed while the request was under way")
+	case decision.Obligations.PartitionKey != nil: // none was set, or there would be nothing to set
+		return changed("the role confines to a partition since the request came, which it does not name")
 	case p.cfg.Freshness.refuses(age, decision.Obligations.Staleness):
 		c.reason = reasonStale
 		return stale(age)

@@ -71,6 +71,11 @@ func TestAnAnswerIsWithheldFromWhoLostAccessMeanwhile(t *testing.T) {
 			d.Obligations.Redact = []policy.Path{{"salary"}}
 			return d
 		}, told{503, 0, audit.Error, audit.Refused, "ServiceUnavailable", false}},
+		"a policy that confines to a partition by now, of what was asked of all": {slow, stays, func(r policy.Request) policy.Decision {
+			d := allow(r)
+			d.Obligations.PartitionKey = []string{`"emea"`}
+			return d
+		}, told{503, 0, audit.Error, audit.Refused, "ServiceUnavailable", false}},
 		"a policy that cannot be evaluated": {slow, stays, func(policy.Request) policy.Decision {
 			return policy.Decision{Reason: policy.ReasonEvaluation}
 		}, told{503, 0, audit.Error, audit.Refused, "ServiceUnavailable", false}},
