@@ -5,12 +5,16 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/policy"
+	"github.com/cosmosgate/cosmosgate/proxy"
 )
 
 const databases = `{"_rid":"","Databases":[{"id":"shop","_rid":"AAAAAA=="},{"id":"hr","_rid":"AQAAAA=="},{"id":"web","_rid":"AgAAAA=="}],"_count":3}`
@@ -162,6 +166,51 @@ func TestListsAreCutIntoPagesByTheGate(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, pages); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestAListIsOfOneCallerUnderOnePolicy: what was in reach when its part of the list came may not be any more when the last has come.
+func TestAListIsOfOneCallerUnderOnePolicy(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		groups, policy bool // that change between two parts
+		want           int
+	}{"nothing changes": {false, false, 200}, "the caller's groups": {true, false, 503}, "the policy": {false, true, 503}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var second atomic.Bool
+			g := newGate(t, setup{
+				decide: allow,
+				handler: func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("X-Ms-Continuation") == "" {
+						w.Header().Set("X-Ms-Continuation", "2")
+						item(w, `{"_rid":"","Databases":[{"id":"hr"}],"_count":1}`)
+						return
+					}
+					second.Store(true)
+					item(w, `{"_rid":"","Databases":[{"id":"shop"}],"_count":1}`)
+				},
+				edit: func(c *proxy.Config) {
+					c.Now = hurrying(time.Second)
+					c.Standing = func(p *identity.Principal) (identity.Principal, error) {
+						now := *p
+						if row.groups && second.Load() {
+							now.User.Generation = [2]uint64{2, 2}
+						}
+						return now, nil
+					}
+					c.PolicyHash = func() string {
+						if row.policy && second.Load() {
+							return "sha256:1"
+						}
+						return "sha256:0"
+					}
+				},
+			})
+			if got := g.do(request(t, http.MethodGet, "/dbs", "")); got.Status != row.want {
+				t.Errorf("%d %s", got.Status, got.Body)
+			}
+		})
 	}
 }
 

@@ -59,6 +59,7 @@ func (p *Proxy) stands(c *call) error {
 	}
 	admitted := c.policyHash
 	decision := p.decide(c, &question)
+	judged := c.policyHash
 	if decision.Allow {
 		c.policyHash = admitted // which decided what is recorded
 	}
@@ -71,13 +72,23 @@ func (p *Proxy) stands(c *call) error {
 		refusal := c.forbidden(&decision)
 		refusal.Reason = noStanding + ": " + decision.Detail
 		return refusal
-	case !slices.EqualFunc(decision.Obligations.Redact, c.decision.Obligations.Redact, slices.Equal):
-		return changed("what the role redacts changed while the request was under way")
-	case decision.Obligations.PartitionKey != nil: // none was set, or there would be nothing to set
-		return changed("the role confines to a partition since the request came, which it does not name")
 	case p.cfg.Freshness.refuses(age, decision.Obligations.Staleness):
 		c.reason = reasonStale
 		return stale(age)
+	default:
+		return c.asAsked(&who, &decision.Obligations, judged)
+	}
+}
+
+// asAsked returns nil if what was asked of upstream, and made of its answer, is what would be now, by the policy that judged.
+func (c *call) asAsked(who *identity.Principal, now *policy.Obligations, judged string) error {
+	switch {
+	case !slices.EqualFunc(now.Redact, c.decision.Obligations.Redact, slices.Equal):
+		return changed("what the role redacts changed while the request was under way")
+	case now.PartitionKey != nil: // none was set, or there would be nothing to set
+		return changed("the role confines to a partition since the request came, which it does not name")
+	case filtered(c.op) && (judged != c.policyHash || who.User.Generation != c.principal.User.Generation):
+		return changed("what the caller reaches may have changed while the list was read")
 	default:
 		return nil
 	}

@@ -282,7 +282,7 @@ type Token struct {
 
 // Rate is a token bucket.
 type Rate struct {
-	// RPS is requests a second. Default 50, at least 25.
+	// RPS is requests a second; one that costs much counts as several (docs/scim-conformance.md). Default 50, at least 25.
 	RPS float64 `yaml:"rps"`
 	// Burst is the bucket's size. Default 200.
 	Burst int `yaml:"burst"`
