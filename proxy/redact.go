@@ -283,6 +283,15 @@ func (p *Proxy) readRedacted(c *call, from *answer) ([]byte, error) {
 	if encoding := from.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, errEncoded
 	}
+	whole, err := p.readHeld(c, from)
+	if err == nil && int64(len(whole)) < from.ContentLength {
+		err = io.ErrUnexpectedEOF
+	}
+	return whole, err
+}
+
+// readHeld reads a response whole that is to be changed, as far as there is memory for it.
+func (p *Proxy) readHeld(c *call, from *answer) ([]byte, error) {
 	limit := min(p.limits.MaxResponseBytes, maxRedacted)
 	size := limit
 	if from.ContentLength >= 0 {
@@ -291,11 +300,7 @@ func (p *Proxy) readRedacted(c *call, from *answer) ([]byte, error) {
 	if !p.hold(c, size) {
 		return nil, errHeld
 	}
-	whole, err := p.readResponse(c, from, limit)
-	if err == nil && int64(len(whole)) < from.ContentLength {
-		err = io.ErrUnexpectedEOF
-	}
-	return whole, err
+	return p.readResponse(c, from, limit)
 }
 
 func pathsOf(redact []policy.Path) [][]string {

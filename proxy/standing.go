@@ -135,7 +135,7 @@ func detailOf(refusal error) string {
 func (p *Proxy) deliverBare(c *call, from *answer) {
 	var kept []byte
 	if c.op.Type == cosmos.OpBatch || c.op.Type == cosmos.OpBulk {
-		whole, err := p.readResponse(c, from, min(p.limits.MaxResponseBytes, maxRedacted))
+		whole, err := p.readHeld(c, from)
 		if err == nil {
 			kept, err = c.op.WithoutContent(whole)
 		}

@@ -424,3 +424,23 @@ func TestAPatchShowsNothingToWhoMayNotRead(t *testing.T) {
 		})
 	}
 }
+
+func TestABatchsAnswerIsHeldWithinTheBoundOfAll(t *testing.T) {
+	t.Parallel()
+	const batch = `[{"operationType":"Patch","id":"1","resourceBody":{"operations":[{"op":"add","path":"/a","value":1}]}}]`
+	g := newGate(t, setup{
+		limits: proxy.Limits{MaxBufferedBytes: 2 * int64(len(batch))},
+		handler: func(w http.ResponseWriter, _ *http.Request) {
+			item(w, `[{"statusCode":200,"resourceBody":{"a":"`+strings.Repeat("x", len(batch))+`"}}]`)
+		},
+		decide: func(r policy.Request) policy.Decision {
+			if r.Actions&policy.ReadItem != 0 {
+				return policy.Decision{Reason: policy.ReasonNoRole, Missing: policy.ReadItem}
+			}
+			return allow(r)
+		},
+	})
+	got := g.do(request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", batch,
+		"X-Ms-Documentdb-Partitionkey", `["emea"]`, "X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True"))
+	checkNative(t, got, http.StatusRequestTimeout) // it may have been done
+}
