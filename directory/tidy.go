@@ -25,6 +25,11 @@ const (
 	// foldShare is the part of the backlog that is folded at once, at most foldMost.
 	foldShare = 256
 	foldMost  = 256
+	// While more than burst deltas a second come, all that are there wait, as far as
+	// half of the backlog: a provider's run is short, and folding would take the
+	// disk from it. burstRest is how often to look whether it is over.
+	burst     = 500
+	burstRest = 100 * time.Millisecond
 )
 
 func newTidy(d *Directory, log Folder) *tidy {
@@ -72,18 +77,30 @@ func (t *tidy) run() {
 		case <-t.ending:
 			return
 		}
-		for left := 1; left > 0; {
-			rest.Reset(t.pause())
-			select {
-			case <-rest.C:
-			case <-t.ending:
-				return
-			}
-			left = t.fold()
-			select {
-			case t.less <- struct{}{}:
-			default:
-			}
+		t.foldAll(rest)
+	}
+}
+
+// foldAll folds until nothing waits or the directory ends.
+func (t *tidy) foldAll(timer *time.Timer) {
+	before, rest := t.log.Backlog(), foldRest
+	for left := 1; left > 0; {
+		timer.Reset(rest)
+		select {
+		case <-timer.C:
+		case <-t.ending:
+			return
+		}
+		waiting := t.log.Backlog()
+		if waiting < maxBacklog/2 && (waiting-before)*int(time.Second/rest) > burst {
+			before, rest = waiting, burstRest
+			continue
+		}
+		left = t.fold()
+		before, rest = t.log.Backlog(), t.pause()
+		select {
+		case t.less <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -91,7 +108,7 @@ func (t *tidy) run() {
 // pause is how long to rest before the next chunk.
 func (t *tidy) pause() time.Duration {
 	if t.log.Backlog() > maxBacklog/2 {
-		return 0
+		return time.Microsecond
 	}
 	return foldRest
 }
