@@ -124,11 +124,17 @@ func (l *BoltLog) prepare(d disk) error {
 		return fmt.Errorf("reading the state: %w", err)
 	}
 	if !complete {
-		if err := l.complete(d); err != nil {
+		if err := l.complete(); err != nil {
 			return err
 		}
 	}
-	prefix := filepath.Base(l.path) + journalSuffix
+	// The file may be new, or a process was killed before it synced what was read
+	// from it: no part of the journal is removed on the word of what may go.
+	base := filepath.Base(l.path)
+	if err := d.keep(base); err != nil {
+		return err
+	}
+	prefix := base + journalSuffix
 	if l.begun {
 		l.journal, err = openSegments(d, prefix, id, l.folded.Load())
 		return err
@@ -146,7 +152,7 @@ const journalSuffix = ".journal-"
 
 // complete makes the buckets of a new file, and moves what a file of an earlier
 // version has for a journal into its state.
-func (l *BoltLog) complete(d disk) error {
+func (l *BoltLog) complete() error {
 	err := l.db.Update(func(tx *bolt.Tx) error {
 		for _, name := range []string{bucketState, bucketMeta} {
 			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
@@ -158,10 +164,7 @@ func (l *BoltLog) complete(d disk) error {
 	if err != nil {
 		return fmt.Errorf("making the state: %w", err)
 	}
-	if err := l.foldOldJournal(); err != nil {
-		return err
-	}
-	return d.sync() // the file may be new
+	return l.foldOldJournal()
 }
 
 // Append implements [Log]: one write, synced before it returns.

@@ -24,6 +24,8 @@ type disk interface {
 	remove(name string) error
 	// sync makes names survive a power failure.
 	sync() error
+	// keep makes a file that somebody else writes survive one, and all names.
+	keep(name string) error
 }
 
 // diskFile is a file of a disk.
@@ -99,6 +101,17 @@ func (d folder) sync() error {
 		return fmt.Errorf("syncing the directory's folder: %w", err)
 	}
 	return nil
+}
+
+func (d folder) keep(name string) error {
+	f, err := d.open(name)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.sync(), f.Close()); err != nil {
+		return err
+	}
+	return d.sync()
 }
 
 // osFile is a file of the operating system.

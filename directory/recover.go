@@ -13,7 +13,8 @@ import (
 // journal's end is its first place without a frame of the next version. If
 // there is a frame beyond, what is missing was acknowledged, and the journal is
 // refused; if there is none, at most a write that a crash cut off is lost,
-// which nobody was told of.
+// which nobody was told of. Nothing is removed before all of it was found to be
+// right: who put back the wrong file can put back the right one.
 func openSegments(d disk, prefix string, id uuid.UUID, folded uint64) (*segments, error) {
 	j := emptySegments(d, prefix, id, folded)
 	found, err := findSegments(d, prefix)
@@ -21,16 +22,31 @@ func openSegments(d disk, prefix string, id uuid.UUID, folded uint64) (*segments
 	if err == nil && len(found) == 0 {
 		err = fmt.Errorf("%w: the files %s* are missing, which hold what was written last", ErrCorrupt, prefix)
 	}
+	var spare []*segment
 	if err == nil {
-		err = j.choose()
+		spare, err = j.choose(folded)
 	}
 	if err == nil {
 		err = j.walk(folded)
 	}
 	if err != nil {
+		return nil, errors.Join(err, j.close(true), closeAll(spare))
+	}
+	for _, s := range spare {
+		err = errors.Join(err, j.remove(s))
+	}
+	if err != nil {
 		return nil, errors.Join(err, j.close(true))
 	}
 	return j, nil
+}
+
+func closeAll(all []*segment) error {
+	var faults []error
+	for _, s := range all {
+		faults = append(faults, s.file.Close())
+	}
+	return errors.Join(faults...)
 }
 
 // newSegments starts a journal after a state of some version that has none.
@@ -41,17 +57,13 @@ func newSegments(d disk, prefix string, id uuid.UUID, folded uint64) (*segments,
 	left, err := findSegments(d, prefix)
 	j.used = left
 	for _, s := range left {
-		for at, buf := int64(pageBytes), []byte(nil); err == nil; {
-			var f frame
-			var ok bool
-			if f, ok, buf, err = s.read(at, buf); !ok {
-				break
-			}
-			if at = f.next(); f.first+uint64(f.count) > folded+1 { //nolint:gosec // a count
-				err = fmt.Errorf("%w: %s goes on after version %d, which the file beside it ends with without knowing of a journal",
+		err = errors.Join(err, s.eachFrame(func(f frame) error {
+			if f.first+uint64(f.count) > folded+1 { //nolint:gosec // a count
+				return fmt.Errorf("%w: %s goes on after version %d, which the file beside it ends with without knowing of a journal",
 					ErrCorrupt, s.name, folded)
 			}
-		}
+			return nil
+		}))
 	}
 	if err != nil {
 		return nil, errors.Join(err, j.close(true))
@@ -86,50 +98,42 @@ func findSegments(d disk, prefix string) ([]*segment, error) {
 	return found, nil
 }
 
-// choose removes the segments that are not used, and keeps one of them if no
-// other is.
-func (j *segments) choose() error {
-	var used, unused []*segment
+// choose returns the segments that are of no use: those without a frame, of
+// which one stays if there is no other, and those that were folded before a
+// crash came.
+func (j *segments) choose(folded uint64) (spare []*segment, err error) {
+	var used []*segment
 	for _, s := range j.used {
 		if s.journal != j.id {
-			return fmt.Errorf("%w: %s is part of another file's journal", ErrCorrupt, s.name)
+			return nil, fmt.Errorf("%w: %s is part of another file's journal", ErrCorrupt, s.name)
 		}
 		j.number = max(j.number, s.number)
 		f, ok, _, err := s.read(pageBytes, nil)
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case ok:
 			s.first = f.first
 			used = append(used, s)
 		default:
 			if err := s.nothingAfter(); err != nil {
-				return err
+				return nil, err
 			}
-			unused = append(unused, s)
+			spare = append(spare, s)
 		}
 	}
-	if n := len(unused); len(used) == 0 {
-		used, unused = unused[n-1:], unused[:n-1]
+	if n := len(spare); len(used) == 0 {
+		used, spare = spare[n-1:], spare[:n-1]
 	}
-	j.used = slices.Concat(used, unused) // to be closed if one can't be removed
-	for _, s := range unused {
-		if err := j.remove(s); err != nil {
-			return err
-		}
+	for len(used) > 1 && used[1].first <= folded+1 {
+		spare, used = append(spare, used[0]), used[1:]
 	}
 	j.used = used
-	return nil
+	return spare, nil
 }
 
 // walk reads the frames.
 func (j *segments) walk(folded uint64) error {
-	for len(j.used) > 1 && j.used[1].first <= folded+1 { // a crash came before they were removed
-		if err := j.remove(j.used[0]); err != nil {
-			return err
-		}
-		j.used = j.used[1:]
-	}
 	last := j.used[len(j.used)-1]
 	// A process may have died between a write and its sync: what is read from now
 	// on has to stay.
@@ -184,16 +188,23 @@ func (j *segments) walkSegment(s *segment, folded uint64) (next uint64, err erro
 
 // nothingAfter makes sure that no frame follows the end of a segment.
 func (s *segment) nothingAfter() error {
+	return s.eachFrame(func(f frame) error {
+		return fmt.Errorf("%w: %s holds version %d at %d, but nothing readable at %d", ErrCorrupt, s.name, f.first, f.at, s.end)
+	})
+}
+
+// eachFrame calls for every frame after the end, whatever is between them.
+func (s *segment) eachFrame(do func(frame) error) error {
 	var buf []byte
 	for at := s.end; at < s.size; at += pageBytes {
 		var f frame
 		var ok bool
 		var err error
-		if f, ok, buf, err = s.read(at, buf); err != nil {
-			return err
+		if f, ok, buf, err = s.read(at, buf); err == nil && ok {
+			err = do(f)
 		}
-		if ok {
-			return fmt.Errorf("%w: %s holds version %d at %d, but nothing readable at %d", ErrCorrupt, s.name, f.first, at, s.end)
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -74,6 +75,9 @@ func segmentHeader(journal uuid.UUID, number uint64) ([]byte, error) {
 	return page[:pageBytes], nil
 }
 
+// segmentName is the name of a segment after a prefix.
+func segmentName(prefix string, number uint64) string { return fmt.Sprintf("%s%08d", prefix, number) }
+
 // openSegment reads the header of a file.
 func openSegment(d disk, name string) (*segment, error) {
 	file, err := d.open(name)
@@ -101,6 +105,9 @@ func openSegment(d disk, name string) (*segment, error) {
 	s.number = binary.BigEndian.Uint64(page[ownAt+idSize:])
 	s.seed = crc32.Checksum(page[ownAt:ownAt+idSize], castagnoli())
 	s.journal = uuid.UUID(page[idAt:ownAt])
+	if !strings.HasSuffix(name, segmentName(journalSuffix, s.number)) {
+		return nil, errors.Join(fmt.Errorf("%w: %s is part %d of a journal under another name: move copies elsewhere", ErrCorrupt, name, s.number), file.Close())
+	}
 	return s, nil
 }
 

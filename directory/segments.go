@@ -277,7 +277,7 @@ func (j *segments) name(f diskFile) (*segment, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("making a part of the journal: %w", err)
 	}
-	name := fmt.Sprintf("%s%08d", j.prefix, j.number)
+	name := segmentName(j.prefix, j.number)
 	if err := j.disk.rename(j.prefix+unnamed, name); err != nil {
 		return nil, err
 	}
