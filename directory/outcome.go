@@ -6,12 +6,14 @@ import (
 	"sync"
 )
 
-// UnknownOutcomeError means that a change was sent to the shared log and no
-// answer came: it may be there or not. It is an [ErrUnavailable]. The directory
-// learns the truth when it reads what has the change's place in the log.
+// UnknownOutcomeError means that a change was sent to a log and no answer came,
+// or a failure: it may be there or not. Of a shared log it is an
+// [ErrUnavailable], and the directory learns the truth when it reads what has the
+// change's place in the log. Of the directory's own log it is an [ErrStopped],
+// and only the next start reads what the disk holds.
 type UnknownOutcomeError struct {
-	cause   error
-	attempt *attempt
+	kind, cause error
+	attempt     *attempt
 }
 
 // Error implements error.
@@ -19,8 +21,8 @@ func (e *UnknownOutcomeError) Error() string {
 	return "it is not known whether the change was made: " + e.cause.Error()
 }
 
-// Unwrap returns [ErrUnavailable] and what happened.
-func (e *UnknownOutcomeError) Unwrap() []error { return []error{ErrUnavailable, e.cause} }
+// Unwrap returns [ErrUnavailable] or [ErrStopped], and what happened.
+func (e *UnknownOutcomeError) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // OnSettled has f told once whether the change took effect after all, perhaps
 // at once; never if the directory ends before it knows. It runs in the
@@ -71,7 +73,14 @@ func sumOf(batch []Delta) [sha256.Size]byte {
 func (d *Directory) unknown(batch []Delta, cause error) error {
 	a := &attempt{sum: sumOf(batch)}
 	d.attempts = append(d.attempts, a)
-	return &UnknownOutcomeError{cause: cause, attempt: a}
+	return &UnknownOutcomeError{kind: ErrUnavailable, cause: cause, attempt: a}
+}
+
+// unwritten is what follows a failed write to the directory's own log. If there
+// is a shared one as well, the change has its place there.
+func (d *Directory) unwritten() error {
+	known := d.shared != nil
+	return &UnknownOutcomeError{kind: ErrStopped, cause: d.Healthy(), attempt: &attempt{settled: known, done: known}}
 }
 
 // settleAttempts is told what has the next place in the log: all that wanted it
@@ -90,7 +99,12 @@ func (d *Directory) settleAttempts(batch []Delta) {
 // overruled is what one caller is told of a failed commit. Who had no part in
 // it, because the change was refused, is told so: nothing of it is anywhere.
 func overruled(failure, refusal error) error {
-	if _, open := failure.(*UnknownOutcomeError); open && refusal != nil { //nolint:errorlint // as order returned it
+	open, _ := failure.(*UnknownOutcomeError) //nolint:errorlint // as order or store returned it
+	switch {
+	case open == nil || refusal == nil:
+	case open.kind == ErrStopped: //nolint:errorlint // as above
+		return open.cause
+	default:
 		return fmt.Errorf("%w: the state that refused the change could not be proven current", ErrUnavailable)
 	}
 	return failure

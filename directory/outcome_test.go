@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/directory/logtest"
 )
 
 // fate has a caller told what became of a change whose outcome is open.
@@ -87,5 +88,24 @@ func TestOpenOutcomesAreBounded(t *testing.T) {
 	}
 	if open == 0 || open == 100 {
 		t.Errorf("%d outcomes are open", open)
+	}
+}
+
+// What failed to be written may be on disk all the same, and is then obeyed by the
+// next start.
+func TestWhatFailedToBeWrittenIsAnOpenOutcomeAndWhatFollowsIsNot(t *testing.T) {
+	t.Parallel()
+	log := &logtest.Faulty{Log: &logtest.Memory{}}
+	h := withLog(t, log)
+	log.Fail(logtest.After)
+	results, err := h.Apply(t.Context(), corp, directory.CreateUser{User: user("ana")})
+	open, unknown := errors.AsType[*directory.UnknownOutcomeError](err)
+	if !unknown || !errors.Is(err, directory.ErrStopped) || errors.Is(err, directory.ErrUnavailable) || len(results) != 1 {
+		t.Fatalf("results %v, error %v", results, err)
+	}
+	open.OnSettled(func(done bool) { t.Errorf("nobody knows, but %t was told", done) })
+	_, err = h.Apply(t.Context(), corp, directory.CreateUser{User: user("bob")})
+	if _, unknown := errors.AsType[*directory.UnknownOutcomeError](err); unknown || !errors.Is(err, directory.ErrStopped) {
+		t.Errorf("a later change: %v", err)
 	}
 }

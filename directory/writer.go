@@ -236,7 +236,7 @@ func (d *Directory) keep(ctx context.Context, b *batch) error {
 func (d *Directory) store(ctx context.Context, b *batch) error {
 	if err := d.log.Append(ctx, b.deltas); err != nil {
 		d.stop(err)
-		return d.Healthy()
+		return d.unwritten()
 	}
 	d.state.publish(b)
 	d.seen.Store(d.state.version)
