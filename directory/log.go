@@ -67,7 +67,8 @@ type Log interface {
 
 // Folder is a [Log] that wants to be tidied up beside its writer.
 type Folder interface {
-	// Fold moves deltas worth about limit keys; it reports how many are left.
+	// Fold moves deltas worth about limit keys, none for zero, and makes ready what
+	// the next commits need; it reports how many are left.
 	// After an error the directory stops, as after one of Append.
 	Fold(limit int) (left int, err error)
 	// Backlog measures what waits to be folded, in deltas or KiB, whichever is

@@ -94,9 +94,10 @@ func (t *tidy) foldAll(timer *time.Timer) {
 		waiting := t.log.Backlog()
 		if waiting < maxBacklog/2 && (waiting-before)*int(time.Second/rest) > burst {
 			before, rest = waiting, burstRest
+			left = t.fold(0) // only what commits need next
 			continue
 		}
-		left = t.fold()
+		left = t.fold(max(foldChunk, min(foldMost, waiting/foldShare)))
 		before, rest = t.log.Backlog(), t.pause()
 		select {
 		case t.less <- struct{}{}:
@@ -113,13 +114,12 @@ func (t *tidy) pause() time.Duration {
 	return foldRest
 }
 
-// fold folds one chunk and returns how many deltas are left, zero after a
-// failure.
-func (t *tidy) fold() int {
+// fold folds some and returns how many deltas are left, zero after a failure.
+func (t *tidy) fold(limit int) int {
 	if t.directory.Healthy() != nil {
 		return 0
 	}
-	left, err := t.log.Fold(max(foldChunk, min(foldMost, t.log.Backlog()/foldShare)))
+	left, err := t.log.Fold(limit)
 	if err != nil {
 		t.directory.stop(err)
 		return 0
