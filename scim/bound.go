@@ -67,6 +67,9 @@ type binding struct {
 // answer; [OAuth] is one.
 type BoundVerifier interface {
 	VerifyBound(r *http.Request, connection string) error
+	// BoundLives reports whether an access token that VerifyBound has taken for a
+	// request is still good. It looks at no proof, which is used up.
+	BoundLives(r *http.Request, connection string) bool
 }
 
 // errUnknownToken is said of a token that nobody here issued, or not yet.
@@ -137,6 +140,16 @@ func (o *OAuth) VerifyBound(r *http.Request, connection string) error {
 		return &challengeError{scheme: schemeDPoP, code: "invalid_token", err: errOtherScheme}
 	}
 	return o.confirm(r, token, a.Bound.Thumbprint)
+}
+
+// BoundLives implements [BoundVerifier].
+func (o *OAuth) BoundLives(r *http.Request, connection string) bool {
+	if o == nil {
+		return false
+	}
+	_, token := presented(r)
+	_, ok := o.find(connection, token)
+	return ok
 }
 
 // confirm checks that the request was made by whoever has the key.
@@ -212,6 +225,14 @@ func (s *Server) open(r *http.Request, c *connection) error {
 	default:
 		return s.config.Bound.VerifyBound(r, c.Name) //nolint:wrapcheck // answered by refuse
 	}
+}
+
+// stillOpen reports whether what opened the connection still does: the token may
+// have been revoked while the body came, or at another gate a moment before.
+func (s *Server) stillOpen(r *http.Request, c *connection) bool {
+	scheme, token := presented(r)
+	return scheme == schemeBearer && s.config.Tokens.VerifyToken(c.Name, token) ||
+		s.config.Bound != nil && s.config.Bound.BoundLives(r, c.Name)
 }
 
 // refuse answers that a request opens nothing, and how one would (RFC 6750 §3,

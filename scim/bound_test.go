@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"io"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -162,6 +163,65 @@ func TestABoundAccessTokenOpensItsConnectionForTheHolderOfItsKeyAlone(t *testing
 		if got := w.Header().Get("DPoP-Nonce"); (got == "n1") != (row.want == nonce) {
 			t.Errorf("%s: nonce %q", row.name, got)
 		}
+	}
+}
+
+// interrupted is a body before which something happens.
+type interrupted struct {
+	before func()
+	io.Reader
+}
+
+func (i *interrupted) Read(p []byte) (int, error) {
+	if i.before != nil {
+		i.before()
+		i.before = nil
+	}
+	return i.Reader.Read(p)
+}
+
+// TestATokenThatIsRevokedWhileItsRequestIsUnderWayChangesNothing revokes each kind of token when the body is read: what was decided before no
+// longer holds, however long the body took.
+func TestATokenThatIsRevokedWhileItsRequestIsUnderWayChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, scheme string
+		obtain       func(*testing.T, *endpoint) string
+	}{
+		{"an access token", "Bearer", func(t *testing.T, e *endpoint) string { t.Helper(); return e.token(t) }},
+		{"one bound to a key", "DPoP", func(t *testing.T, e *endpoint) string {
+			t.Helper()
+			return e.obtain(t, provenBy("k", "POST", tokenURL, "", "", "1"), nil, "DPoP")
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			e, _ := newBoundEndpoint(t)
+			access := row.obtain(t, e)
+			create := func(name string, before func()) int {
+				r := httptest.NewRequest(http.MethodPost, usersURL, &interrupted{before, strings.NewReader(`{"userName":"` + name + `"}`)})
+				r.Header.Set("Authorization", row.scheme+" "+access)
+				r.Header.Set("Content-Type", "application/scim+json")
+				r.Header.Set("DPoP", provenBy("k", "POST", usersURL, access, "n1", name))
+				w := httptest.NewRecorder()
+				e.ServeHTTP(w, r)
+				return w.Code
+			}
+			if got := create("before", nil); got != http.StatusCreated {
+				t.Errorf("with a live token: %d", got)
+			}
+			revoke := func() {
+				if err := e.directory.RevokeToken(t.Context(), e.id); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := create("meanwhile", revoke); got != http.StatusUnauthorized {
+				t.Errorf("with a token that was revoked meanwhile: %d", got)
+			}
+			if got := e.directory.Counts(corp).Users; got != 1 {
+				t.Errorf("%d people", got)
+			}
+		})
 	}
 }
 

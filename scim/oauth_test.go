@@ -53,10 +53,15 @@ type undecided struct{ error }
 
 func (undecided) CouldNotDecide() bool { return true }
 
-// boundVerifier opens a connection to who shows the key of a token.
-type boundVerifier func(r *http.Request, connection string) error
+// boundVerifier is an endpoint that is made later.
+type boundVerifier func() *scim.OAuth
 
-func (v boundVerifier) VerifyBound(r *http.Request, connection string) error { return v(r, connection) }
+func (v boundVerifier) VerifyBound(r *http.Request, connection string) error {
+	return v().VerifyBound(r, connection)
+}
+func (v boundVerifier) BoundLives(r *http.Request, connection string) bool {
+	return v().BoundLives(r, connection)
+}
 
 // endpoint is the token endpoint beside a SCIM server that accepts its tokens.
 type endpoint struct {
@@ -73,7 +78,7 @@ func newEndpoint(t *testing.T, change ...func(*scim.OAuthConfig)) *endpoint {
 	e.gate = newGate(t, func(c *scim.Config) {
 		c.Connections = append(c.Connections, scim.Connection{Name: "other"})
 		c.Tokens = verifier(func(connection, token string) bool { return e.oauth.VerifyToken(connection, token) })
-		c.Bound = boundVerifier(func(r *http.Request, connection string) error { return e.oauth.VerifyBound(r, connection) })
+		c.Bound = boundVerifier(func() *scim.OAuth { return e.oauth })
 	})
 	made, secret, err := e.directory.CreateToken(t.Context(), "oauth."+corp, time.Hour)
 	if err != nil {

@@ -185,6 +185,9 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 		if err := c.directory.Barrier(r.Context()); err != nil {
 			return answer{}, err //nolint:wrapcheck // explained as the directory's other errors are
 		}
+		if q.trusted = s.stillOpen(r, c); !q.trusted && !discovery(path) {
+			return answer{}, s.refuse(w, errUnknownToken)
+		}
 	}
 	q.query.spent = &spending{}
 	defer func() { c.charge(q.query.spent.tokens()) }()

@@ -76,6 +76,9 @@ func (t *connectionTokens) VerifyBound(r *http.Request, connection string) error
 	return t.oauth.VerifyBound(r, connection) //nolint:wrapcheck // for scim to answer
 }
 
+// BoundLives implements [scim.BoundVerifier].
+func (t *connectionTokens) BoundLives(r *http.Request, connection string) bool { return t.oauth.BoundLives(r, connection) }
+
 // FindSecret implements [scim.SecretFinder].
 func (t *connectionTokens) FindSecret(connection, secret string) (string, bool) {
 	found, ok := t.kept.FindToken(oauthOwner(connection), secret)

@@ -133,7 +133,8 @@ func (j *Journal) commit(ctx context.Context, c *commit, size int64) error {
 		return fmt.Errorf("encoding a commit: %w", err)
 	}
 	var step azcosmos.PatchOperations
-	step.SetCondition("FROM c WHERE c.version = " + strconv.FormatUint(c.Version-1, 10))
+	// The origin too: a container that was made anew meanwhile may be just as far.
+	step.SetCondition(fmt.Sprintf("FROM c WHERE c.version = %d AND c.origin = '%s'", c.Version-1, j.origin))
 	step.AppendSet("/version", c.Last)
 	step.AppendIncrement("/bytes", size)
 	step.AppendIncrement("/commits", 1)

@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -173,6 +174,11 @@ func TestNoProofWithoutAnswer(t *testing.T) {
 		"container gone":           {Status: http.StatusNotFound, Substatus: 1003},
 		"replica knows too little": {Status: http.StatusNotFound, Substatus: 1002},
 		"cut":                      {ResetAfter: 1},
+		"a range that was split":   {Status: http.StatusGone, Substatus: 1002},
+		"a range that is moving":   {Status: http.StatusGone, Substatus: 1007},
+		"timed out":                {Status: http.StatusRequestTimeout},
+		"retry with":               {Status: 449},
+		"unavailable":              {Status: http.StatusServiceUnavailable},
 		"forbidden":                {Status: http.StatusForbidden},
 	}
 	for name, fault := range faults {
@@ -204,6 +210,30 @@ func TestAWrongContainerIsRefused(t *testing.T) {
 				t.Errorf("want %q, got %v", test.want, err)
 			}
 		})
+	}
+}
+
+// TestAContainerThatWasMadeAnewIsNeitherWrittenNorFollowed plays a container that was deleted and made again under running gates, whose new log
+// has come just as far.
+func TestAContainerThatWasMadeAnewIsNeitherWrittenNorFollowed(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	j := s.open(t)
+	fill(t, j, 0, 2)
+	if err := s.UpsertItem(database, container, []byte(`{"id":"head","pk":"journal","format":1,"origin":"another","version":2}`)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := j.Append(ctx, batchAfter(2, "x")); err == nil || errors.Is(err, directory.ErrBehind) {
+		t.Errorf("append to another history: %v", err)
+	}
+	if n := s.count(t, "commit"); n != 2 {
+		t.Errorf("%d commits", n)
+	}
+	s.clock.advance(time.Hour)
+	if _, err := j.Next(t.Context(), 2); !errors.Is(err, directory.ErrOutdated) {
+		t.Errorf("next of another history: %v", err)
 	}
 }
 
