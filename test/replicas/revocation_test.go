@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,18 +32,6 @@ func (s *subject) member(op string) int {
 	return s.g.patch("/Groups/"+s.group, value)
 }
 
-func (s *subject) command(args ...string) error {
-	path, err := binary()
-	if err != nil {
-		return err
-	}
-	out, err := exec.Command(path, append(args, "--config", filepath.Join(s.g.dir, "cosmosgate.yaml"))...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%v: %w: %s", args, err, out)
-	}
-	return nil
-}
-
 func want(status, expected int) error {
 	if status != expected {
 		return fmt.Errorf("status %d", status)
@@ -64,8 +50,12 @@ func revocations() []revocation {
 			func(s *subject) { s.member("add") },
 		},
 		{
-			"lock", func(s *subject) error { return s.command("lock", s.id, "--message", "measured") },
-			func(s *subject) { _ = s.command("unlock", s.id) },
+			"lock", func(s *subject) error { return s.g.command("lock", s.id, "--message", "measured") },
+			func(s *subject) { _ = s.g.command("unlock", s.id) },
+		},
+		{
+			"revocation of all tokens", func(s *subject) error { return s.g.command("revoke", "--person", s.id) },
+			func(*subject) { time.Sleep(1100 * time.Millisecond) }, // tokens say in whole seconds when they were issued
 		},
 		{
 			"delete", func(s *subject) error {

@@ -372,12 +372,17 @@ func (c *caller) read() int {
 
 // scim sends a provider's request and returns status and body.
 func (g *gate) scim(method, path, body string) (int, map[string]any) {
+	return g.pushing(scimToken, method, path, body)
+}
+
+// pushing is scim with a token.
+func (g *gate) pushing(token, method, path, body string) (int, map[string]any) {
 	r, err := http.NewRequest(method, "https://"+gateHost+"/scim/v2/dev"+path, bytes.NewReader([]byte(body))) //nolint:noctx // as above
 	if err != nil {
 		return 0, nil
 	}
 	r.Header.Set("Content-Type", "application/scim+json")
-	r.Header.Set("Authorization", "Bearer "+scimToken)
+	r.Header.Set("Authorization", "Bearer "+token)
 	answer, err := g.pusher().Do(r)
 	if err != nil {
 		return 0, nil
