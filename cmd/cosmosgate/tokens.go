@@ -77,7 +77,9 @@ func (t *connectionTokens) VerifyBound(r *http.Request, connection string) error
 }
 
 // BoundLives implements [scim.BoundVerifier].
-func (t *connectionTokens) BoundLives(r *http.Request, connection string) bool { return t.oauth.BoundLives(r, connection) }
+func (t *connectionTokens) BoundLives(r *http.Request, connection string) bool {
+	return t.oauth.BoundLives(r, connection)
+}
 
 // FindSecret implements [scim.SecretFinder].
 func (t *connectionTokens) FindSecret(connection, secret string) (string, bool) {
