@@ -66,7 +66,7 @@ func (p *Proxy) ask(ctx context.Context, c *call) (*http.Response, error) {
 		return response, nil // the refusal itself is the answer to judge
 	}
 	discard(response)
-	c.token = renewed
+	c.token, c.sent = renewed, false // refused, nothing of it is under way
 	return p.roundTrip(ctx, c)
 }
 

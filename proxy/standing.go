@@ -76,13 +76,17 @@ func (p *Proxy) stands(c *call) error {
 		c.reason = reasonStale
 		return stale(age)
 	default:
-		return c.asAsked(&who, &decision.Obligations, judged)
+		return c.asAsked(&who, &decision, judged)
 	}
 }
 
-// asAsked returns nil if what was asked of upstream, and made of its answer, is what would be now, by the policy that judged.
-func (c *call) asAsked(who *identity.Principal, now *policy.Obligations, judged string) error {
+// asAsked returns nil if what is asked of upstream, and made of its answer, is what would be now, by the policy that judged. What is
+// not under way yet goes up as it would if it came now, or not at all: the caller asks again, and is served under the role of then.
+func (c *call) asAsked(who *identity.Principal, decision *policy.Decision, judged string) error {
+	now := &decision.Obligations
 	switch {
+	case !c.sent && !c.decidedAlike(decision):
+		return changed("the role that allows it, or what that role demands, changed before the request was forwarded")
 	case !slices.EqualFunc(now.Redact, c.decision.Obligations.Redact, slices.Equal):
 		return changed("what the role redacts changed while the request was under way")
 	case now.PartitionKey != nil: // none was set, or there would be nothing to set
@@ -92,6 +96,15 @@ func (c *call) asAsked(who *identity.Principal, now *policy.Obligations, judged 
 	default:
 		return nil
 	}
+}
+
+// decidedAlike says whether a decision forwards a request as the one that admitted it does: under the same identity, at the expense
+// of the same budget and within the same limits.
+func (c *call) decidedAlike(now *policy.Decision) bool {
+	was, is := &c.decision.Obligations, &now.Obligations
+	return now.Role == c.decision.Role && now.Identity == c.decision.Identity &&
+		is.MaxItems == was.MaxItems && is.MaxRUPerSecond == was.MaxRUPerSecond && is.MaxBodyBytes == was.MaxBodyBytes &&
+		is.Priority == was.Priority && is.ThroughputBucket == was.ThroughputBucket
 }
 
 // standsYet is stands for whoever sends the body on, at the same time as others look at the call: it changes nothing of it.

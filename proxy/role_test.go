@@ -1,0 +1,150 @@
+package proxy_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	azpolicy "github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/policy"
+	"github.com/cosmosgate/cosmosgate/proxy"
+)
+
+// A request that is allowed otherwise by the time it could be forwarded does not go up under the role that it came with.
+func TestARequestIsNotForwardedUnderARoleThatNoLongerDecides(t *testing.T) {
+	t.Parallel()
+	const retried = http.StatusServiceUnavailable
+	for name, row := range map[string]struct {
+		becomes func(*policy.Decision)
+		want    int
+	}{
+		"another role":                  {func(d *policy.Decision) { d.Role = "orders-guest" }, retried},
+		"another identity of the role":  {func(d *policy.Decision) { d.Identity = "mi-reader" }, retried},
+		"a smaller page":                {func(d *policy.Decision) { d.Obligations.MaxItems = 10 }, retried},
+		"another budget":                {func(d *policy.Decision) { d.Obligations.MaxRUPerSecond = 10 }, retried},
+		"a smaller body":                {func(d *policy.Decision) { d.Obligations.MaxBodyBytes = 10 }, retried},
+		"another priority":              {func(d *policy.Decision) { d.Obligations.Priority = policy.PriorityLow }, retried},
+		"another bucket":                {func(d *policy.Decision) { d.Obligations.ThroughputBucket = 2 }, retried},
+		"what puts up with less":        {func(d *policy.Decision) { d.Obligations.Staleness = policy.StalenessBestEffort }, http.StatusOK},
+		"the same by another binding":   {func(d *policy.Decision) { d.Policies = []string{"RoleBinding/other"} }, http.StatusOK},
+		"nothing else than what it was": {func(*policy.Decision) {}, http.StatusOK},
+	} {
+		for body, size := range map[string]int{"held": 100, "passed on": 100 << 10} {
+			t.Run(name+", body "+body, func(t *testing.T) {
+				t.Parallel()
+				begun := time.Now()
+				var later atomic.Int64
+				decided := make(chan struct{}, 100)
+				g := newGate(t, setup{
+					handler: halves,
+					decide: func(r policy.Request) policy.Decision {
+						defer func() { decided <- struct{}{} }()
+						d := allow(r)
+						if later.Load() > 0 {
+							row.becomes(&d)
+						}
+						return d
+					},
+					edit: func(c *proxy.Config) {
+						c.Now = func() time.Time { return begun.Add(time.Duration(later.Load()) * time.Second) }
+						c.Standing = stays
+					},
+				})
+				whole := `{"id":"1","x":"` + strings.Repeat("x", size) + `"}`
+				source, send := io.Pipe()
+				go func() {
+					_, _ = io.WriteString(send, whole[:10])
+					<-decided
+					later.Store(1)
+					_, _ = io.WriteString(send, whole[10:])
+					_ = send.Close()
+				}()
+				r := request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`)
+				r.Body, r.ContentLength = source, int64(len(whole))
+				got := g.do(r)
+				if got.Status != row.want {
+					t.Errorf("status %d, want %d: %s", got.Status, row.want, got.Body)
+				}
+				rec := g.ledger.next(t)
+				if row.want != retried {
+					return
+				}
+				checkNative(t, got, retried)
+				if got.Header.Get("X-Ms-Retry-After-Ms") == "" {
+					t.Error("the caller is not told when to come back")
+				}
+				if rec.Decision != audit.Error || !strings.Contains(rec.Detail, "role") {
+					t.Errorf("record: %s %q %q", rec.Decision, rec.Reason, rec.Detail)
+				}
+				for _, seen := range g.service.seen() {
+					if seen.Body == whole {
+						t.Error("upstream has the whole request")
+					}
+				}
+			})
+		}
+	}
+}
+
+// Getting another token may take as long as a body does. What upstream refused is not under way.
+func TestARequestIsNotRepeatedUnderARoleThatNoLongerDecides(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		standing proxy.Standing
+		role     string
+		want     int
+	}{
+		"another role":    {stays, "orders-guest", http.StatusServiceUnavailable},
+		"a lost access":   {revoked, "orders-reader", http.StatusUnauthorized},
+		"nothing changed": {stays, "orders-reader", http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begun := time.Now()
+			var tokens, later atomic.Int64
+			g := newGate(t, setup{
+				handler: func(w http.ResponseWriter, r *http.Request) {
+					if strings.HasSuffix(r.Header.Get("Authorization"), "first") {
+						w.Header().Set("X-Ms-Substatus", "5006")
+						w.WriteHeader(http.StatusUnauthorized)
+						return
+					}
+					item(w, `{"id":"1"}`)
+				},
+				token: func(context.Context, azpolicy.TokenRequestOptions) (azcore.AccessToken, error) {
+					if tokens.Add(1) == 1 {
+						return azcore.AccessToken{Token: "first", ExpiresOn: begun.Add(time.Hour)}, nil
+					}
+					later.Store(1)
+					return azcore.AccessToken{Token: "second", ExpiresOn: begun.Add(time.Hour)}, nil
+				},
+				decide: func(r policy.Request) policy.Decision {
+					d := allow(r)
+					if later.Load() > 0 {
+						d.Role = row.role
+					}
+					return d
+				},
+				edit: func(c *proxy.Config) {
+					c.Now = func() time.Time { return begun.Add(time.Duration(later.Load()) * time.Second) }
+					c.Standing = row.standing
+				},
+			})
+			got := g.get()
+			if got.Status != row.want {
+				t.Errorf("status %d, want %d: %s", got.Status, row.want, got.Body)
+			}
+			g.ledger.next(t)
+			if sent := len(g.service.seen()); row.want != http.StatusOK && sent != 1 {
+				t.Errorf("upstream has %d requests, want 1", sent)
+			}
+		})
+	}
+}
