@@ -63,8 +63,8 @@ type Account struct {
 
 // Limits bound one gate. A zero field means its default.
 type Limits struct {
-	// MaxInFlight is how many requests are served at once, three quarters of them one caller's
-	// at most; further ones get 503. Default 1024.
+	// MaxInFlight is how many requests are served at once, of them no more for one caller than
+	// three times what is free; further ones get 503. Default 1024.
 	MaxInFlight int
 	// UpstreamTimeout is how long upstream may take to begin its answer, and to go on
 	// with it. At least, and less by default than SDKs wait (65 s): 70 s.
@@ -74,8 +74,8 @@ type Limits struct {
 	// AccountRefresh is how often the account document is read again. Default 5 min.
 	AccountRefresh time.Duration
 	// MaxBufferedBytes is how much of all request bodies is held in memory at once;
-	// what would exceed it, or three quarters of it for one caller, gets 503. Most bodies are streamed; batches, patches and
-	// small ones are held. Default 256 MiB.
+	// what would exceed it, or what one caller may have of it likewise, gets 503. Most bodies are streamed; batches, patches
+	// and small ones are held. Default 256 MiB.
 	MaxBufferedBytes int64
 	// MaxResponseBytes is the largest answer that is passed on. Default 16 MiB.
 	MaxResponseBytes int64

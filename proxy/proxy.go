@@ -32,7 +32,6 @@ type Proxy struct {
 	hosts    map[string]*account
 	buffers  *sync.Pool
 	inFlight atomic.Int64
-	buffered atomic.Int64 // bytes of request bodies in memory
 	budgets  budgets
 	shares   shares
 	metrics  *metrics
@@ -55,6 +54,7 @@ func New(cfg Config) (*Proxy, error) {
 		policyHash: cfg.PolicyHash, reserveSlot: cfg.Reserve,
 		logger: cfg.Logger, now: cfg.Now, newID: cfg.NewID,
 		limits: cfg.Limits, cfg: cfg, buffers: newBuffers(),
+		shares: shares{all: share{cfg.Limits.MaxInFlight, cfg.Limits.MaxBufferedBytes}},
 	}
 	p.metrics = newMetrics(func() float64 { return float64(p.inFlight.Load()) })
 	for i := range cfg.Accounts {

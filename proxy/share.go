@@ -7,10 +7,18 @@ import (
 	"github.com/cosmosgate/cosmosgate/identity"
 )
 
-// shares bound what one caller takes of what all have: whoever sends or reads slowly on many connections, or just calls
-// too often, leaves a quarter to the others.
+// timesFree is how many times what is left free one caller may have.
+const timesFree = 3
+
+// shares bound what one caller takes of what all have. Whoever sends or reads slowly on many connections, or just calls too often,
+// may have three times what is left free: alone three quarters, beside another such three sevenths, among n of them 3/(3n+1). Some is
+// left for who comes next, and who has more than that share by then gets nothing until enough of it has ended. These are the dynamic
+// thresholds of A. K. Choudhury and E. L. Hahne (IEEE/ACM Transactions on Networking 6(2), 1998).
 type shares struct {
+	all share
+
 	mu    sync.Mutex
+	taken share
 	known map[sharer]share
 }
 
@@ -20,38 +28,46 @@ type sharer struct {
 	name string
 }
 
-// share is what one caller has under way.
+// share is what one caller has under way, or all of them.
 type share struct {
 	requests int
 	bytes    int64
 }
 
-// mostOf is how much of something one caller may have.
-func mostOf[T int | int64](all T) T {
-	const others = 4
-	return all - all/others
+func (s share) plus(more share) share { return share{s.requests + more.requests, s.bytes + more.bytes} }
+
+func (s share) minus(less share) share {
+	return share{s.requests - less.requests, s.bytes - less.bytes}
 }
 
-// take adds to a caller's share, unless that makes it too large. A first request, and the first that one holds, is never too much.
-func (s *shares) take(who sharer, more, most share) bool {
+// take adds to a caller's share, unless that makes it too large.
+func (s *shares) take(who sharer, more share) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	has := s.known[who]
-	if more.requests > 0 && has.requests >= most.requests || has.bytes > 0 && has.bytes+more.bytes > most.bytes {
+	has, taken := s.known[who], s.taken.plus(more)
+	free := s.all.minus(taken)
+	if !fits(has.requests, more.requests, free.requests) || !fits(has.bytes, more.bytes, free.bytes) {
 		return false
 	}
 	if s.known == nil {
 		s.known = make(map[sharer]share)
 	}
-	s.known[who] = share{has.requests + more.requests, has.bytes + more.bytes}
+	s.known[who], s.taken = has.plus(more), taken
 	return true
+}
+
+// fits says whether a caller may have more, which leaves so much free. A first request, and the first that is held, is never too
+// much for one.
+func fits[T int | int64](has, more, free T) bool {
+	return more == 0 || free >= 0 && (has == 0 || has+more <= timesFree*free)
 }
 
 // give returns what a call took.
 func (s *shares) give(who sharer, less share) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := share{s.known[who].requests - less.requests, s.known[who].bytes - less.bytes}
+	s.taken = s.taken.minus(less)
+	left := s.known[who].minus(less)
 	if left == (share{}) {
 		delete(s.known, who)
 		return
@@ -65,7 +81,7 @@ func (p *Proxy) enter(c *call) error {
 	if who.name == "" {
 		who.name = c.principal.Application
 	}
-	if !p.shares.take(who, share{requests: 1}, share{mostOf(p.limits.MaxInFlight), mostOf(p.limits.MaxBufferedBytes)}) {
+	if !p.shares.take(who, share{requests: 1}) {
 		busy := cosmos.Busy(busyRetryAfter)
 		busy.Reason = "the caller has too many requests under way"
 		return busy
@@ -76,17 +92,16 @@ func (p *Proxy) enter(c *call) error {
 
 // hold counts bytes that are held in memory for a call; false if that is too much for its caller, or for all.
 func (p *Proxy) hold(c *call, bytes int64) bool {
-	if !p.shares.take(c.sharer, share{bytes: bytes}, share{bytes: mostOf(p.limits.MaxBufferedBytes)}) {
+	if !p.shares.take(c.sharer, share{bytes: bytes}) {
 		return false
 	}
 	c.body.budgeted += bytes
-	return p.buffered.Add(bytes) <= p.limits.MaxBufferedBytes
+	return true
 }
 
 // leave gives back what a call has taken.
 func (p *Proxy) leave(c *call) {
 	p.inFlight.Add(-1)
-	p.buffered.Add(-c.body.budgeted)
 	if c.entered {
 		p.shares.give(c.sharer, share{1, c.body.budgeted})
 	}

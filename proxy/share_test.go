@@ -4,13 +4,105 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/proxy"
 )
+
+// crowd is a gate that people use by tokens which are their names.
+type crowd struct {
+	*gate
+
+	length int64
+	whole  string
+}
+
+func newCrowd(t *testing.T, limits proxy.Limits, length int64) *crowd {
+	t.Helper()
+	whole := `{"operations":[{"op":"add","path":"/a","value":1}]}`
+	return &crowd{newGate(t, setup{limits: limits, authenticate: func(_ context.Context, c identity.Credential) (identity.Principal, error) {
+		who, err := ann(t.Context(), c)
+		who.Record = directory.ID(c.Token)
+		return who, err
+	}}), length, whole + strings.Repeat(" ", int(length)-len(whole))}
+}
+
+func (c *crowd) patch(name string, body io.ReadCloser) *http.Request {
+	c.t.Helper()
+	r := request(c.t, http.MethodPatch, "/dbs/shop/colls/orders/docs/1", "",
+		"Content-Type", "application/json_patch+json", "X-Ms-Documentdb-Partitionkey", `["emea"]`)
+	r.Header.Set("Authorization", strings.ReplaceAll(r.Header.Get("Authorization"), callerToken, name))
+	r.Body, r.ContentLength = body, c.length
+	return r
+}
+
+// begun are requests of one caller whose bodies have yet to come.
+type begun struct {
+	*crowd
+
+	answers chan reply
+	senders []*io.PipeWriter
+	left    int
+}
+
+// begin starts requests of which a number fit, and waits until the others are refused: those that fit have entered by then.
+func (c *crowd) begin(name string, number, fit int) *begun {
+	c.t.Helper()
+	b := &begun{crowd: c, answers: make(chan reply, number), left: fit}
+	for range number {
+		body, send := io.Pipe()
+		b.senders = append(b.senders, send)
+		r := c.patch(name, body)
+		go func() { b.answers <- c.do(r) }()
+	}
+	for range number - fit {
+		if refused := b.next(); refused.Status != http.StatusServiceUnavailable {
+			c.t.Errorf("one request too many of %s: %d %s", name, refused.Status, refused.Body)
+		}
+	}
+	return b
+}
+
+func (b *begun) next() reply {
+	b.t.Helper()
+	select {
+	case got := <-b.answers:
+		return got
+	case <-time.After(30 * time.Second):
+		b.t.Fatal("no answer")
+		return reply{}
+	}
+}
+
+// end sends the bodies, and wants every request that had entered answered.
+func (b *begun) end() {
+	b.t.Helper()
+	for _, send := range b.senders {
+		go func() {
+			_, _ = io.WriteString(send, b.whole)
+			_ = send.Close()
+		}()
+	}
+	for range b.left {
+		if got := b.next(); got.Status != http.StatusOK {
+			b.t.Errorf("once it is sent: %d %s", got.Status, got.Body)
+		}
+	}
+}
+
+// serves wants a request served that does not keep the gate waiting.
+func (c *crowd) serves(name string) {
+	c.t.Helper()
+	if got := c.do(c.patch(name, io.NopCloser(strings.NewReader(c.whole)))); got.Status != http.StatusOK {
+		c.t.Errorf("%s: %d %s", name, got.Status, got.Body)
+	}
+}
 
 // Somebody who begins requests and does not end them gets no further, and everybody else does.
 func TestOneCallerDoesNotUseUpTheGate(t *testing.T) {
@@ -26,60 +118,70 @@ func TestOneCallerDoesNotUseUpTheGate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := newGate(t, setup{limits: row.limits, authenticate: func(_ context.Context, c identity.Credential) (identity.Principal, error) {
-				who, err := ann(t.Context(), c)
-				if c.Token != callerToken {
-					who.Record = "0199-bob"
-				}
-				return who, err
-			}})
-			patch := func(body io.ReadCloser) *http.Request {
-				r := request(t, http.MethodPatch, "/dbs/shop/colls/orders/docs/1", "",
-					"Content-Type", "application/json_patch+json", "X-Ms-Documentdb-Partitionkey", `["emea"]`)
-				r.Body, r.ContentLength = body, row.length
-				return r
-			}
-			whole := `{"operations":[{"op":"add","path":"/a","value":1}]}`
-			whole += strings.Repeat(" ", int(row.length)-len(whole))
-			answers := make(chan reply, 2*row.most)
-			var senders []*io.PipeWriter
-			for range row.most + 1 {
-				body, send := io.Pipe()
-				senders = append(senders, send)
-				go func() { answers <- g.do(patch(body)) }()
-			}
-			next := func() reply {
-				select {
-				case got := <-answers:
-					return got
-				case <-time.After(30 * time.Second):
-					t.Fatal("no answer")
-					return reply{}
-				}
-			}
-			if refused := next(); refused.Status != http.StatusServiceUnavailable {
-				t.Errorf("one request too many: %d %s", refused.Status, refused.Body)
-			}
-			bob := patch(io.NopCloser(strings.NewReader(whole[:51])))
-			bob.ContentLength = 51
-			bob.Header.Set("Authorization", strings.ReplaceAll(bob.Header.Get("Authorization"), callerToken, "bobs-token"))
-			if got := g.do(bob); got.Status != http.StatusOK {
+			c := newCrowd(t, row.limits, row.length)
+			held := c.begin("ann", row.most+1, row.most)
+			short := c.patch("bob", io.NopCloser(strings.NewReader(c.whole[:51])))
+			short.ContentLength = 51
+			if got := c.do(short); got.Status != http.StatusOK {
 				t.Errorf("somebody else: %d %s", got.Status, got.Body)
 			}
-			for _, send := range senders {
-				go func() {
-					_, _ = io.WriteString(send, whole)
-					_ = send.Close()
-				}()
-			}
-			for range row.most {
-				if got := next(); got.Status != http.StatusOK {
-					t.Errorf("once it is sent: %d %s", got.Status, got.Body)
-				}
-			}
-			if got := g.do(patch(io.NopCloser(strings.NewReader(whole)))); got.Status != http.StatusOK {
-				t.Errorf("afterwards: %d %s", got.Status, got.Body)
-			}
+			held.end()
+			c.serves("ann")
 		})
 	}
 }
+
+// The more callers take what they can get, the less each gets; those who come later are served.
+func TestCallersTogetherDoNotUseUpTheGate(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]proxy.Limits{"requests": {MaxInFlight: 64}, "bytes": {MaxBufferedBytes: 64_000}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCrowd(t, limits, 1000)
+			first := c.begin("ann", 64, 48)
+			second := c.begin("bob", 64, 12)
+			third := c.begin("cy", 64, 3)
+			c.serves("di")
+			first.end()
+			c.begin("ann", 64, 36).end() // three quarters no more: of what the others left
+			second.end()
+			third.end()
+			c.begin("bob", 64, 48).end()
+		})
+	}
+}
+
+// BenchmarkShares is a point read of one caller, and of many, while both cores do nothing else.
+func BenchmarkShares(b *testing.B) {
+	for _, callers := range []int{1, 1000} {
+		b.Run(strconv.Itoa(callers)+" callers", func(b *testing.B) {
+			var turn atomic.Int64
+			p := benchProxy(b, func(c *proxy.Config) {
+				c.Authenticator = authenticate(func(ctx context.Context, given identity.Credential) (identity.Principal, error) {
+					who, err := ann(ctx, given)
+					who.Record = records[turn.Add(1)%int64(callers)]
+					return who, err
+				})
+			})
+			b.ReportAllocs()
+			b.SetParallelism(16)
+			defer reportCPU(b, cpuTime(b))
+			b.RunParallel(func(pb *testing.PB) {
+				r := benchRequest(b, http.MethodGet, "/dbs/shop/colls/orders/docs/1", "")
+				w := &discarding{header: http.Header{}}
+				for pb.Next() {
+					clear(w.header)
+					p.ServeHTTP(w, r)
+				}
+			})
+		})
+	}
+}
+
+// records are of people who all have a share.
+var records = func() (all [1000]directory.ID) { //nolint:gochecknoglobals // constants that are too many to write out.
+	for i := range all {
+		all[i] = directory.ID("0199-" + strconv.Itoa(i))
+	}
+	return all
+}()
