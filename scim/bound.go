@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -89,6 +90,7 @@ func (e *challengeError) Unwrap() error { return e.err }
 var (
 	errOtherScheme      = errors.New("the access token is used under another scheme than it was issued for")
 	errOtherCertificate = errors.New("the access token is bound to another client certificate")
+	errUnpinned         = errors.New("the connection takes credentials only together with a client certificate of its configuration")
 	errOtherKey         = errors.New("the access token is bound to another key")
 )
 
@@ -196,6 +198,15 @@ func thumbprint(c *x509.Certificate) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
+// shows reports whether the client has shown the key of one of some
+// certificates; of none, it need not.
+func shows(r *http.Request, pinned [][sha256.Size]byte) bool {
+	if len(pinned) == 0 {
+		return true
+	}
+	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && slices.Contains(pinned, sha256.Sum256(r.TLS.PeerCertificates[0].Raw))
+}
+
 // presented returns scheme and token of an Authorization header: both empty
 // without exactly one header of a known scheme.
 func presented(r *http.Request) (scheme, token string) {
@@ -218,6 +229,8 @@ func (s *Server) open(r *http.Request, c *connection) error {
 	switch {
 	case token == "":
 		return errUnknownToken
+	case !shows(r, c.Certificates):
+		return &challengeError{scheme: schemeBearer, code: "invalid_token", err: errUnpinned}
 	case scheme == schemeBearer && s.config.Tokens.VerifyToken(c.Name, token):
 		return nil
 	case s.config.Bound == nil:

@@ -5,8 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -162,6 +164,44 @@ func TestABoundAccessTokenOpensItsConnectionForTheHolderOfItsKeyAlone(t *testing
 		}
 		if got := w.Header().Get("DPoP-Nonce"); (got == "n1") != (row.want == nonce) {
 			t.Errorf("%s: nonce %q", row.name, got)
+		}
+	}
+}
+
+// TestAPinnedConnectionTakesItsCredentialsFromTheHolderOfItsCertificateAlone tries what a thief of each credential would.
+func TestAPinnedConnectionTakesItsCredentialsFromTheHolderOfItsCertificateAlone(t *testing.T) {
+	t.Parallel()
+	mine, others := newCertificate(t), newCertificate(t)
+	pinned := [][sha256.Size]byte{sha256.Sum256([]byte("retired")), sha256.Sum256(mine.Raw)}
+	g := newGate(t, func(c *scim.Config) { c.Connections[0].Certificates = pinned })
+	e := newEndpoint(t, func(c *scim.OAuthConfig) { c.Pinned = map[string][][sha256.Size]byte{corp: pinned} })
+	for _, row := range []struct {
+		name        string
+		certificate *x509.Certificate
+		opens       bool
+	}{{"its certificate", mine, true}, {"another", others, false}, {"none", nil, false}} {
+		ask := func(h http.Handler, method, target, authorization, body string) int {
+			r := httptest.NewRequest(method, target, strings.NewReader(body))
+			r.Header.Set("Authorization", authorization)
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.TLS = shown(row.certificate)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Code
+		}
+		want := http.StatusUnauthorized
+		if row.opens {
+			want = http.StatusOK
+		}
+		if got := ask(g, http.MethodGet, usersURL, "Bearer "+token, ""); got != want {
+			t.Errorf("a bearer token with %s: %d", row.name, got)
+		}
+		if got := ask(g, http.MethodGet, strings.TrimSuffix(usersURL, "Users")+"Schemas", "", ""); got != http.StatusOK {
+			t.Errorf("what is open to everybody, with %s: %d", row.name, got)
+		}
+		basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(corp+":"+url.QueryEscape(e.secret)))
+		if got := ask(e.oauth, http.MethodPost, tokenURL, basic, "grant_type=client_credentials"); got != want {
+			t.Errorf("a client secret with %s: %d", row.name, got)
 		}
 	}
 }

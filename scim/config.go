@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,6 +51,9 @@ type Connection struct {
 	// Dialect hints at the provider: entra, okta, onelogin, jumpcloud, ping,
 	// google, sailpoint, or empty.
 	Dialect string
+	// Certificates are SHA-256 hashes of certificates of which the provider must
+	// show one, in the TLS handshake, with every request; empty: none need be.
+	Certificates [][sha256.Size]byte
 	// Strict refuses what the interoperability profiles forbid.
 	Strict bool
 	// Rate is the sustained number of requests per second; zero means 50,

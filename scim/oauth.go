@@ -58,6 +58,9 @@ type OAuthConfig struct {
 	Assertions AssertionVerifier
 	// Proofs checks DPoP proofs; nil if none are taken.
 	Proofs ProofVerifier
+	// Pinned are the certificates of connections of which their providers must
+	// show one, as in [Connection].
+	Pinned map[string][][sha256.Size]byte
 	// Certificates says in the metadata that the listener asks for client
 	// certificates; what a client shows binds its access token in any case.
 	Certificates bool
@@ -176,6 +179,9 @@ func (o *OAuth) token(w http.ResponseWriter, r *http.Request) (connection string
 		return "", grant{}, o.limited(o.strangers, err)
 	}
 	client, err := o.authenticate(r, form)
+	if err == nil && !shows(r, o.config.Pinned[client.name]) {
+		err = invalidClient()
+	}
 	if err != nil {
 		return "", grant{}, o.limited(o.strangers, err)
 	}

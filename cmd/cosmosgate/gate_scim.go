@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,8 +34,12 @@ func (g *gate) newSCIMServer() (http.Handler, error) {
 	}
 	for i := range g.cfg.Connections {
 		x := &g.cfg.Connections[i]
+		pinned, err := x.Fingerprints()
+		if err != nil {
+			return nil, fmt.Errorf("connections[%d].certificates: %w", i, err)
+		}
 		c.Connections = append(c.Connections, scim.Connection{
-			Name: x.Name, Dialect: x.Dialect, Strict: x.Strict, Rate: x.Rate.RPS, Burst: x.Rate.Burst,
+			Name: x.Name, Certificates: pinned, Dialect: x.Dialect, Strict: x.Strict, Rate: x.Rate.RPS, Burst: x.Rate.Burst,
 			SilentAfter: x.SilentAfter, Extensions: ownSchemas(g.cfg.SCIM.Schemas),
 		})
 	}
@@ -71,7 +76,7 @@ func (g *gate) newSCIMOAuth(public *url.URL) (*scim.OAuth, error) {
 	}
 	c := scim.OAuthConfig{
 		Directory: g.directory, PublicURL: public, Secrets: g.tokens, Clock: time.Now, Random: rand.Reader, Logger: g.log,
-		Certificates: g.cfg.Listen.SCIM.ClientCertificates,
+		Certificates: g.cfg.Listen.SCIM.ClientCertificates, Pinned: map[string][][sha256.Size]byte{},
 	}
 	if c.Proofs, err = newSCIMProofs(&g.cfg, once); err != nil {
 		return nil, err
@@ -82,6 +87,9 @@ func (g *gate) newSCIMOAuth(public *url.URL) (*scim.OAuth, error) {
 	for i := range g.cfg.Connections {
 		x := &g.cfg.Connections[i]
 		c.Connections = append(c.Connections, x.Name)
+		if c.Pinned[x.Name], err = x.Fingerprints(); err != nil {
+			return nil, fmt.Errorf("connections[%d].certificates: %w", i, err)
+		}
 		one, err := provisioner(x)
 		if err != nil {
 			return nil, fmt.Errorf("connections[%d].oauth.keys: %w", i, err)

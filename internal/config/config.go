@@ -208,6 +208,9 @@ type Connection struct {
 	Tokens []Token `yaml:"tokens"`
 	// OAuth says how else than by a client secret it proves itself at /scim/oauth/token. Secrets are made by cosmosgate scim token create.
 	OAuth OAuth `yaml:"oauth"`
+	// Certificates pins the provider: SHA-256 fingerprints, in hexadecimal, of certificates of which it must show one beside its token or
+	// client secret. Who signed them does not matter. Needs listen.scim.client_certificates.
+	Certificates []string `yaml:"certificates"`
 	// Dialect is a hint for warnings: entra, okta, onelogin, jumpcloud, ping, google, sailpoint.
 	Dialect string `yaml:"dialect"`
 	// Strict refuses what the interoperability profiles forbid and large providers still send.

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -68,6 +71,32 @@ func (x *Schema) checkAttributes(ps *problems, path string, policy map[string]st
 const entraSharedAudience = "8adf8e6e-67b2-4cf2-a259-e3dc5476c621"
 
 // check checks how a provider proves itself: a claim left open would let others of its platform in.
+// Fingerprints returns the SHA-256 hashes that the connection is pinned to.
+func (c *Connection) Fingerprints() ([][sha256.Size]byte, error) {
+	var all [][sha256.Size]byte
+	for _, text := range c.Certificates {
+		hash, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
+		if err != nil || len(hash) != sha256.Size {
+			return nil, fmt.Errorf("%w: %q", errFingerprint, text)
+		}
+		all = append(all, [sha256.Size]byte(hash))
+	}
+	return all, nil
+}
+
+var errFingerprint = errors.New("no SHA-256 fingerprint in hexadecimal")
+
+func (c *Connection) checkCertificates(ps *problems, path string, asked bool) {
+	for n, text := range c.Certificates {
+		if _, err := (&Connection{Certificates: []string{text}}).Fingerprints(); err != nil {
+			ps.add(fmt.Sprintf("%s[%d]", path, n), "%q is no SHA-256 fingerprint: openssl x509 -noout -fingerprint -sha256 -in FILE prints it", text)
+		}
+	}
+	if len(c.Certificates) > 0 && !asked {
+		ps.add(path, "needs listen.scim.client_certificates: true, or no certificate is ever shown")
+	}
+}
+
 func (o *OAuth) check(ps *problems, path string) {
 	f := o.Federated
 	if f == nil {

@@ -339,6 +339,7 @@ func (c *Config) checkConnections(ps *problems) {
 			}
 		}
 		x.OAuth.check(ps, path+".oauth")
+		x.checkCertificates(ps, path+".certificates", c.Listen.SCIM.ClientCertificates)
 		oneOf(ps, path+".dialect", x.Dialect, "entra", "okta", "onelogin", "jumpcloud", "ping", "google", "sailpoint", "")
 		if x.SilentAfter < 0 {
 			ps.add(path+".silent_after", "is %s: use 0s or more", x.SilentAfter)
