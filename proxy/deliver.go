@@ -24,7 +24,7 @@ const maxErrorBytes = 64 << 10
 var (
 	errResponseTooLarge = errors.New("response is larger than its limit")
 	errNamesUpstream    = errors.New("error response names the upstream")
-	errEncoding         = errors.New("error response has an unknown encoding")
+	errEncoding         = errors.New("response has an unknown or broken encoding")
 )
 
 // answer is an upstream response that is being passed on.
@@ -115,7 +115,7 @@ func (p *Proxy) deliverError(c *call, from *answer) {
 	text, err := p.readResponse(c, from, maxErrorBytes)
 	c.outcome = audit.Complete
 	if err == nil {
-		text, err = decoded(text, from.Header)
+		text, err = decoded(text, from.Header, maxErrorBytes)
 	} else if !errors.Is(err, errResponseTooLarge) {
 		c.outcome = audit.UpstreamFailure
 	}
@@ -155,7 +155,8 @@ func retryAfter(h http.Header) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-func decoded(text []byte, h http.Header) ([]byte, error) {
+// decoded is a text without its content coding, up to a limit.
+func decoded(text []byte, h http.Header, limit int64) ([]byte, error) {
 	switch encoding := h.Get("Content-Encoding"); strings.ToLower(encoding) {
 	case "", "identity":
 		return text, nil
@@ -164,11 +165,15 @@ func decoded(text []byte, h http.Header) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errEncoding, err)
 		}
-		plain, err := io.ReadAll(io.LimitReader(reader, maxErrorBytes+1))
-		if err != nil || len(plain) > maxErrorBytes {
+		plain, err := io.ReadAll(io.LimitReader(reader, limit+1))
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("%w: %w", errEncoding, err)
+		case int64(len(plain)) > limit:
+			return nil, errResponseTooLarge
+		default:
+			return plain, nil
 		}
-		return plain, nil
 	default:
 		return nil, fmt.Errorf("%w: %s", errEncoding, encoding)
 	}

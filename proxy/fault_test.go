@@ -1,8 +1,6 @@
 package proxy_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -113,14 +111,10 @@ func TestUpstreamFaultsBecomeNativeErrorsAndTruthfulRecords(t *testing.T) {
 		},
 		{
 			"a compressed error names upstream", func(w http.ResponseWriter, _ *http.Request) {
-				var packed bytes.Buffer
-				z := gzip.NewWriter(&packed)
-				_, _ = io.WriteString(z, `{"code":"Conflict","message":"at https://`+upstreamHost+`"}`)
-				_ = z.Close()
 				w.Header().Set("Content-Type", jsonMedia)
 				w.Header().Set("Content-Encoding", "gzip")
 				w.WriteHeader(http.StatusConflict)
-				_, _ = w.Write(packed.Bytes())
+				_, _ = io.WriteString(w, zipped(`{"code":"Conflict","message":"at https://`+upstreamHost+`"}`))
 			},
 			verdict{audit.Allow, audit.Complete, 409, 409}, verdict{audit.Allow, audit.Complete, 409, 409},
 		},

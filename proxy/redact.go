@@ -303,6 +303,19 @@ func (p *Proxy) readHeld(c *call, from *answer) ([]byte, error) {
 	return p.readResponse(c, from, limit)
 }
 
+// readPlain is readHeld of a response that may be compressed: its caller asked for it so, and it was to be passed on as it is.
+func (p *Proxy) readPlain(c *call, from *answer) ([]byte, error) {
+	whole, err := p.readHeld(c, from)
+	if err != nil || from.Header.Get("Content-Encoding") == "" {
+		return whole, err
+	}
+	limit := min(p.limits.MaxResponseBytes, maxRedacted) // how long it will be is not known
+	if !p.hold(c, limit) {
+		return nil, errHeld
+	}
+	return decoded(whole, from.Header, limit)
+}
+
 func pathsOf(redact []policy.Path) [][]string {
 	paths := make([][]string, len(redact))
 	for i, path := range redact {

@@ -148,7 +148,7 @@ func detailOf(refusal error) string {
 func (p *Proxy) deliverBare(c *call, from *answer) {
 	var kept []byte
 	if c.op.Type == cosmos.OpBatch || c.op.Type == cosmos.OpBulk {
-		whole, err := p.readHeld(c, from)
+		whole, err := p.readPlain(c, from)
 		if err == nil {
 			kept, err = c.op.WithoutContent(whole)
 		}

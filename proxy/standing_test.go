@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -255,6 +256,15 @@ func TestAWriteWhoseBodyCameAfterAccessEndedIsNotCarriedOut(t *testing.T) {
 	}
 }
 
+// zipped is a text under the content coding gzip.
+func zipped(text string) string {
+	var packed strings.Builder
+	z := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(z, text)
+	_ = z.Close()
+	return packed.String()
+}
+
 // What a write did is done: its caller is told, and shown nothing.
 func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
 	t.Parallel()
@@ -276,6 +286,19 @@ func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
 			`[{"operationType":"Create","resourceBody":{"id":"1"}}]`, `[{"secret"`,
 			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True"}, 200, 408, "",
 		},
+		"a batch whose answer is compressed": {
+			`[{"operationType":"Create","resourceBody":{"id":"1"}}]`, zipped(results),
+			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True", "Accept-Encoding", "gzip"}, 200, 200,
+			`[{"statusCode":201,"eTag":"e","requestCharge":5.5},{"statusCode":200}]`,
+		},
+		"a batch whose answer is compressed and far too long": {
+			`[{"operationType":"Create","resourceBody":{"id":"1"}}]`, zipped("[" + strings.Repeat(" ", 20<<20) + "]"),
+			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True", "Accept-Encoding", "gzip"}, 200, 408, "",
+		},
+		"a batch whose answer is compressed and breaks off": {
+			`[{"operationType":"Create","resourceBody":{"id":"1"}}]`, zipped(results)[:60],
+			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True", "Accept-Encoding", "gzip"}, 200, 408, "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -284,6 +307,9 @@ func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
 				handler: func(w http.ResponseWriter, _ *http.Request) {
 					there.Store(true)
 					w.Header().Set("Content-Type", jsonMedia)
+					if strings.HasPrefix(row.answer, "\x1f") {
+						w.Header().Set("Content-Encoding", "gzip")
+					}
 					w.WriteHeader(row.status)
 					_, _ = io.WriteString(w, row.answer)
 				},
@@ -293,7 +319,7 @@ func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
 			})
 			got := g.do(request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", row.body,
 				append(row.headers, "X-Ms-Documentdb-Partitionkey", `["emea"]`)...))
-			if got.Status != row.want || strings.Contains(got.Body, "secret") || row.left != "" && got.Body != row.left {
+			if got.Status != row.want || got.Header.Get("Content-Encoding") != "" || strings.Contains(got.Body, "secret") || row.left != "" && got.Body != row.left {
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
 			if r := g.ledger.next(t); r.Decision != audit.Allow || row.want != 408 && !strings.Contains(r.Detail, "access was taken away") {
