@@ -35,8 +35,9 @@ type Store struct {
 type kind string
 
 const (
-	kindKeyPair kind = "key_pair"
-	kindBundle  kind = "bundle"
+	kindKeyPair  kind = "key_pair"
+	kindBundle   kind = "bundle"
+	kindIdentity kind = "identity"
 )
 
 // watched is one piece of material and the files that it is made of.
@@ -88,6 +89,14 @@ func (s *Store) Bundle(name string, files ...string) (*Bundle, error) {
 		return nil, err
 	}
 	return bundle, nil
+}
+
+// Identity loads a file with a certificate and its key that somebody else signs with, and watches it. Use puts its content to use, all
+// or nothing, and returns when the certificate expires.
+func (s *Store) Identity(name, file string, use func(content []byte) (time.Time, error)) error {
+	return s.add(&watched{kind: kindIdentity, name: name, files: []string{file}, build: func(contents [][]byte) (time.Time, error) {
+		return use(contents[0])
+	}})
 }
 
 func (s *Store) add(w *watched) error {

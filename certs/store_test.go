@@ -263,6 +263,42 @@ func TestChangedFilesAreLoadedWhileRunning(t *testing.T) {
 	}
 }
 
+func TestAnIdentitysFileIsLoadedAgainWhenItChanges(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "app.pem")
+	write(t, file, []byte("first"))
+	store := newStore(t)
+	var used []string
+	ends := time.Unix(4_000_000_000, 0)
+	use := func(content []byte) (time.Time, error) {
+		if string(content) == "bad" {
+			return time.Time{}, errors.New("bad")
+		}
+		used = append(used, string(content))
+		return ends, nil
+	}
+	if err := store.Identity("prod.mi-orders", file, use); err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, []byte("bad"))
+	if err := store.Reload(); err == nil || metric(t, store, "reload_success", "prod.mi-orders") != 0 {
+		t.Errorf("a bad file is not told: %v", err)
+	}
+	write(t, file, []byte("second"))
+	if err := store.Reload(); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(used, " "); got != "first second" {
+		t.Errorf("used: %s", got)
+	}
+	if got := metric(t, store, "not_after_timestamp_seconds", "prod.mi-orders"); got != float64(ends.Unix()) {
+		t.Errorf("ends at %v", got)
+	}
+	if err := store.Identity("prod.mi-other", filepath.Join(t.TempDir(), "none.pem"), use); err == nil {
+		t.Error("a file that is not there was loaded")
+	}
+}
+
 func TestBadFileIsReportedOnceAndNotAtEachLook(t *testing.T) {
 	t.Parallel()
 	a := authority(t)

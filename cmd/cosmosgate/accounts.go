@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -43,7 +42,7 @@ func (g *gate) newProxy() (*proxy.Proxy, error) {
 		Logger: g.log, Now: time.Now, NewID: newID, Limits: limits, Freshness: g.freshness(), Standing: g.identity.Recheck,
 	}
 	for i := range g.cfg.Accounts {
-		a, err := account(&g.cfg.Accounts[i])
+		a, err := g.account(&g.cfg.Accounts[i])
 		if err != nil {
 			return nil, fmt.Errorf("accounts[%d]: %w", i, err)
 		}
@@ -66,7 +65,7 @@ func newID() string {
 	return b.String()
 }
 
-func account(c *config.Account) (proxy.Account, error) {
+func (g *gate) account(c *config.Account) (proxy.Account, error) {
 	a := proxy.Account{
 		Name: c.Name, PublicURL: c.PublicURL, Hosts: c.Hosts, Region: c.Region, Reader: c.Reader,
 		Identities: map[string]azcore.TokenCredential{},
@@ -81,15 +80,27 @@ func account(c *config.Account) (proxy.Account, error) {
 		}
 	}
 	for name := range c.Identities {
-		options, err := identityOptions(c.Identities[name])
-		if err != nil {
-			return a, fmt.Errorf("identities.%s: %w", name, err)
-		}
-		if a.Identities[name], err = upstream.New(options); err != nil {
+		if a.Identities[name], err = g.credential(c.Name+"."+name, c.Identities[name]); err != nil {
 			return a, fmt.Errorf("identities.%s: %w", name, err)
 		}
 	}
 	return a, nil
+}
+
+// credential is that of an identity upstream; its name labels what is told of its certificate, which is read again when it changes.
+func (g *gate) credential(name string, c config.Identity) (azcore.TokenCredential, error) {
+	options, err := identityOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	if options.Kind != upstream.ClientCertificate {
+		return upstream.New(options) //nolint:wrapcheck // names the kind itself
+	}
+	renewable := upstream.NewRenewable(options)
+	if err := g.certs.Identity(name, c.ClientCertificate.Certificate, renewable.Renew); err != nil {
+		return nil, err //nolint:wrapcheck // names the file itself
+	}
+	return renewable, nil
 }
 
 func identityOptions(c config.Identity) (upstream.Options, error) {
@@ -100,12 +111,7 @@ func identityOptions(c config.Identity) (upstream.Options, error) {
 		w := c.WorkloadIdentity
 		return upstream.Options{Kind: upstream.WorkloadIdentity, TenantID: w.TenantID, ClientID: w.ClientID, TokenFile: w.TokenFile}, nil
 	case c.ClientCertificate != nil:
-		w := c.ClientCertificate
-		pem, err := os.ReadFile(w.Certificate)
-		if err != nil {
-			return upstream.Options{}, fmt.Errorf("reading certificate: %w", err)
-		}
-		return upstream.Options{Kind: upstream.ClientCertificate, TenantID: w.TenantID, ClientID: w.ClientID, Certificate: pem}, nil
+		return upstream.Options{Kind: upstream.ClientCertificate, TenantID: c.ClientCertificate.TenantID, ClientID: c.ClientCertificate.ClientID}, nil
 	case c.InsecureAzureCLI != nil:
 		return upstream.Options{Kind: upstream.AzureCLI, TenantID: c.InsecureAzureCLI.TenantID, AllowAzureCLI: true}, nil
 	default:

@@ -13,7 +13,6 @@ import (
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/directory/journal"
 	"github.com/cosmosgate/cosmosgate/proxy"
-	"github.com/cosmosgate/cosmosgate/proxy/upstream"
 )
 
 // openDirectory opens the directory: this gate's own, or the one that it shares with others.
@@ -33,11 +32,7 @@ func (g *gate) openDirectory() error {
 // openJournal opens the log that the gates of one directory share.
 func (g *gate) openJournal() error {
 	shared := g.cfg.Directory.Cosmos
-	options, err := identityOptions(shared.Identity)
-	if err != nil {
-		return fmt.Errorf("identity: %w", err)
-	}
-	credential, err := upstream.New(options)
+	credential, err := g.credential("directory.cosmos", shared.Identity)
 	if err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 func (g *gate) newSealer() error {
 	if v := g.cfg.Secrets.Keys.Vault; v != nil {
 		var err error
-		g.sealer, err = newVaultSealer(v)
+		g.sealer, err = g.newVaultSealer(v)
 		return err
 	}
 	if g.cfg.Secrets.Keys.File == "" {

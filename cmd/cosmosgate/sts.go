@@ -16,7 +16,6 @@ import (
 	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/internal/control"
 	"github.com/cosmosgate/cosmosgate/policy"
-	"github.com/cosmosgate/cosmosgate/proxy/upstream"
 )
 
 // newSigningKeys prepares the keys of the token service, if there is to be one, before the authenticator that trusts them.
@@ -134,12 +133,8 @@ func (g *gate) signingHealthy() error {
 }
 
 // newVaultSealer seals under a key of Azure Key Vault.
-func newVaultSealer(v *config.KeyVault) (seal.Sealer, error) {
-	options, err := identityOptions(v.Identity)
-	if err != nil {
-		return nil, fmt.Errorf("secrets.keys.vault.identity: %w", err)
-	}
-	credential, err := upstream.New(options)
+func (g *gate) newVaultSealer(v *config.KeyVault) (seal.Sealer, error) {
+	credential, err := g.credential("secrets.keys.vault", v.Identity)
 	if err != nil {
 		return nil, fmt.Errorf("secrets.keys.vault.identity: %w", err)
 	}

@@ -148,7 +148,7 @@ type ClientCertificate struct {
 	TenantID string `yaml:"tenant_id"`
 	// ClientID is the app registration.
 	ClientID string `yaml:"client_id"`
-	// Certificate is the path of a PEM or PKCS#12 file with the certificate and its key. It is read once: a renewed one needs a restart.
+	// Certificate is the path of a PEM or PKCS#12 file with the certificate and its key. It is read again when it changes.
 	Certificate string `yaml:"certificate"`
 }
 
