@@ -113,14 +113,13 @@ func (d *Directory) UsersByEmail(connection, address string) []User {
 		candidates := x.probe(d.state.hash(nameKey{p, address}))
 		for ordinal, ok := candidates.next(); ok; ordinal, ok = candidates.next() {
 			u, own := d.state.ownUser(ordinal, connection)
-			known := slices.ContainsFunc(users, func(other User) bool { return other.ID == u.ID })
-			if own && !known && slices.Contains(u.Emails, address) {
+			if own && slices.Contains(u.Emails, address) {
 				users = append(users, u)
 			}
 		}
 	}
 	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.ID, b.ID) })
-	return users
+	return slices.CompactFunc(users, func(a, b User) bool { return a.ID == b.ID }) // found under both
 }
 
 // Users yields a connection's users in order of creation, those after an id

@@ -51,7 +51,9 @@ func (c *connection) handleBulk(ctx context.Context, k call) (answer, error) {
 		return answer{}, err
 	}
 	// Each operation costs what a request of its own would.
-	c.charge(len(operations) - 1)
+	if err := k.query.spent.pay(len(operations) - 1); err != nil {
+		return answer{}, err
+	}
 	b := bulk{c: c, made: map[string]string{}, limit: limit, until: c.clock().Add(bulkPatience), spent: k.query.spent}
 	results := make([]any, len(operations))
 	waiting := make([]int, 0, len(operations))
@@ -189,6 +191,7 @@ func (b *bulk) run(ctx context.Context, op bulkOperation, path string, data map[
 	if op.bulkID != "" {
 		result["bulkId"] = op.bulkID
 	}
+	b.spent.written = false // one operation may be refused though another was done
 	a, err := b.execute(ctx, op, path, data)
 	if err != nil {
 		b.failures++

@@ -22,6 +22,7 @@ type contact struct {
 	mu          sync.Mutex
 	last, write time.Time
 	client      string
+	requests    int
 	seenAs      detected
 	failures    []Failure
 	refused     map[string]int
@@ -34,17 +35,24 @@ type contact struct {
 }
 
 // seen notes a request with a valid token.
-func (c *contact) seen(now time.Time, r *http.Request, body map[string]any) {
-	d := detect(r.UserAgent(), r.URL.RawQuery, body)
+func (c *contact) seen(now time.Time, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.requests++
 	c.last, c.client = now, strings.ToValidUTF8(clip(r.UserAgent()), "?")
-	if d.dialect != "" {
-		if d.form == "" && d.dialect == c.seenAs.dialect {
-			d.form = c.seenAs.form
-		}
-		c.seenAs = d
+}
+
+// recognised notes what a request with a valid token gave away.
+func (c *contact) recognised(d detected) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d.dialect == "" {
+		return
 	}
+	if d.form == "" && d.dialect == c.seenAs.dialect {
+		d.form = c.seenAs.form
+	}
+	c.seenAs = d
 }
 
 func (c *contact) wrote(now time.Time) {

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/cosmosgate/cosmosgate/directory"
 )
@@ -38,6 +40,8 @@ type Error struct {
 	// Detail is for the person who runs the identity provider; it repeats
 	// nothing that the request didn't hold.
 	Detail string
+
+	wait time.Duration // until it may be sent again, zero for never
 }
 
 // Error implements error.
@@ -77,6 +81,9 @@ func (e *Error) write(w http.ResponseWriter) {
 		body = []byte(`{"schemas":["` + urnError + `"],"status":"500"}`)
 	}
 	w.Header().Set("Content-Type", mediaType)
+	if e.wait > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64(math.Ceil(e.wait.Seconds())), 10))
+	}
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(body) // a client that went away needs no answer
 }

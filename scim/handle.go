@@ -118,9 +118,12 @@ func (c *connection) create(ctx context.Context, k call, kind *resourceType) (an
 			changes = append(changes, directory.AddMembers{Members: members})
 		}
 	}
-	results, err := c.commit(ctx, changes...)
+	results, err := c.commit(ctx, k.query.spent, changes...)
 	if err != nil {
 		return answer{}, err
+	}
+	if kind == c.kinds.user {
+		return c.showUser(results[0].User, http.StatusCreated, k.query)
 	}
 	return c.show(kind, results[0].ID, http.StatusCreated, k.query)
 }
@@ -186,6 +189,9 @@ func (c *connection) read(k call, kind *resourceType, id directory.ID) (answer, 
 	if err != nil {
 		return answer{}, err
 	}
+	if k.ifMatch != "" && !matchesTag(k.ifMatch, version) {
+		return answer{}, &Error{Status: http.StatusPreconditionFailed, Detail: "resource has changed"}
+	}
 	if k.ifNoneMatch != "" && matchesTag(k.ifNoneMatch, version) {
 		return answer{status: http.StatusNotModified, version: version}, nil
 	}
@@ -198,7 +204,7 @@ func (c *connection) replace(ctx context.Context, k call, kind *resourceType, id
 	if err != nil {
 		return answer{}, err
 	}
-	revision, err := expected(k.ifMatch, current)
+	revision, err := k.expected(current)
 	if err != nil {
 		return answer{}, err
 	}
@@ -218,13 +224,19 @@ func (c *connection) replace(ctx context.Context, k call, kind *resourceType, id
 		if err := fillGroup(&filled, document); err != nil {
 			return answer{}, err
 		}
-		k.query.spent.compare(c.directory.MemberCount(id))
+		if err := k.query.spent.compare(c.directory.MemberCount(id) + len(members)); err != nil {
+			return answer{}, err
+		}
 		changes = append(changes,
 			directory.EditGroup{ID: id, IfRevision: revision, Edit: replaceGroup(filled)},
 			directory.SetMembers{Group: id, Members: members})
 	}
-	if _, err := c.commit(ctx, changes...); err != nil {
+	results, err := c.commit(ctx, k.query.spent, changes...)
+	if err != nil {
 		return answer{}, err
+	}
+	if kind == c.kinds.user {
+		return c.showUser(results[0].User, http.StatusOK, k.query)
 	}
 	return c.show(kind, id, http.StatusOK, k.query)
 }
@@ -243,97 +255,13 @@ func replaceGroup(filled directory.GroupRecord) func(directory.GroupRecord) (dir
 	return func(directory.GroupRecord) (directory.GroupRecord, error) { return filled, nil }
 }
 
-// patch serves PATCH.
-func (c *connection) patch(ctx context.Context, k call, kind *resourceType, id directory.ID) (answer, error) {
-	current, err := c.revision(kind, id)
-	if err != nil {
-		return answer{}, err
-	}
-	revision, err := expected(k.ifMatch, current)
-	if err != nil {
-		return answer{}, err
-	}
-	operations, err := parsePatch(kind, k.body, c.normalizer)
-	if err != nil {
-		return answer{}, err
-	}
-	e := editor{kind: kind, normalizer: c.normalizer, work: new(int)}
-	defer func() { k.query.spent.compare(*e.work) }()
-	if kind == c.kinds.user {
-		if len(operations) > maxUserOperations {
-			return answer{}, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "too many operations"}
-		}
-		change := directory.EditUser{ID: id, IfRevision: revision, Edit: e.user(operations)}
-		results, err := c.commit(ctx, change)
-		if err != nil {
-			return answer{}, err
-		}
-		return c.showUser(results[0].User, http.StatusOK, k.query)
-	}
-	plan := groupPlan{editor: e, id: id, current: c.members(id), spent: k.query.spent}
-	plan.size = func() int { return c.directory.MemberCount(id) }
-	if revision != 0 {
-		plan.changes = append(plan.changes, directory.EditGroup{ID: id, IfRevision: revision, Edit: sameGroup})
-	}
-	for _, op := range operations {
-		if err := plan.plan(op); err != nil {
-			return answer{}, err
-		}
-	}
-	plan.flush()
-	if _, err := c.commit(ctx, plan.changes...); err != nil {
-		return answer{}, err
-	}
-	if k.query.hasAttributes {
-		return c.show(kind, id, http.StatusOK, k.query)
-	}
-	version, err := c.revision(kind, id)
-	return answer{status: http.StatusNoContent, version: version}, err
-}
-
-// maxUserOperations bounds the operations of a user's PATCH, each of which the
-// writer applies to a document.
-const maxUserOperations = 1000
-
-func sameGroup(g directory.GroupRecord) (directory.GroupRecord, error) { return g, nil }
-
-// members reads a group's members when a filter asks for them.
-func (c *connection) members(id directory.ID) func() []directory.Member {
-	return func() []directory.Member {
-		var members []directory.Member
-		for m := range c.directory.Members(c.Name, id) {
-			members = append(members, m)
-		}
-		return members
-	}
-}
-
-// user returns the edit that applies operations to whatever the user's
-// document is when the writer gets to it.
-func (e editor) user(operations []operation) func(directory.User) (directory.User, error) {
-	return func(u directory.User) (directory.User, error) {
-		document, err := decodeDocument(u.Document)
-		if err != nil {
-			return u, err
-		}
-		*e.work = 0 // the writer may run this again
-		for _, op := range operations {
-			if err := e.apply(document, op); err != nil {
-				return u, err
-			}
-		}
-		err = fillUser(&u, e.kind, document)
-		return u, err // after what filled it
-	}
-}
-
 // remove serves DELETE.
 func (c *connection) remove(ctx context.Context, k call, kind *resourceType, id directory.ID) (answer, error) {
 	current, err := c.revision(kind, id)
 	if err != nil {
 		return answer{}, err
 	}
-	revision, err := expected(k.ifMatch, current)
+	revision, err := k.expected(current)
 	if err != nil {
 		return answer{}, err
 	}
@@ -341,6 +269,6 @@ func (c *connection) remove(ctx context.Context, k call, kind *resourceType, id 
 	if kind == c.kinds.group {
 		change = directory.DeleteGroup{ID: id, IfRevision: revision}
 	}
-	_, err = c.commit(ctx, change)
+	_, err = c.commit(ctx, k.query.spent, change)
 	return answer{status: http.StatusNoContent}, err
 }

@@ -31,8 +31,10 @@ type row struct {
 	user     directory.User
 	group    directory.GroupRecord
 	document map[string]any // read when a filter or a sort asks for it
+	size     int            // of its text
 	unread   error          // why it could not be
 	compared int            // members and memberships that a filter asked for
+	key      any            // what it is sorted by
 }
 
 func (r *row) id() directory.ID {
@@ -69,7 +71,10 @@ func (r *row) values(path attrPath) any {
 		case "members":
 			return r.members()
 		case "groups":
-			return r.counted(r.c.groupsOf(r.user.ID))
+			groups, err := r.c.groupsOf(r.user.ID, nil)
+			r.unread = errors.Join(r.unread, err)
+			r.compared += len(groups)
+			return groups
 		case "meta":
 			if r.user.ID != "" {
 				return r.c.meta(r.kind, r.id(), r.user.Created, r.user.Modified, r.user.Revision)
@@ -101,11 +106,6 @@ func (r *row) members() []any {
 	return members
 }
 
-func (r *row) counted(values []any) []any {
-	r.compared += len(values)
-	return values
-}
-
 func (r *row) decoded() map[string]any {
 	if r.document == nil {
 		r.document, r.unread = r.readDocument()
@@ -126,6 +126,7 @@ func (r *row) readDocument() (document map[string]any, err error) {
 	if err != nil {
 		return map[string]any{}, err //nolint:wrapcheck // explain translates the directory's own words
 	}
+	r.size = len(text)
 	return decodeDocument(text)
 }
 
@@ -183,15 +184,14 @@ func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 	}
 	rows, indexed := c.candidates(kind, f)
 	found := 0
-	var spent effort
-	defer func() {
-		w.query.spent.compare(spent.compared)
-		w.query.spent.decode(spent.decoded)
-	}()
+	spent := effort{spent: w.query.spent, terms: f.terms()}
 	for r := range rows {
 		matched := f == nil || f.matches(r)
 		if errors.Is(r.unread, directory.ErrNotFound) {
 			continue // deleted meanwhile
+		}
+		if matched && sorted {
+			r.key = r.sortKey(w.query.sortBy)
 		}
 		if err := errors.Join(r.unread, spent.add(r)); err != nil {
 			return err
@@ -212,21 +212,33 @@ func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 }
 
 // effort is what a scan has cost.
-type effort struct{ decoded, compared int }
+type effort struct {
+	spent             *spending
+	terms             int // of the filter
+	decoded, compared int
+}
 
-// add refuses a scan that costs too much.
+// bytesPerComparison is what of a document one term of a filter looks at.
+const bytesPerComparison = 32
+
+// add pays for a row, and refuses a scan that costs too much.
 func (e *effort) add(r *row) error {
-	if r.document != nil {
-		e.decoded++
-	}
+	compared := r.compared + max(1, e.terms)*(1+r.size/bytesPerComparison)
 	e.compared += r.compared
+	if r.document != nil {
+		e.decoded += documents(r.size)
+		if err := e.spent.decode(r.size); err != nil {
+			return err
+		}
+		r.document = nil // the row may be kept
+	}
 	switch {
 	case e.compared > maxCompared:
 		return refusal(KindTooMany, "the filter would compare more than %d members", maxCompared)
 	case e.decoded > maxDecoded:
 		return refusal(KindTooMany, "the filter would read more than %d resources", maxDecoded)
 	default:
-		return nil
+		return e.spent.compare(compared)
 	}
 }
 
@@ -272,7 +284,6 @@ func (c *connection) page(w *window, of []*resourceType) (answer, error) {
 			return answer{}, err
 		}
 	}
-	w.query.spent.decode(len(w.rows))
 	resources := make([]any, 0, len(w.rows))
 	for _, r := range w.rows {
 		resource, err := r.render(w.query)
@@ -299,9 +310,8 @@ func (c *connection) page(w *window, of []*resourceType) (answer, error) {
 // sort orders all rows and cuts the page out of them. Rows without a value
 // come last when ascending (RFC 7644 §3.4.2.3).
 func (w *window) sort() error {
-	w.query.spent.decode(len(w.rows))
 	slices.SortStableFunc(w.rows, func(a, b *row) int {
-		order := compareKeys(a.sortKey(w.query.sortBy), b.sortKey(w.query.sortBy))
+		order := compareKeys(a.key, b.key)
 		if strings.EqualFold(w.query.sortOrder, "descending") {
 			return -order
 		}

@@ -23,6 +23,8 @@ type editor struct {
 	kind *resourceType
 	// work counts comparisons.
 	work *int
+	// spent pays for them, nil in the writer.
+	spent *spending
 }
 
 // spend refuses a PATCH that compares too much.
@@ -30,7 +32,7 @@ func (e editor) spend(comparisons int) error {
 	if *e.work += comparisons; *e.work > maxWork {
 		return &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the operations take too long together: send fewer of them"}
 	}
-	return nil
+	return e.spent.compare(comparisons)
 }
 
 // apply changes document as op says.

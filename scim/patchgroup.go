@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/cosmosgate/cosmosgate/directory"
@@ -23,6 +24,66 @@ type groupPlan struct {
 
 // maxMemberScans bounds the operations of one PATCH that look at every member.
 const maxMemberScans = 8
+
+// patchGroup serves the PATCH of a group.
+func (c *connection) patchGroup(ctx context.Context, k call, id directory.ID, revision uint64, operations []operation) (answer, error) {
+	plan := groupPlan{
+		editor: editor{kind: c.kinds.group, normalizer: c.normalizer, work: new(int)},
+		id:     id, current: c.members(id), spent: k.query.spent,
+	}
+	plan.size = func() int { return c.directory.MemberCount(id) }
+	if revision != 0 {
+		plan.changes = append(plan.changes, directory.EditGroup{ID: id, IfRevision: revision, Edit: sameGroup})
+	}
+	for _, op := range operations {
+		if err := plan.plan(op); err != nil {
+			return answer{}, err
+		}
+	}
+	plan.flush()
+	if k.query.hasAttributes && k.query.projection(c.kinds.group).wants("members") && plan.after() > c.account.mostShown {
+		return answer{}, c.account.tooMany("members")
+	}
+	results, err := c.commit(ctx, k.query.spent, plan.changes...)
+	if err != nil {
+		return answer{}, err
+	}
+	if k.query.hasAttributes {
+		return c.show(c.kinds.group, id, http.StatusOK, k.query)
+	}
+	if len(results) == 0 { // nothing but what is ignored, such as the id
+		version, err := c.revision(c.kinds.group, id)
+		return answer{status: http.StatusNoContent, version: version}, err
+	}
+	return answer{status: http.StatusNoContent, version: results[len(results)-1].Revision}, nil
+}
+
+func sameGroup(g directory.GroupRecord) (directory.GroupRecord, error) { return g, nil }
+
+// members reads a group's members when a filter asks for them.
+func (c *connection) members(id directory.ID) func() []directory.Member {
+	return func() []directory.Member {
+		var members []directory.Member
+		for m := range c.directory.Members(c.Name, id) {
+			members = append(members, m)
+		}
+		return members
+	}
+}
+
+// after is how many members the group has at most after the changes.
+func (p *groupPlan) after() int {
+	size := p.size()
+	for _, change := range p.changes {
+		switch x := change.(type) {
+		case directory.AddMembers:
+			size += len(x.Members)
+		case directory.SetMembers:
+			size = len(x.Members)
+		}
+	}
+	return size
+}
 
 // plan adds one operation.
 func (p *groupPlan) plan(op operation) error {
@@ -47,7 +108,7 @@ func (p *groupPlan) plan(op operation) error {
 		return p.set(ids)
 	}
 	p.changes = append(p.changes, directory.AddMembers{Group: p.id, Members: ids})
-	return nil
+	return p.spent.compare(len(ids))
 }
 
 // planRemove removes exactly the members that a value names; only an operation
@@ -64,18 +125,20 @@ func (p *groupPlan) planRemove(op operation) error {
 		return err
 	}
 	p.changes = append(p.changes, directory.RemoveMembers{Group: p.id, Members: ids})
-	return nil
+	return p.spent.compare(len(ids))
 }
 
 // set makes ids the members.
 func (p *groupPlan) set(ids []directory.ID) error {
 	p.changes = append(p.changes, directory.SetMembers{Group: p.id, Members: ids})
-	return p.scan()
+	return p.scan(1)
 }
 
-// scan counts an operation that looks at every member.
-func (p *groupPlan) scan() error {
-	p.spent.compare(p.size())
+// scan counts an operation that looks at every member so often.
+func (p *groupPlan) scan(times int) error {
+	if err := p.spent.compare(p.size() * times); err != nil {
+		return err
+	}
 	if p.scans++; p.scans > maxMemberScans {
 		return &Error{
 			Status: http.StatusRequestEntityTooLarge,
@@ -92,7 +155,7 @@ func (p *groupPlan) planFiltered(op operation) error {
 	}
 	ids, ok := valueAlternatives(op.target.element)
 	if !ok {
-		if err := p.scan(); err != nil {
+		if err := p.scan(op.target.element.terms()); err != nil {
 			return err
 		}
 		for _, m := range p.current() {
@@ -102,7 +165,7 @@ func (p *groupPlan) planFiltered(op operation) error {
 		}
 	}
 	p.changes = append(p.changes, directory.RemoveMembers{Group: p.id, Members: ids})
-	return nil
+	return p.spent.compare(len(ids))
 }
 
 // valueAlternatives reads the ids out of value eq "a" or value eq "b" ….

@@ -296,13 +296,18 @@ func matchesTag(header string, version uint64) bool {
 }
 
 // expected returns the revision that a conditional write insists on, zero for
-// none.
-func expected(header string, current uint64) (uint64, error) {
-	if header == "" || strings.TrimSpace(header) == "*" {
-		return 0, nil
+// none (RFC 9110 §13.2.2).
+func (k call) expected(current uint64) (uint64, error) {
+	changed := &Error{Status: http.StatusPreconditionFailed, Detail: "resource has changed"}
+	always := k.ifMatch == "" || strings.TrimSpace(k.ifMatch) == "*"
+	if !always && !matchesTag(k.ifMatch, current) {
+		return 0, changed
 	}
-	if !matchesTag(header, current) {
-		return 0, &Error{Status: http.StatusPreconditionFailed, Detail: "resource has changed"}
+	if k.ifNoneMatch != "" && matchesTag(k.ifNoneMatch, current) {
+		return 0, &Error{Status: http.StatusPreconditionFailed, Detail: "the resource exists in a version that If-None-Match names"}
+	}
+	if always && k.ifNoneMatch == "" {
+		return 0, nil
 	}
 	return current, nil
 }

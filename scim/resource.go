@@ -1,7 +1,6 @@
 package scim
 
 import (
-	"slices"
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/directory"
@@ -27,6 +26,9 @@ func (c *connection) location(kind *resourceType, id directory.ID) string {
 
 // renderUser builds the answer for a user.
 func (c *connection) renderUser(u directory.User, p projection) (map[string]any, error) {
+	if err := p.spent.render(len(u.Document)); err != nil {
+		return nil, err
+	}
 	resource, err := decodeDocument(u.Document)
 	if err != nil {
 		return nil, err
@@ -41,7 +43,11 @@ func (c *connection) renderUser(u directory.User, p projection) (map[string]any,
 	resource["id"] = string(u.ID)
 	resource["meta"] = c.meta(c.kinds.user, u.ID, u.Created, u.Modified, u.Revision)
 	if p.wants("groups") {
-		if groups := c.groupsOf(u.ID); len(groups) > 0 {
+		groups, err := c.groupsOf(u.ID, p.spent)
+		if err != nil {
+			return nil, err
+		}
+		if len(groups) > 0 {
 			resource["groups"] = groups
 		}
 	}
@@ -49,12 +55,19 @@ func (c *connection) renderUser(u directory.User, p projection) (map[string]any,
 }
 
 // groupsOf lists a user's effective groups.
-func (c *connection) groupsOf(id directory.ID) []any {
-	direct := c.directory.DirectGroups(id)
-	groups := []any{}
-	for _, g := range c.directory.EffectiveGroups(id) {
+func (c *connection) groupsOf(id directory.ID, spent *spending) ([]any, error) {
+	effective := c.directory.EffectiveGroups(id)
+	if err := spent.show(len(effective), "groups"); err != nil {
+		return nil, err
+	}
+	direct := map[directory.ID]bool{}
+	for _, g := range c.directory.DirectGroups(id) {
+		direct[g.ID] = true
+	}
+	groups := make([]any, 0, len(effective))
+	for _, g := range effective {
 		kind := "indirect"
-		if slices.Contains(direct, g) {
+		if direct[g.ID] {
 			kind = "direct"
 		}
 		groups = append(groups, map[string]any{
@@ -62,11 +75,14 @@ func (c *connection) groupsOf(id directory.ID) []any {
 			"$ref": c.location(c.kinds.group, g.ID),
 		})
 	}
-	return groups
+	return groups, nil
 }
 
 // renderGroup builds the answer for a group.
 func (c *connection) renderGroup(g directory.GroupRecord, p projection) (map[string]any, error) {
+	if err := p.spent.render(len(g.Document)); err != nil {
+		return nil, err
+	}
 	resource, err := decodeDocument(g.Document)
 	if err != nil {
 		return nil, err
@@ -88,7 +104,7 @@ func (c *connection) renderGroup(g directory.GroupRecord, p projection) (map[str
 
 // membersOf lists a group's direct members, with their names if asked.
 func (c *connection) membersOf(id directory.ID, display bool, spent *spending) ([]any, error) {
-	if err := spent.show(c.directory.MemberCount(id)); err != nil {
+	if err := spent.show(c.directory.MemberCount(id), "members"); err != nil {
 		return nil, err
 	}
 	members := []any{}

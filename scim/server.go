@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"github.com/cosmosgate/cosmosgate/directory"
 )
@@ -47,8 +46,7 @@ type connection struct {
 	base      string // URL of the connection, without a trailing slash
 	kinds     kinds
 	clock     func() time.Time
-	known     *rate.Limiter // requests with a valid token
-	strangers *rate.Limiter // all others
+	account   *account
 	contact   contact
 	since     time.Time // when the server started
 	record    func(Written)
@@ -65,6 +63,7 @@ func New(config Config) (*Server, error) {
 		config.BodyTimeout = defaultBodyTimeout
 	}
 	s := &Server{config: config, connections: map[string]*connection{}, metrics: newMetrics()}
+	shared := newCommons()
 	for _, c := range config.Connections {
 		if c.Rate == 0 {
 			c.Rate = defaultRate
@@ -80,9 +79,8 @@ func New(config Config) (*Server, error) {
 		s.connections[c.Name] = &connection{
 			Connection: c, normalizer: normalizer{strict: c.Strict, firstPrimary: c.Dialect == "ping"},
 			since: config.Clock(), record: config.Record, directory: config.Directory, clock: config.Clock, kinds: newKinds(extensions),
-			base:      strings.TrimSuffix(config.PublicURL.String(), "/") + pathPrefix + c.Name,
-			known:     rate.NewLimiter(rate.Limit(c.Rate), c.Burst),
-			strangers: rate.NewLimiter(rate.Limit(c.Rate), c.Burst),
+			base:    strings.TrimSuffix(config.PublicURL.String(), "/") + pathPrefix + c.Name,
+			account: shared.newAccount(&c, len(config.Connections), config.Clock),
 		}
 	}
 	return s, nil
@@ -121,7 +119,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	started := s.config.Clock()
 	q := request{method: r.Method, path: r.URL.Path[len(pathPrefix)+len(name):]}
+	q.spent = c.account.spend(r.Context())
+	defer q.spent.end()
 	a, err := s.serve(c, w, r, &q)
+	q.spent.rest() // a slow reader keeps nobody waiting
 	if err != nil {
 		e := s.report(c, &q, err)
 		if e.Status == http.StatusMethodNotAllowed {
@@ -142,6 +143,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type request struct {
 	method, path string // path below the connection, beginning with a slash
 	trusted      bool   // its token opens the connection
+	spent        *spending
 	query        query
 	body         map[string]any
 }
@@ -151,13 +153,13 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 	path := segments(strings.TrimPrefix(q.path, "/"))
 	closed := s.open(r, c)
 	q.trusted = closed == nil
-	limiter := c.strangers
+	limiter := c.account.strangers
 	if q.trusted {
-		limiter = c.known
+		limiter = c.account.known
+		c.contact.seen(s.config.Clock(), r)
 	}
 	if wait := delay(limiter, s.config.Clock()); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
-		return answer{}, &Error{Status: http.StatusTooManyRequests, Detail: "too many requests"}
+		return answer{}, busy(wait, "too many requests")
 	}
 	if errors.Is(closed, errUnknownToken) && !discovery(path) {
 		closed = s.openAgain(r, c)
@@ -169,10 +171,21 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 	if discovery(path) && r.Method != http.MethodGet {
 		return answer{}, pathOrMethod(true) // before anything is read for somebody who may be a stranger
 	}
+	if q.trusted { // strangers learn what is known beforehand, and take nobody's place
+		if err := q.spent.admit(); err != nil {
+			return answer{}, err
+		}
+	}
+	return s.work(c, w, r, q)
+}
+
+// work reads the request and does what it says.
+func (s *Server) work(c *connection, w http.ResponseWriter, r *http.Request, q *request) (answer, error) {
+	path := segments(strings.TrimPrefix(q.path, "/"))
 	var err error
-	q.body, err = s.readBody(w, r, path)
+	q.body, err = s.readBody(w, r, path, q.spent)
 	if q.trusted {
-		c.contact.seen(s.config.Clock(), r, q.body)
+		c.contact.recognised(detect(r.UserAgent(), r.URL.RawQuery, q.body))
 	}
 	if err != nil {
 		return answer{}, err
@@ -189,11 +202,10 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 			return answer{}, s.refuse(w, errUnknownToken)
 		}
 	}
-	q.query.spent = &spending{}
-	defer func() { c.charge(q.query.spent.tokens()) }()
+	q.query.spent = q.spent
 	return c.handle(r.Context(), call{
 		method: r.Method, path: path, query: q.query, body: q.body,
-		ifMatch: r.Header.Get("If-Match"), ifNoneMatch: r.Header.Get("If-None-Match"),
+		ifMatch: strings.Join(r.Header.Values("If-Match"), ","), ifNoneMatch: strings.Join(r.Header.Values("If-None-Match"), ","),
 	})
 }
 
@@ -255,17 +267,6 @@ func segments(path string) []string {
 	return strings.Split(path, "/")
 }
 
-// delay takes one request from a limiter and returns how long the caller must
-// wait instead.
-func delay(l *rate.Limiter, now time.Time) time.Duration {
-	if l.AllowN(now, 1) {
-		return 0
-	}
-	reservation := l.ReserveN(now, 1)
-	defer reservation.CancelAt(now)
-	return max(reservation.DelayFrom(now), time.Millisecond)
-}
-
 // discovery reports whether a path may be read without a token.
 func discovery(path []string) bool {
 	if len(path) == 0 {
@@ -277,37 +278,6 @@ func discovery(path []string) bool {
 	default:
 		return false
 	}
-}
-
-// readBody reads and parses a bounded body.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, path []string) (map[string]any, error) {
-	if r.Method == http.MethodGet || r.Method == http.MethodDelete || r.Method == http.MethodHead {
-		return nil, nil //nolint:nilnil // these methods have no body
-	}
-	if !acceptable(r.Header.Get("Content-Type")) {
-		return nil, &Error{Status: http.StatusUnsupportedMediaType, Detail: "content type must be " + mediaType}
-	}
-	limit := int64(maxBody)
-	if len(path) == 1 && path[0] == "Bulk" {
-		limit = maxBulk
-	}
-	tooLarge := &Error{Status: http.StatusRequestEntityTooLarge, Detail: "body is too large"}
-	if r.ContentLength > limit {
-		return nil, tooLarge
-	}
-	// A recorder in a test has no deadline to set; a real connection has.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.config.BodyTimeout))
-	var text bytes.Buffer
-	if _, err := text.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
-		if _, over := errors.AsType[*http.MaxBytesError](err); over {
-			return nil, tooLarge
-		}
-		return nil, refusal(KindInvalidSyntax, "body was cut off")
-	}
-	if len(bytes.TrimSpace(text.Bytes())) == 0 {
-		return nil, nil //nolint:nilnil // whether a body is needed depends on the path
-	}
-	return parseObject(text.Bytes())
 }
 
 // acceptable reports whether a content type is SCIM's or plain JSON.

@@ -76,7 +76,7 @@ func TestABulkRequestCostsWhatItsOperationsWouldCostAlone(t *testing.T) {
 	}
 	// 30 were there and 129 are spent: 100 have to come in until there is one.
 	refused := g.do(http.MethodGet, "/Users?count=0", "")
-	if got := refused.Header().Get("Retry-After"); refused.Code != http.StatusTooManyRequests || got != "5" {
+	if got := refused.Header().Get("Retry-After"); refused.Code != http.StatusTooManyRequests || got != "4" {
 		t.Errorf("status %d, Retry-After %q", refused.Code, got)
 	}
 	clock.passed.Add(int64(4 * time.Second))

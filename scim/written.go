@@ -37,7 +37,8 @@ const maxNamed = 20
 
 // commit makes changes durable and visible, and has them recorded if they had
 // an effect.
-func (c *connection) commit(ctx context.Context, changes ...directory.Change) ([]directory.Result, error) {
+func (c *connection) commit(ctx context.Context, spent *spending, changes ...directory.Change) ([]directory.Result, error) {
+	spent.rest()
 	edits := make([]edited, len(changes))
 	for i, change := range changes {
 		if e, ok := change.(directory.EditUser); ok {
@@ -51,6 +52,7 @@ func (c *connection) commit(ctx context.Context, changes ...directory.Change) ([
 	if err != nil && !unknown {
 		return nil, err //nolint:wrapcheck // explain translates the directory's own words
 	}
+	spent.written = true
 	w := Written{Time: c.clock(), Connection: c.Name}
 	for i, r := range results {
 		if r.Changed {
