@@ -72,7 +72,7 @@ func TestABurstOfCheapRequestsIsLetThrough(t *testing.T) {
 }
 
 // upload is a request whose body arrives when its other end is written to.
-func upload(g *gate, connection string, ctx context.Context) (io.WriteCloser, chan *httptest.ResponseRecorder) {
+func upload(ctx context.Context, g *gate, connection string) (io.WriteCloser, chan *httptest.ResponseRecorder) {
 	body, end := io.Pipe()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/scim/v2/"+connection+"/Users", body)
 	r.Header.Set("Authorization", "Bearer "+token)
@@ -99,7 +99,7 @@ func TestAProviderThatSendsSlowlyKeepsNobodyElseWaiting(t *testing.T) {
 		var ends []io.WriteCloser
 		var slow []chan *httptest.ResponseRecorder
 		for range places {
-			end, done := upload(g, corp, t.Context())
+			end, done := upload(t.Context(), g, corp)
 			ends, slow = append(ends, end), append(slow, done)
 		}
 		synctest.Wait()
@@ -108,7 +108,7 @@ func TestAProviderThatSendsSlowlyKeepsNobodyElseWaiting(t *testing.T) {
 		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" || time.Since(began) != 5*time.Second {
 			t.Errorf("one more: %d after %s, Retry-After %q", w.Code, time.Since(began), w.Header().Get("Retry-After"))
 		}
-		end, done := upload(g, "other", t.Context())
+		end, done := upload(t.Context(), g, "other")
 		write(t, end, `{"userName":"ann"}`)
 		if w := <-done; w.Code != http.StatusCreated {
 			t.Errorf("another connection: %d %s", w.Code, w.Body)
@@ -151,14 +151,14 @@ func TestLargeBodiesOfAConnectionHaveSoMuchRoom(t *testing.T) {
 		var ends []io.WriteCloser
 		var begun []chan *httptest.ResponseRecorder
 		for range atOnce {
-			end, done := upload(g, corp, ctx)
+			end, done := upload(ctx, g, corp)
 			if _, err := io.WriteString(end, large); err != nil {
 				t.Fatal(err)
 			}
 			ends, begun = append(ends, end), append(begun, done)
 		}
 		synctest.Wait()
-		end, done := upload(g, corp, ctx)
+		end, done := upload(ctx, g, corp)
 		go func() { _, _ = io.WriteString(end, large) }()
 		if w := <-done; w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" {
 			t.Errorf("one more: %d %s", w.Code, w.Body)
@@ -171,7 +171,7 @@ func TestLargeBodiesOfAConnectionHaveSoMuchRoom(t *testing.T) {
 			}
 		}
 		hangUp()
-		end, done = upload(g, corp, t.Context())
+		end, done = upload(t.Context(), g, corp)
 		write(t, end, large+`{"userName":"ann"}`)
 		if w := <-done; w.Code != http.StatusCreated {
 			t.Errorf("afterwards: %d %s", w.Code, w.Body)

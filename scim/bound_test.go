@@ -208,8 +208,9 @@ func TestAPinnedConnectionTakesItsCredentialsFromTheHolderOfItsCertificateAlone(
 
 // interrupted is a body before which something happens.
 type interrupted struct {
-	before func()
 	io.Reader
+
+	before func()
 }
 
 func (i *interrupted) Read(p []byte) (int, error) {
@@ -239,7 +240,7 @@ func TestATokenThatIsRevokedWhileItsRequestIsUnderWayChangesNothing(t *testing.T
 			e, _ := newBoundEndpoint(t)
 			access := row.obtain(t, e)
 			create := func(name string, before func()) int {
-				r := httptest.NewRequest(http.MethodPost, usersURL, &interrupted{before, strings.NewReader(`{"userName":"` + name + `"}`)})
+				r := httptest.NewRequest(http.MethodPost, usersURL, &interrupted{strings.NewReader(`{"userName":"` + name + `"}`), before})
 				r.Header.Set("Authorization", row.scheme+" "+access)
 				r.Header.Set("Content-Type", "application/scim+json")
 				r.Header.Set("DPoP", provenBy("k", "POST", usersURL, access, "n1", name))
