@@ -43,18 +43,14 @@ run with. Every fault is reported at once with its place. No network connection 
 			if err != nil {
 				return err
 			}
-			switch output {
-			case "json":
+			if output == outputJSON {
 				return printJSON(cmd.OutOrStdout(), r)
-			case "text":
-				return printResolved(cmd, path, r)
-			default:
-				return unknownOutput(output, "text", "json")
 			}
+			return printResolved(cmd, path, r)
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	outputFlag(cmd, &output, outputText, outputJSON)
 	return cmd
 }
 

@@ -36,6 +36,10 @@ func TestEveryCommandSaysHowItIsUsed(t *testing.T) {
 					t.Errorf("%s: -%s is --%s, elsewhere --%s", c.CommandPath(), f.Shorthand, f.Name, long)
 				}
 			}
+			_, required := f.Annotations[cobra.BashCompOneRequiredFlag]
+			if named := strings.Contains(c.Use, " --"+f.Name); named != required {
+				t.Errorf("%s: --%s is required: %t, named as such in %q: %t", c.CommandPath(), f.Name, required, c.Use, named)
+			}
 			if f.Usage == "" || strings.HasSuffix(f.Usage, ".") {
 				t.Errorf("%s: --%s is described as %q", c.CommandPath(), f.Name, f.Usage)
 			}

@@ -29,7 +29,7 @@ dies with its owner. The Cosmos DB account itself keeps its own keys disabled.`,
 func newKeyMint() *cobra.Command {
 	var o operator
 	var order keyOrder
-	ttl := lifetime(identity.DefaultKeyLife)
+	ttl := span(identity.DefaultKeyLife)
 	cmd := &cobra.Command{
 		Use:   "mint APPLICATION",
 		Short: "Make a key and show its connection string once",
@@ -59,7 +59,7 @@ func newKeyRotate() *cobra.Command {
 	const oneDay = lifetime(24 * time.Hour)
 	var o operator
 	var order keyOrder
-	ttl, overlap := lifetime(identity.DefaultKeyLife), oneDay
+	ttl, overlap := span(identity.DefaultKeyLife), oneDay
 	cmd := &cobra.Command{
 		Use:   "rotate ID",
 		Short: "Make a key that replaces another",

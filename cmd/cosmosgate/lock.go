@@ -297,7 +297,7 @@ A lock is the operator's. Nothing that an identity provider pushes lifts it; it 
 	}
 	o.flags(cmd, outputTable, outputJSON)
 	f.flags(cmd)
-	cmd.Flags().Var((*lifetime)(&order.TTL), "ttl", "how long, such as 90m or 14d (default: until unlocked)")
+	cmd.Flags().Var((*span)(&order.TTL), "ttl", "how long, such as 90m or 14d (default: until unlocked)")
 	cmd.Flags().StringVarP(&order.Message, "message", "m", "", "why, for whoever finds the lock")
 	return cmd
 }

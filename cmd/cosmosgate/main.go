@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) exitCode 
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	cmd, err := root.ExecuteContextC(ctx)
+	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) exitCode 
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		f = &failure{code: exitInterrupted, err: errInterrupted, hint: f.next()}
 	case !known:
-		f = &failure{code: exitUsage, err: err, hint: usageHint(cmd)}
+		f = misused(args, err)
 	}
 	_, _ = fmt.Fprintln(stderr, "cosmosgate:", indentFollowing(f.err.Error())) // nothing is left to tell a broken stderr
 	if f.note != "" {
@@ -64,19 +64,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) exitCode 
 		_, _ = fmt.Fprintln(stderr, "hint:", f.hint)
 	}
 	return f.code
-}
-
-// usageHint says how the command that was meant is written, and where it is explained.
-func usageHint(cmd *cobra.Command) string {
-	const misspelt = 2 // letters that may differ
-	cmd.SuggestionsMinimumDistance = misspelt
-	if args := cmd.Flags().Args(); cmd.HasAvailableSubCommands() && len(args) > 0 {
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			return "did you mean " + cmd.CommandPath() + " " + strings.Join(near, " or ") + "? See " + cmd.CommandPath() + " --help"
-		}
-		return "run " + cmd.CommandPath() + " --help for the commands"
-	}
-	return "write " + cmd.UseLine() + "; " + cmd.CommandPath() + " --help explains it"
 }
 
 // failure is an error with the exit code it deserves and what to do next.

@@ -29,7 +29,7 @@ func newPolicyDiff() *cobra.Command {
 	var resources []string
 	var output string
 	cmd := &cobra.Command{
-		Use:   "diff OLD NEW --people FILE",
+		Use:   "diff OLD NEW [--people FILE]",
 		Short: "Say who gains and who loses access between two policies",
 		Long: `Compares what two policies (files or folders) let every person of a directory export and every declared application
 and agent do, container by container and action by action. A partition key says to which partition the gain or loss is confined:

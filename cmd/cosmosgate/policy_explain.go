@@ -93,7 +93,7 @@ func newPolicyExplain() *cobra.Command {
 	var a asked
 	var output string
 	cmd := &cobra.Command{
-		Use:   "explain PATH...",
+		Use:   "explain PATH... --action ACTION --resource RESOURCE",
 		Short: "Say why a request is allowed or denied",
 		Long: `Decides one request and lists every rule and guardrail that was considered: those that match, then those that miss by
 least, each with what did not fit and its place in the policy.

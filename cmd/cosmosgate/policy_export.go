@@ -51,13 +51,11 @@ type exportedAssignment struct {
 	Widened    bool   `json:"widerThanPolicy,omitempty"`
 }
 
-var errExportFormat = errors.New("--format must be json, az, bicep or terraform")
-
 func newPolicyExport() *cobra.Command {
 	var source policySource
 	var format, account string
 	cmd := &cobra.Command{
-		Use:   "export PATH... --config FILE",
+		Use:   "export PATH...",
 		Short: "Write the Cosmos DB role definitions and assignments that a policy needs",
 		Long: `Writes, for every account of the configuration, custom role definitions and assignments that let each upstream identity do
 what the policy can allow under it, and no more. Then Cosmos DB itself refuses what no role allows (defence in depth).
@@ -68,12 +66,6 @@ a note. Lists of databases and containers are read under a role's identity, so t
 		Example: `  cosmosgate policy export policy/ --config cosmosgate.yaml --format bicep > roles.bicep
   cosmosgate policy export policy/ --config cosmosgate.yaml --format terraform --account prod > roles.tf`,
 		Args: cobra.MinimumNArgs(1),
-		PreRunE: func(*cobra.Command, []string) error {
-			if !slices.Contains([]string{exportJSON, exportAz, exportBicep, exportTerraform}, format) {
-				return fmt.Errorf("%w, not %q", errExportFormat, format)
-			}
-			return nil
-		},
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			cfg, err := config.Load(source.config)
 			if err != nil {
@@ -94,7 +86,7 @@ a note. Lists of databases and containers are read under a role's identity, so t
 		},
 	}
 	configFlag(cmd, &source.config)
-	cmd.Flags().StringVarP(&format, "format", "f", exportJSON, "json, az, bicep or terraform")
+	choiceFlag(cmd, &format, "format", "f", exportJSON, exportAz, exportBicep, exportTerraform)
 	cmd.Flags().StringVar(&account, "account", "", "only this account (bicep and terraform files are about one account each)")
 	return cmd
 }

@@ -3,31 +3,17 @@ package main
 import (
 	"encoding/csv"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
-
-	"github.com/spf13/cobra"
 )
 
 // The forms in which commands print.
 const (
 	outputTable = "table"
+	outputText  = "text"
 	outputJSON  = "json"
 	outputCSV   = "csv"
 )
-
-// outputFlag adds -o with the forms that the command knows; the first is the default.
-func outputFlag(cmd *cobra.Command, output *string, known ...string) {
-	cmd.Flags().StringVarP(output, "output", "o", known[0], strings.Join(known, " or "))
-	_ = cmd.RegisterFlagCompletionFunc("output", completeWords(known...)) // fails only for a flag that does not exist
-	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if !slices.Contains(known, *output) {
-			return unknownOutput(*output, known...)
-		}
-		return nil
-	}
-}
 
 // table is rows of text below their titles.
 type table struct {

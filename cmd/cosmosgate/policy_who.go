@@ -115,7 +115,7 @@ func newPolicyWho() *cobra.Command {
 	var resources []string
 	var output string
 	cmd := &cobra.Command{
-		Use:   "who PATH... --people FILE",
+		Use:   "who PATH... [--people FILE]",
 		Short: "Say who can access a container, and why",
 		Long: `Lists every person of a directory export and every declared application and agent that may act on a container, by which
 role and binding, confined to which partition. What depends on the request is told, not decided: "when" is a condition

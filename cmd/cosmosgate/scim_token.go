@@ -167,10 +167,10 @@ can replace the other without a gap. A secret is shown once; the gate keeps its 
 	return cmd
 }
 
-const defaultTokenLife = lifetime(180 * 24 * time.Hour)
+const defaultTokenLife = span(180 * 24 * time.Hour)
 
 // tokenFlags are those of commands that make tokens.
-func tokenFlags(cmd *cobra.Command, ttl *lifetime, secret *bool) {
+func tokenFlags(cmd *cobra.Command, ttl *span, secret *bool) {
 	*ttl = defaultTokenLife
 	cmd.Flags().Var(ttl, "ttl", "how long it lives, such as 90d or 12h")
 	cmd.Flags().BoolVar(secret, "client-secret", false, "a secret for /scim/oauth/token instead of a bearer token")
@@ -178,7 +178,7 @@ func tokenFlags(cmd *cobra.Command, ttl *lifetime, secret *bool) {
 
 func newTokenCreate() *cobra.Command {
 	var o operator
-	var ttl lifetime
+	var ttl span
 	var secret bool
 	cmd := &cobra.Command{
 		Use:     "create CONNECTION",
@@ -197,7 +197,7 @@ func newTokenCreate() *cobra.Command {
 func newTokenRotate() *cobra.Command {
 	const threeDays = lifetime(3 * 24 * time.Hour)
 	var o operator
-	var ttl lifetime
+	var ttl span
 	var secret bool
 	overlap := threeDays
 	cmd := &cobra.Command{

@@ -45,18 +45,14 @@ func newVersion() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := readBuild()
-			switch output {
-			case "json":
+			if output == outputJSON {
 				return printJSON(cmd.OutOrStdout(), b)
-			case "text":
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "cosmosgate %s %s %s %s\n", b.Version, b.Revision, b.Go, b.Platform)
-				return wrapOutput(err)
-			default:
-				return unknownOutput(output, "text", "json")
 			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "cosmosgate %s %s %s %s\n", b.Version, b.Revision, b.Go, b.Platform)
+			return wrapOutput(err)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	outputFlag(cmd, &output, outputText, outputJSON)
 	return cmd
 }
 
@@ -73,8 +69,4 @@ func wrapOutput(err error) error {
 		return failed(fmt.Errorf("writing output: %w", err), "")
 	}
 	return nil
-}
-
-func unknownOutput(got string, known ...string) error {
-	return fmt.Errorf("unknown output %q: use one of %v", got, known) //nolint:err113 // shown to a person, matched by nobody
 }
