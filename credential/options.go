@@ -61,7 +61,8 @@ type Options struct {
 	Store *Store
 	// Prompt tells a person what to do; nil writes to standard error.
 	Prompt func(Prompt)
-	// Warn is told, when somebody has signed in, of what weakens the session: an [UnsealedError]. Nil writes to standard error.
+	// Warn is told of what weakens the session, an [UnsealedError], when somebody has signed in or the session is renewed and was sealed
+	// until then. Nil writes to standard error.
 	Warn func(error)
 	// OpenBrowser opens a URL; nil uses the desktop's way. An error means that the person has to open it.
 	OpenBrowser func(ctx context.Context, url string) error

@@ -51,7 +51,7 @@ func (c *Credential) personalSession(ctx context.Context, anew bool) (*session, 
 	return next, err
 }
 
-// warn says what is weaker than it should be. It is for a sign-in only: whoever renews a session that is kept without a seal knows already.
+// warn says what is weaker than it should be, when it becomes so: whoever renews a session that is kept without a seal was told before.
 func (c *Credential) warn(err error) {
 	if c.options.Warn != nil {
 		c.options.Warn(err)
@@ -83,7 +83,7 @@ func (c *Credential) resume(ctx context.Context, s *SignIn, id string) (*session
 		return nil, err
 	}
 	defer unlock()
-	text, err := c.store.Load(ctx, id)
+	text, sealed, err := c.store.load(ctx, id)
 	switch {
 	case errors.Is(err, ErrNoSession):
 		return nil, ErrSignInRequired
@@ -103,7 +103,10 @@ func (c *Credential) resume(ctx context.Context, s *SignIn, id string) (*session
 	next, err := c.refresh(ctx, s, kept)
 	switch {
 	case err == nil:
-		_, err = c.keep(ctx, id, next)
+		unsealed, err := c.keep(ctx, id, next)
+		if err == nil && sealed && unsealed != nil {
+			c.warn(unsealed)
+		}
 		return next, err
 	case errors.Is(err, ErrSignInRequired):
 		_ = c.store.Delete(ctx, id) // it is of no use any more

@@ -71,22 +71,29 @@ type kept struct {
 
 // Load returns what is kept under an id, or an error that wraps [ErrNoSession], [ErrExposed] or [ErrSealed].
 func (s *Store) Load(ctx context.Context, id string) ([]byte, error) {
+	session, _, err := s.load(ctx, id)
+	return session, err
+}
+
+// load says also whether the session was sealed.
+func (s *Store) load(ctx context.Context, id string) (session []byte, sealed bool, err error) {
 	path, err := s.path(id)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	text, err := s.read(path)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var k kept
 	if err := json.Unmarshal(text, &k); err != nil || k.Version != 1 {
-		return nil, fmt.Errorf("%w that can be read in %s", ErrNoSession, path)
+		return nil, false, fmt.Errorf("%w that can be read in %s", ErrNoSession, path)
 	}
 	if k.Sealed == nil {
-		return k.Plain, nil
+		return k.Plain, false, nil
 	}
-	return s.open(ctx, id, k.Sealed)
+	session, err = s.open(ctx, id, k.Sealed)
+	return session, true, err
 }
 
 // UnsealedError says that a session is kept, in a file that nothing but its mode protects, because the keyring did not do its part.

@@ -149,6 +149,58 @@ func TestASessionThatTheKeyringDoesNotSealIsKeptAndSaidToBeOnceAtTheSignIn(t *te
 	}
 }
 
+// fallible is a keyring that fails whenever left is nought, and counts it down.
+type fallible struct {
+	*ring
+
+	left *int
+}
+
+func (f fallible) Get(ctx context.Context, name string) (string, error) {
+	if *f.left == 0 {
+		return "", errors.New("the keyring was locked meanwhile")
+	}
+	*f.left--
+	return f.ring.Get(ctx, name)
+}
+
+func TestASealedSessionThatLosesItsSealWhenItIsRenewedIsSaidToOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const enough = 100
+	left := enough
+	var said []error
+	c := w.credential(func(o *credential.Options) {
+		o.Store = credential.NewStore(w.folder, fallible{&ring{secrets: map[string]string{}}, &left})
+		o.Warn = func(err error) { said = append(said, err) }
+	})
+	for _, step := range []struct {
+		name  string
+		gets  int
+		warns int
+	}{
+		{"signed in and sealed", enough, 0},
+		{"opened, and renewed while the keyring fails", 1, 1},
+		{"renewed once more without a seal", 0, 1},
+		{"renewed and sealed again", enough, 1},
+		{"opened, and renewed while the keyring fails again", 1, 2},
+	} {
+		left = step.gets
+		if got, err := subject(t, c); err != nil || got != "00u-ann" {
+			t.Errorf("%s: %q, %v", step.name, got, err)
+		}
+		if len(said) != step.warns {
+			t.Errorf("%s: %d warnings, want %d: %v", step.name, len(said), step.warns, said)
+		}
+		w.advance(40 * time.Minute) // past half the token's life
+	}
+	for _, err := range said {
+		if _, is := errors.AsType[*credential.UnsealedError](err); !is {
+			t.Errorf("said %v", err)
+		}
+	}
+}
+
 func TestWhatOthersMayReadIsRefused(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

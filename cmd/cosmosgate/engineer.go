@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -23,9 +24,11 @@ type engineer struct {
 
 	profile *profile.Profile
 	known   profile.Gate // the gate that is meant
+	stderr  func() io.Writer
 }
 
 func (e *engineer) flags(cmd *cobra.Command) {
+	e.stderr = cmd.ErrOrStderr
 	cmd.Flags().StringVar(&e.gate, "gate", os.Getenv("COSMOSGATE_GATE"),
 		"URL of the gate (default: that of the last login); COSMOSGATE_GATE sets the default")
 	cmd.Flags().StringVar(&e.authority, "ca", "",
@@ -95,6 +98,9 @@ func (e *engineer) trust(ctx context.Context) error {
 // options are those for a credential of the gate that is meant.
 func (e *engineer) options(flow credential.Flow) credential.Options {
 	o := credential.Options{Gate: e.known.URL, SignIn: e.known.SignIn, Flow: flow, Authorities: []byte(e.known.Authorities)}
+	if e.stderr != nil {
+		o.Warn = func(err error) { warnUnsealed(e.stderr(), err) }
+	}
 	if store, err := sessionStore(); err == nil {
 		o.Store = store
 	}

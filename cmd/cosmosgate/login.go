@@ -43,7 +43,6 @@ by the fingerprint that an administrator tells you.`,
 			o := e.options(flow)
 			o.LoginHint = hint
 			o.Prompt = func(p credential.Prompt) { invite(cmd.ErrOrStderr(), p) }
-			o.Warn = func(err error) { warnUnsealed(cmd.ErrOrStderr(), err) }
 			if noBrowser {
 				o.OpenBrowser = func(context.Context, string) error { return errNoBrowser }
 			}
