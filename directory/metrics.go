@@ -1,6 +1,9 @@
 package directory
 
 import (
+	"math"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +13,52 @@ import (
 type metrics struct {
 	adopted, conflicts, pollFailures prometheus.Counter
 	adoption                         prometheus.Histogram
+	recent                           recent
+}
+
+// recent are the last adoptions.
+type recent struct {
+	mu   sync.Mutex
+	took []time.Duration
+	next int // where in took the next one goes
+}
+
+// maxRecent is how many adoptions are remembered.
+const maxRecent = 1000
+
+func (r *recent) add(took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.took) < maxRecent {
+		r.took = append(r.took, took)
+		return
+	}
+	r.took[r.next] = took
+	r.next = (r.next + 1) % maxRecent
+}
+
+// Adoption says how long it took until the directory obeyed the last changes of
+// others, from when they were made, by the clocks of both.
+type Adoption struct {
+	// Median and P99 are of the last Of changes, at most a thousand.
+	Median, P99 time.Duration
+	Of          int
+}
+
+// Adoption returns how soon the directory has obeyed others lately: the zero
+// Adoption if there were none, as with an embedded log.
+func (d *Directory) Adoption() Adoption {
+	r := &d.metrics.recent
+	r.mu.Lock()
+	took := slices.Clone(r.took)
+	r.mu.Unlock()
+	if len(took) == 0 {
+		return Adoption{}
+	}
+	slices.Sort(took)
+	const half, nearlyAll = 0.5, 0.99
+	at := func(q float64) time.Duration { return took[int(math.Ceil(q*float64(len(took))))-1] }
+	return Adoption{Median: at(half), P99: at(nearlyAll), Of: len(took)}
 }
 
 func newMetrics() *metrics {

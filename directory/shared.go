@@ -203,7 +203,12 @@ func (d *Directory) adopt(ctx context.Context, deltas []Delta) {
 	}
 	d.settleAttempts(deltas)
 	d.metrics.adopted.Inc()
-	d.metrics.adoption.Observe(max(0, d.config.Clock().Sub(deltas[0].Time)).Seconds())
+	if !d.running.Load() {
+		return // a start: nobody is let in yet
+	}
+	took := max(0, d.config.Clock().Sub(deltas[0].Time))
+	d.metrics.adoption.Observe(took.Seconds())
+	d.metrics.recent.add(took)
 }
 
 // catchUp obeys all that others have appended.

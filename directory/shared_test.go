@@ -199,6 +199,12 @@ func TestAWriteOfOneGateIsObeyedByTheOthers(t *testing.T) {
 		if measured := adoptions(t, g[2]); measured != 2 {
 			t.Errorf("the third gate measured %d adoptions, want both changes", measured)
 		}
+		if got := g[2].Adoption(); got.Of != 2 || got.Median > got.P99 || got.P99 > 2*quickly {
+			t.Errorf("the third gate says that it obeyed %+v, want both within two polls", got)
+		}
+		if got := fresh(t).Adoption(); got != (directory.Adoption{}) {
+			t.Errorf("a directory of its own obeyed others: %+v", got)
+		}
 	})
 }
 
@@ -392,6 +398,44 @@ func TestAwaitSeesWhatAnotherGateHasJustMade(t *testing.T) {
 	}
 }
 
+func TestTheLastUseOfATokenIsKnownAtEveryGateAndAfterARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCommonLog()
+		folder := t.TempDir()
+		near, far := gate(t, l, folder), gates(t, l, 1)[0]
+		made, secret, err := near.CreateToken(t.Context(), corp, 48*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		use := func(after time.Duration, commits uint64) time.Time {
+			t.Helper()
+			time.Sleep(after)
+			l.mu.Lock()
+			before := l.last
+			l.mu.Unlock()
+			if !near.VerifyToken(corp, secret) {
+				t.Fatal("the token opens nothing")
+			}
+			if err := near.NoteUse(t.Context()); err != nil || l.last-before != commits {
+				t.Errorf("%v: %d commits, want %d", err, l.last-before, commits)
+			}
+			return time.Now().Truncate(time.Millisecond)
+		}
+		noted := use(time.Minute, 1)
+		use(59*time.Minute, 0) // not worth a commit
+		far.current(t)
+		if got := far.Tokens(corp); len(got) != 1 || got[0].ID != made.ID || !got[0].LastUsed.Equal(noted) {
+			t.Errorf("at the other gate: %+v, want %s", got, noted)
+		}
+		noted = use(2*time.Minute, 1)
+		near.stop()
+		if got := gate(t, l, folder).Tokens(corp); !got[0].LastUsed.Equal(noted) {
+			t.Errorf("after a restart: %+v, want %s", got, noted)
+		}
+	})
+}
+
 func TestAFailedPollChangesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -419,6 +463,9 @@ func TestACopyIsContinuedAfterARestart(t *testing.T) {
 	h = gate(t, l, folder)
 	if diff := cmp.Diff(other.dump(t), h.dump(t)); diff != "" {
 		t.Errorf("after a restart (-other +own):\n%s", diff)
+	}
+	if late := h.Adoption(); late.Of != 0 {
+		t.Errorf("what was missed before the start counts as obeyed late: %+v", late)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,7 +25,8 @@ type Token struct {
 	Connection string
 	Created    time.Time
 	Expires    time.Time
-	// LastUsed is when this process last saw the token, zero for never.
+	// LastUsed is when the token was last seen, zero for never: exactly if by this
+	// process since its start, otherwise as [Directory.NoteUse] has kept it.
 	LastUsed time.Time
 }
 
@@ -125,7 +127,8 @@ func (d *Directory) Tokens(connection string) []Token {
 			continue
 		}
 		token := t.Token
-		if used := t.used.Load(); used != 0 {
+		used, _ := d.noted(t.ID)
+		if used = max(used, t.used.Load()); used != 0 {
 			token.LastUsed = time.UnixMilli(used).UTC()
 		}
 		tokens = append(tokens, token)
@@ -157,6 +160,41 @@ func (d *Directory) FindToken(connection, secret string) (Token, bool) {
 		}
 	}
 	return Token{}, false
+}
+
+// useEntries is the class of entries that say when tokens were last used, in
+// Unix milliseconds.
+const useEntries = "token.used"
+
+// useEvery is how much later a use must be than the one that is kept.
+const useEvery = time.Hour
+
+// NoteUse keeps when tokens were last used, to within an hour, for the other
+// directories of a shared log and for the next start. Call it now and then.
+func (d *Directory) NoteUse(ctx context.Context) error {
+	for _, t := range *d.state.tokens.Load() {
+		known, revision := d.noted(t.ID)
+		used := t.used.Load()
+		if used-known < useEvery.Milliseconds() {
+			continue
+		}
+		e := Entry{Class: useEntries, Name: t.ID, Expires: t.Expires, Value: binary.BigEndian.AppendUint64(nil, uint64(used))} //nolint:gosec // after 1970
+		_, err := d.PutEntry(ctx, e, revision)
+		if err != nil && !errors.Is(err, ErrExists) && !errors.Is(err, ErrRevision) { // another directory has noted it just now
+			return fmt.Errorf("noting the use of token %s: %w", t.ID, err)
+		}
+	}
+	return nil
+}
+
+// noted returns when a token was last used, as it is kept, and the revision for
+// the next note.
+func (d *Directory) noted(id string) (used int64, revision uint64) {
+	e, found := d.Entry(useEntries, id)
+	if !found || len(e.Value) != binary.Size(used) {
+		return 0, CreateOnly
+	}
+	return int64(binary.BigEndian.Uint64(e.Value)), e.Revision //nolint:gosec // as it was put
 }
 
 func (b *batch) token(id string) *tokenRecord {

@@ -240,8 +240,7 @@ func (s *Server) open(r *http.Request, c *connection) error {
 	}
 }
 
-// stillOpen reports whether what opened the connection still does: the token may
-// have been revoked while the body came, or at another gate a moment before.
+// stillOpen reports whether what opened the connection still does.
 func (s *Server) stillOpen(r *http.Request, c *connection) bool {
 	scheme, token := presented(r)
 	return scheme == schemeBearer && s.config.Tokens.VerifyToken(c.Name, token) ||

@@ -193,13 +193,9 @@ func (s *Server) work(c *connection, w http.ResponseWriter, r *http.Request, q *
 	if q.query, err = parseQuery(r.URL.RawQuery); err != nil {
 		return answer{}, err
 	}
-	if q.trusted {
-		// What another gate has acknowledged a moment ago is there for this one too.
-		if err := c.directory.Barrier(r.Context()); err != nil {
-			return answer{}, err //nolint:wrapcheck // explained as the directory's other errors are
-		}
-		if q.trusted = s.stillOpen(r, c); !q.trusted && !discovery(path) {
-			return answer{}, s.refuse(w, errUnknownToken)
+	if !discovery(path) {
+		if err := s.settle(w, r, c, q); err != nil {
+			return answer{}, err
 		}
 	}
 	q.query.spent = q.spent
@@ -207,6 +203,19 @@ func (s *Server) work(c *connection, w http.ResponseWriter, r *http.Request, q *
 		method: r.Method, path: path, query: q.query, body: q.body,
 		ifMatch: strings.Join(r.Header.Values("If-Match"), ","), ifNoneMatch: strings.Join(r.Header.Values("If-None-Match"), ","),
 	})
+}
+
+// settle makes the directory current, so that what another gate has acknowledged
+// a moment ago is there for this one too: also that the token has been revoked,
+// which may have happened here as well while the body came.
+func (s *Server) settle(w http.ResponseWriter, r *http.Request, c *connection, q *request) error {
+	if err := c.directory.Barrier(r.Context()); err != nil {
+		return err //nolint:wrapcheck // explained as the directory's other errors are
+	}
+	if q.trusted = s.stillOpen(r, c); !q.trusted {
+		return s.refuse(w, errUnknownToken)
+	}
+	return nil
 }
 
 // openAgain looks at a token once more that another gate may have just issued.

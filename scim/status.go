@@ -19,7 +19,9 @@ type Status struct {
 	Client string    `json:"client,omitempty"`
 	Since  time.Time `json:"since"`
 	// LastContact is the last request with a valid token, LastWrite the last
-	// that changed something; zero for never since the start.
+	// that changed something; zero for never. Those of other gates of the
+	// directory, and those from before the start, count too; they are known to
+	// within some minutes.
 	LastContact time.Time `json:"last_contact,omitzero"`
 	LastWrite   time.Time `json:"last_write,omitzero"`
 	// Silent is true if nothing came for longer than SilentAfter.
@@ -123,7 +125,12 @@ func (c *connection) status(now time.Time) Status {
 		},
 	}
 	c.contact.fill(&s)
-	s.Silent = now.Sub(latest(c.since, s.LastContact)) > s.SilentAfter
+	s.LastContact, s.LastWrite = c.times()
+	heard := s.LastContact
+	if heard.IsZero() {
+		heard = c.since
+	}
+	s.Silent = now.Sub(heard) > s.SilentAfter
 	s.Warnings = append(c.mappingWarnings(), s.warnings()...)
 	return s
 }
@@ -132,7 +139,7 @@ func (c *connection) status(now time.Time) Status {
 func (s *Status) warnings() []Warning {
 	var all []Warning
 	if s.Silent {
-		text := "never since the start"
+		text := "never"
 		if !s.LastContact.IsZero() {
 			text = "last " + s.LastContact.UTC().Format(time.RFC3339)
 		}
@@ -169,6 +176,7 @@ type survey struct {
 	groups  int // groups without externalId
 
 	at   time.Time
+	told time.Time // the last write of any gate that was known then
 	took time.Duration
 }
 

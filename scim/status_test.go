@@ -188,6 +188,45 @@ func TestWhatNeedsAttentionIsLoggedOnceAndAgainWhenItIsOver(t *testing.T) {
 	})
 }
 
+// TestAProviderThatReachesAnotherGateIsNotSilent has a second server over the same directory, as after a restart, or of another gate.
+func TestAProviderThatReachesAnotherGateIsNotSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		soon := func(c *scim.Config) { c.Connections[0].SilentAfter = time.Hour }
+		near := newGate(t, dialect("entra"), soon)
+		far := near.again(t, dialect("entra"), soon)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		for _, g := range []*gate{near, far} {
+			go func() { ended <- g.Run(ctx) }()
+		}
+		time.Sleep(50 * time.Minute)
+		near.want(t, http.StatusCreated, http.MethodPost, "/Users", `{"userName":"ann","externalId":"ann.mailnickname"}`)
+		time.Sleep(50 * time.Minute)
+		near.want(t, http.StatusOK, http.MethodGet, "/Users", "")
+		time.Sleep(50 * time.Minute)
+		for name, g := range map[string]*gate{"the gate that is told": near, "the other gate": far, "a gate that starts": near.again(t, dialect("entra"), soon)} {
+			s := g.Status()[0]
+			if diff := cmp.Diff([]string{scim.WarnExternalID}, kindsOf(s)); diff != "" || s.Silent {
+				t.Errorf("%s: warnings (-want +got):\n%s", name, diff)
+			}
+			if age := time.Since(s.LastContact); age < 49*time.Minute || age > 51*time.Minute {
+				t.Errorf("%s: last contact was %s ago", name, age)
+			}
+		}
+		time.Sleep(20 * time.Minute)
+		if !far.Status()[0].Silent || !near.again(t, soon).Status()[0].Silent {
+			t.Error("silence is not told by the other gates")
+		}
+		stop()
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestAnAttributeExposedLaterIsThereForPeoplePushedBefore(t *testing.T) {
 	t.Parallel()
 	const urn = "urn:corp:params:scim:schemas:2.0:Access"

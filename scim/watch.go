@@ -32,6 +32,10 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			for _, c := range s.connections {
+				c.tell(ctx)
+			}
+			_ = s.config.Directory.NoteUse(ctx) // a directory that takes no writes says so itself
 			s.watch(told)
 		}
 	}
@@ -65,11 +69,13 @@ func (c *connection) lookOver() {
 	const share = 100
 	began := c.clock()
 	_, write := c.contact.times()
-	if last := c.surveyed.Load(); last != nil && (!write.After(last.at) || began.Sub(last.at) < share*last.took) {
+	elsewhere, _ := c.signs()
+	if last := c.surveyed.Load(); last != nil &&
+		(!write.After(last.at) && !elsewhere.Write.After(last.told) || began.Sub(last.at) < share*last.took) {
 		return
 	}
 	found := c.survey()
-	found.at, found.took = began, c.clock().Sub(began)
+	found.at, found.told, found.took = began, elsewhere.Write, c.clock().Sub(began)
 	c.surveyed.Store(&found)
 }
 

@@ -24,8 +24,25 @@ type connectionStatus struct {
 	Issuer string `json:"issuer"`
 	Claim  string `json:"claim"`
 	// DirectoryAge is how long ago this gate was last proven to know all that any gate acknowledged, if several share the directory.
-	DirectoryAge float64      `json:"directory_age_seconds,omitempty"`
-	Tokens       []tokenEntry `json:"tokens"`
+	DirectoryAge float64 `json:"directory_age_seconds,omitempty"`
+	// Obeyed is how soon this gate has obeyed what other gates were told.
+	Obeyed *obeyed      `json:"other_gates_obeyed,omitempty"`
+	Tokens []tokenEntry `json:"tokens"`
+}
+
+// obeyed is how long it took from a change at another gate until this one obeyed it, by the clocks of both: the PATCH to the denial.
+type obeyed struct {
+	Median float64 `json:"p50_seconds"`
+	P99    float64 `json:"p99_seconds"`
+	Of     int     `json:"of"`
+}
+
+func (g *gate) obeyed() *obeyed {
+	a := g.directory.Adoption()
+	if a.Of == 0 {
+		return nil
+	}
+	return &obeyed{Median: a.Median.Seconds(), P99: a.P99.Seconds(), Of: a.Of}
 }
 
 func (g *gate) scimActs(m *control.Mux) {
@@ -37,7 +54,7 @@ func (g *gate) scimActs(m *control.Mux) {
 		for i, s := range g.scim.Status() { // in the order of the configuration
 			one := connectionStatus{
 				Status: s, Issuer: g.cfg.Connections[i].Issuer, Tokens: g.tokens.list(s.Connection),
-				DirectoryAge: g.directory.Age(time.Now()).Seconds(),
+				DirectoryAge: g.directory.Age(time.Now()).Seconds(), Obeyed: g.obeyed(),
 			}
 			for n := range g.cfg.Issuers {
 				if g.cfg.Issuers[n].Name == one.Issuer {
@@ -81,7 +98,7 @@ func newSCIMStatus() *cobra.Command {
 why, with the shape of the last refused request (names and types, never values) and what to do about it. Warnings say what works today and will not
 stay so: an externalId that is not the immutable id, a provider that is silent or about to give up, a token near its end.
 
-Contacts and refusals are counted since this gate started.`,
+Refusals are counted since this gate started; contacts with other gates of the directory, and from before the start, are known to within minutes.`,
 		Example: "  cosmosgate scim status\n  cosmosgate scim status corp-entra -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -133,6 +150,10 @@ func printConnection(out *printer, s *connectionStatus, now time.Time) {
 	row("groups", "%d", s.Counts.Groups)
 	if s.DirectoryAge > 0 {
 		row("directory", "shared; all that any gate acknowledged was known here %.1f s ago", s.DirectoryAge)
+	}
+	if o := s.Obeyed; o != nil {
+		const thousand = 1000
+		row("other gates", "what they were told was obeyed here after %.0f ms (p50), %.0f ms (p99) of the last %d changes", thousand*o.Median, thousand*o.P99, o.Of)
 	}
 	row("refused", "%s", refusedText(s))
 	row("quarantine risk", "%s: %d of the last %d refused, %d in a row", s.Risk.Level, s.Risk.Refused, s.Risk.Of, s.Risk.Run)

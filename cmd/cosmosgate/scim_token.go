@@ -266,7 +266,7 @@ func newTokenList() *cobra.Command {
 	return listing(&cobra.Command{
 		Use:     "ls",
 		Short:   "List the tokens of all connections",
-		Long:    "Lists tokens without their secrets. The last use is what this gate saw since it started.",
+		Long:    "Lists tokens without their secrets. The last use is known to within an hour if another gate saw it, or this one before its start; that of a token in the configuration file is what this gate saw since.",
 		Example: "  cosmosgate scim token ls -o json",
 	}, actSCIMList, func(cmd *cobra.Command, o *operator, all []tokenEntry) error { return showTokens(cmd, o, all, all) })
 }

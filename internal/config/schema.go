@@ -70,7 +70,6 @@ func (x *Schema) checkAttributes(ps *problems, path string, policy map[string]st
 // entraSharedAudience is in tokens that any tenant's provisioning can send to any server: it proves nothing.
 const entraSharedAudience = "8adf8e6e-67b2-4cf2-a259-e3dc5476c621"
 
-// check checks how a provider proves itself: a claim left open would let others of its platform in.
 // Fingerprints returns the SHA-256 hashes that the connection is pinned to.
 func (c *Connection) Fingerprints() ([][sha256.Size]byte, error) {
 	var all [][sha256.Size]byte
@@ -97,6 +96,7 @@ func (c *Connection) checkCertificates(ps *problems, path string, asked bool) {
 	}
 }
 
+// check checks how a provider proves itself: a claim left open would let others of its platform in.
 func (o *OAuth) check(ps *problems, path string) {
 	f := o.Federated
 	if f == nil {

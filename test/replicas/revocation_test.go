@@ -93,8 +93,33 @@ func TestRevocationIsObeyedByTheNextRequest(t *testing.T) {
 			same, other = append(same, a), append(other, b...)
 			r.restore(s)
 		}
-		t.Logf("%-24s same gate %s; other gates %s", r.name, quantiles(same), quantiles(other))
+		t.Logf("%-25s same gate %s; other gates %s", r.name, quantiles(same), quantiles(other))
 	}
+	if err := w.gates[1].tellsHowSoonItObeys(); err != nil {
+		t.Errorf("another gate's status: %v", err)
+	}
+}
+
+// tellsHowSoonItObeys reads in a gate's status what the test has measured.
+func (g *gate) tellsHowSoonItObeys() error {
+	text, err := g.output("scim", "status", "-o", "json")
+	if err != nil {
+		return err
+	}
+	var all []struct {
+		Age    float64 `json:"directory_age_seconds"`
+		Obeyed struct {
+			P99 float64 `json:"p99_seconds"`
+			Of  int     `json:"of"`
+		} `json:"other_gates_obeyed"`
+	}
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		return fmt.Errorf("%w: %s", err, text)
+	}
+	if len(all) != 1 || all[0].Age <= 0 || all[0].Obeyed.Of == 0 || all[0].Obeyed.P99 <= 0 {
+		return fmt.Errorf("%s", text)
+	}
+	return nil
 }
 
 // attempt is one read of a person.
