@@ -94,7 +94,7 @@ func (b *batch) groupName(sp space, g *group) nameKey {
 	if g == nil {
 		return nameKey{}
 	}
-	return g.nameIn(sp, b.state.population(g.view.Connection))
+	return g.nameIn(sp, b.state.numbered(g.connection))
 }
 
 func (b *batch) deleteUser(d Delta) {
@@ -124,24 +124,20 @@ func (b *batch) putGroup(d Delta) error {
 	if b.user(ordinal) != nil {
 		return fmt.Errorf("%w: %s is a user", ErrCorrupt, given.ID)
 	}
-	if _, err := b.state.settle(given.Connection); err != nil {
+	p, err := b.state.settle(given.Connection)
+	if err != nil {
 		return err
 	}
 	old := b.group(ordinal)
-	view := &Group{
-		ID: given.ID, Connection: b.state.text(given.Connection), ExternalID: given.ExternalID, DisplayName: given.DisplayName,
-	}
 	next := &group{
-		view: view, folded: Fold(given.DisplayName), revision: given.Revision, written: given.Revision,
+		key: key, connection: p.number, names: given.ExternalID + given.DisplayName,
+		linked:   uint32(len(given.ExternalID)), //nolint:gosec // a document is bounded by far less
+		revision: given.Revision, written: given.Revision,
 		created: given.Created.UnixMilli(), modified: given.Modified.UnixMilli(),
 	}
 	if old != nil {
 		next.parents, next.ancestors = old.parents, old.ancestors
-		if *old.view == *view {
-			next.view = old.view
-		} else {
-			b.rename = true
-		}
+		b.rename = b.rename || !next.alike(old)
 	}
 	for _, sp := range []space{spaceGroupName, spaceGroupLink} {
 		b.rebind(sp, ordinal, b.groupName(sp, old), b.groupName(sp, next))

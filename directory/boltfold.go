@@ -14,7 +14,7 @@ func (l *BoltLog) Backlog() int {
 	if deltas == 0 {
 		return 0
 	}
-	return max(deltas, int(l.journal.waiting.Load()>>10))
+	return max(deltas, int(l.journal.waiting.Load()/pageBytes))
 }
 
 // Fold implements [Folder]: it moves the oldest deltas of the journal, worth

@@ -165,7 +165,7 @@ func TestAMemberSetEqualsAMap(t *testing.T) {
 			}
 			m.remove(999_999_999) // was never there
 			var again memberSet
-			again.fill(m.sorted())
+			again.fill(m.sorted(), func(n int) []uint32 { return make([]uint32, n) })
 			if diff := cmp.Diff(m.sorted(), again.sorted()); diff != "" {
 				t.Errorf("filled (-want +got)\n%s", diff)
 			}

@@ -151,7 +151,7 @@ func (d *Directory) groupLine(ordinal uint32) (exported, error) {
 	if r == nil {
 		return exported{}, ErrNotFound
 	}
-	g, err := d.ReadGroup(r.view.Connection, r.view.ID)
+	g, err := d.ReadGroup(d.state.numbered(r.connection).name, r.key.id())
 	return exported{
 		Kind: lineGroup, ID: string(g.ID), Connection: g.Connection, ExternalID: g.ExternalID,
 		DisplayName: g.DisplayName, Document: string(g.Document), Revision: g.Revision,
@@ -164,11 +164,12 @@ func (d *Directory) membersLine(ordinal uint32) (exported, error) {
 	if g == nil {
 		return exported{}, ErrNotFound
 	}
+	id, connection := g.key.id(), d.state.numbered(g.connection).name
 	line := exported{
-		Kind: lineMembers, ID: string(g.view.ID), Connection: g.view.Connection,
+		Kind: lineMembers, ID: string(id), Connection: connection,
 		Revision: g.revision, Modified: time.UnixMilli(g.modified).UTC(),
 	}
-	for m := range d.Members(g.view.Connection, g.view.ID) {
+	for m := range d.Members(connection, id) {
 		line.Members = append(line.Members, m.ID)
 	}
 	if len(line.Members) == 0 {

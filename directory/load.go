@@ -31,6 +31,7 @@ type loader struct {
 	firstGroup uint32
 	runs       []memberRun
 	members    []uint32 // of all runs
+	sets       slab[uint32]
 	// linked is true once link has run; it goes through everything, so what
 	// comes after is applied one by one.
 	linked bool
@@ -62,6 +63,7 @@ func load(s *state, log Log, now time.Time) error {
 	l := loader{
 		batch: newBatch(s, now), firstGroup: math.MaxUint32,
 		read: make(chan []readDelta, 1), built: make(chan error, 1),
+		sets: slab[uint32]{chunk: 16 << 10},
 	}
 	l.loading = true
 	for _, x := range s.indexes() {
@@ -83,6 +85,7 @@ func load(s *state, log Log, now time.Time) error {
 	s.arena.tidyAll()
 	s.recompute(s.below(l.regroup))
 	l.regroup = nil
+	s.keepGroups()
 	s.publish(l.batch)
 	s.closure.Add(1)
 	s.version = last
@@ -299,7 +302,7 @@ func (l *loader) fillMembers(run memberRun) {
 	}
 	slices.Sort(members)
 	members = slices.Compact(members)
-	place.members.fill(members)
+	place.members.fill(members, l.sets.some)
 	groups, _ := slices.BinarySearch(members, l.firstGroup)
 	for _, member := range members[groups:] {
 		if at, found := slices.BinarySearch(place.children, member); !found && l.state.groupPlace(member) != nil {

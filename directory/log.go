@@ -71,7 +71,7 @@ type Folder interface {
 	// the next commits need; it reports how many are left.
 	// After an error the directory stops, as after one of Append.
 	Fold(limit int) (left int, err error)
-	// Backlog measures what waits to be folded, in deltas or KiB, whichever is
-	// more. Anybody may call it.
+	// Backlog measures what waits to be folded, in deltas or pages of 4 KiB,
+	// whichever is more. Anybody may call it.
 	Backlog() int
 }

@@ -26,11 +26,11 @@ const (
 	fibonacci = 2654435769
 )
 
-// fill makes the set that of some distinct ordinals.
-func (m *memberSet) fill(ordinals []uint32) {
+// fill makes the set that of some distinct ordinals, in slots of a maker's.
+func (m *memberSet) fill(ordinals []uint32, slots func(int) []uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.resize(uint32(len(ordinals)), 1) //nolint:gosec // ordinals are 32 bits wide, so there are no more
+	m.resize(uint32(len(ordinals)), 1, slots) //nolint:gosec // ordinals are 32 bits wide, so there are no more
 	for _, o := range ordinals {
 		m.insert(o + 1)
 	}
@@ -97,7 +97,7 @@ func (m *memberSet) insert(entry uint32) {
 // rebuild makes room, dropping tombstones.
 func (m *memberSet) rebuild() {
 	old := m.slots
-	m.resize(m.live, 1+m.live/growth)
+	m.resize(m.live, 1+m.live/growth, func(n int) []uint32 { return make([]uint32, n) })
 	for _, s := range old {
 		if s != 0 && s != tombstone {
 			m.insert(s)
@@ -107,10 +107,10 @@ func (m *memberSet) rebuild() {
 }
 
 // resize makes room for a number of members and some more, and empties the set.
-func (m *memberSet) resize(members, more uint32) {
+func (m *memberSet) resize(members, more uint32, slots func(int) []uint32) {
 	size, bits := uint32(smallestMembers), uint8(3)
 	for size-size/8 < members+more+1 {
 		size, bits = 2*size, bits+1
 	}
-	m.slots, m.mask, m.shift = make([]uint32, size), size-1, 32-bits
+	m.slots, m.mask, m.shift = slots(int(size)), size-1, 32-bits
 }

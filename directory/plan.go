@@ -158,7 +158,7 @@ func (p *planner) editGroup(c EditGroup) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	old := current.export()
+	old := p.state.exportGroup(current)
 	if old.Document, err = p.documentOf(KindPutGroup, ordinal, c.ID, current.written); err != nil {
 		return Result{}, err
 	}
@@ -198,7 +198,7 @@ func (p *planner) leaveAll(member ID, groups []uint32) error {
 		if g == nil {
 			continue
 		}
-		if _, err := p.removeMembers(g.view.ID, []ID{member}); err != nil {
+		if _, err := p.removeMembers(g.key.id(), []ID{member}); err != nil {
 			return err
 		}
 	}
@@ -271,13 +271,13 @@ func (p *planner) changeEdges(kind Kind, g *group, members []ID) (Result, error)
 	slices.Sort(members)
 	members = slices.Compact(members)
 	if len(members) == 0 {
-		return Result{ID: g.view.ID, Revision: g.revision}, nil
+		return Result{ID: g.key.id(), Revision: g.revision}, nil
 	}
 	d := Delta{
-		Kind: kind, Connection: p.connection, Subject: string(g.view.ID),
+		Kind: kind, Connection: p.connection, Subject: string(g.key.id()),
 		Revision: g.revision + 1, Payload: encodeMembers(members),
 	}
-	return Result{ID: g.view.ID, Revision: d.Revision, Changed: true}, p.emit(d)
+	return Result{ID: g.key.id(), Revision: d.Revision, Changed: true}, p.emit(d)
 }
 
 // target resolves the group of a membership change.
@@ -301,7 +301,7 @@ func (p *planner) isMember(group uint32, id ID) (in, known bool) {
 	}
 	if g := p.group(member); g != nil {
 		_, in = slices.BinarySearch(g.parents, group)
-		return in, g.view.Connection == p.connection
+		return in, p.state.numbered(g.connection).name == p.connection
 	}
 	return false, false
 }
@@ -312,7 +312,7 @@ func (b *batch) idOf(ordinal uint32) (ID, bool) {
 		return u.key().id(), true
 	}
 	if g := b.group(ordinal); g != nil {
-		return g.view.ID, true
+		return g.key.id(), true
 	}
 	return "", false
 }
@@ -338,7 +338,7 @@ func (p *planner) ownGroup(id ID, revision uint64) (uint32, *group, error) {
 		return 0, nil, fmt.Errorf("group %s: %w", id, ErrNotFound)
 	}
 	g := p.group(ordinal)
-	if g == nil || g.view.Connection != p.connection {
+	if g == nil || p.state.numbered(g.connection).name != p.connection {
 		return 0, nil, fmt.Errorf("group %s: %w", id, ErrNotFound)
 	}
 	if revision != 0 && g.revision != revision {

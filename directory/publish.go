@@ -129,19 +129,20 @@ func (s *state) publishGroup(ordinal uint32, next *group) {
 		if next == nil {
 			return // made and deleted by one batch
 		}
-		place = &groupPlace{id: next.view.ID, ordinal: ordinal}
+		var at uint32
+		at, place = s.groups.add()
+		place.key, place.ordinal = next.key, ordinal
 		s.places.ensure(ordinal)
-		s.groups.add(place)
-		s.places.cell(ordinal).Store(refGroup | uint64(len(s.groups.load())-1)) //nolint:gosec // a length
+		s.places.cell(ordinal).Store(refGroup | uint64(at))
 	}
 	old := place.group.Load()
 	place.group.Store(next)
 	var p *population
 	switch {
 	case next != nil:
-		p = s.population(next.view.Connection)
+		p = s.numbered(next.connection)
 	case old != nil:
-		p = s.population(old.view.Connection)
+		p = s.numbered(old.connection)
 	default:
 		return
 	}
@@ -149,13 +150,12 @@ func (s *state) publishGroup(ordinal uint32, next *group) {
 		s.reindex(s.names[sp], ordinal, old.nameIn(sp, p), next.nameIn(sp, p))
 	}
 	p.groupCount.Add(count(next != nil) - count(old != nil))
-	key, _ := place.id.key()
 	switch {
 	case old == nil:
-		s.appear(ordinal, key)
+		s.appear(ordinal, place.key)
 		p.groups.add(ordinal)
 	case next == nil:
-		s.byID.remove(s.keyHash(key), ordinal)
+		s.byID.remove(s.keyHash(place.key), ordinal)
 		p.groups.dropped(func(o uint32) bool { return s.groupAt(o) != nil })
 	}
 }

@@ -44,12 +44,12 @@ func (d *Directory) ReadGroup(connection string, id ID) (GroupRecord, error) {
 	for attempt := 0; ; attempt++ {
 		ordinal, found := d.state.findID(id)
 		g := d.state.groupAt(ordinal)
-		if !found || g == nil || g.view.Connection != connection {
+		if !found || g == nil || d.state.numbered(g.connection).name != connection {
 			return GroupRecord{}, fmt.Errorf("group %s: %w", id, ErrNotFound)
 		}
 		document, err := d.document(KindPutGroup, id, g.written)
 		if err == nil {
-			read := g.export()
+			read := d.state.exportGroup(g)
 			read.Document = document
 			return read, nil
 		}
@@ -180,7 +180,7 @@ func (d *Directory) Members(connection string, group ID) iter.Seq[Member] {
 		if place == nil {
 			return
 		}
-		if g := place.group.Load(); g == nil || g.view.Connection != connection {
+		if g := place.group.Load(); g == nil || d.state.numbered(g.connection).name != connection {
 			return
 		}
 		for _, ordinal := range place.members.sorted() {
@@ -294,7 +294,7 @@ func (s *state) member(ordinal uint32) (Member, bool) {
 		return Member{ID: r.key().id(), Display: r.fields().userName}, true
 	}
 	if g := s.groupAt(ordinal); g != nil {
-		return Member{ID: g.view.ID, Group: true, Display: g.view.DisplayName}, true
+		return Member{ID: g.key.id(), Group: true, Display: g.displayName()}, true
 	}
 	return Member{}, false
 }
@@ -309,8 +309,8 @@ func (s *state) ownUser(ordinal uint32, connection string) (User, bool) {
 
 func (s *state) ownGroup(ordinal uint32, connection string) (GroupRecord, bool) {
 	g := s.groupAt(ordinal)
-	if g == nil || g.view.Connection != connection {
+	if g == nil || s.numbered(g.connection).name != connection {
 		return GroupRecord{}, false
 	}
-	return g.export(), true
+	return s.exportGroup(g), true
 }

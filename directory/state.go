@@ -17,7 +17,7 @@ type state struct {
 	log    Log // for documents
 	arena  *arena
 	places places
-	groups growing[*groupPlace]
+	groups groupPlaces
 	byID   *index
 	names  [spaces]*index
 	email  *index
@@ -53,29 +53,6 @@ const (
 type nameKey struct {
 	connection *population
 	value      string
-}
-
-// groupPlace is the fixed place of a group.
-type groupPlace struct {
-	id      ID
-	ordinal uint32
-	group   atomic.Pointer[group]
-	members memberSet
-	// children are those members that are or were groups. For the writer only.
-	children []uint32
-}
-
-// group is an immutable record.
-type group struct {
-	view   *Group
-	folded string
-	// revision counts all changes, written those of the record itself.
-	revision, written uint64
-	created, modified int64 // Unix milliseconds
-	parents           []uint32
-	// ancestors are the live groups above this one, itself excepted unless it
-	// is part of a cycle, sorted.
-	ancestors []uint32
 }
 
 // population is what one connection owns.
@@ -143,8 +120,7 @@ func (s *state) key(ordinal uint32) (recordKey, bool) {
 		return r.key(), !r.deleted()
 	}
 	if place := s.groupPlace(ordinal); place != nil {
-		key, _ := place.id.key()
-		return key, place.group.Load() != nil
+		return place.key, place.group.Load() != nil
 	}
 	return recordKey{}, false
 }
@@ -168,7 +144,7 @@ func (s *state) groupPlace(ordinal uint32) *groupPlace {
 		return nil
 	}
 	if c := cell.Load(); c&refGroup != 0 {
-		return s.groups.load()[uint32(c)] //nolint:gosec // the low half
+		return s.groups.at(uint32(c)) //nolint:gosec // the low half
 	}
 	return nil
 }
@@ -201,7 +177,7 @@ func (s *state) holder(sp space, k nameKey) (uint32, bool) {
 func (s *state) nameOf(sp space, ordinal uint32) nameKey {
 	if sp >= spaceGroupName {
 		if g := s.groupAt(ordinal); g != nil {
-			return g.nameIn(sp, s.population(g.view.Connection))
+			return g.nameIn(sp, s.numbered(g.connection))
 		}
 		return nameKey{}
 	}
@@ -228,9 +204,9 @@ func (g *group) nameIn(sp space, p *population) nameKey {
 		return nameKey{}
 	}
 	if sp == spaceGroupLink {
-		return nameKey{p, g.view.ExternalID}
+		return nameKey{p, g.externalID()}
 	}
-	return nameKey{p, g.folded}
+	return nameKey{p, Fold(g.displayName())}
 }
 
 // population returns what a connection owns, nil if it never wrote.
@@ -303,8 +279,10 @@ func (s *state) above(direct []uint32) []uint32 {
 func (s *state) views(ordinals []uint32) []*Group {
 	groups := make([]*Group, 0, len(ordinals))
 	for _, ordinal := range ordinals {
-		if g := s.groupAt(ordinal); g != nil {
-			groups = append(groups, g.view)
+		if place := s.groupPlace(ordinal); place != nil {
+			if g := place.group.Load(); g != nil {
+				groups = append(groups, place.viewOf(g, s.numbered(g.connection).name))
+			}
 		}
 	}
 	return groups
@@ -374,14 +352,5 @@ func (s *state) exportUser(r userRecord) User {
 		ID: r.key().id(), Connection: s.numbered(r.connection()).name, ExternalID: f.externalID, UserName: f.userName,
 		Active: r.active(), Emails: f.emails, Attributes: s.attributes.unpack(f.attributes), Revision: f.revision,
 		Created: r.created(), Modified: r.modified(),
-	}
-}
-
-// export returns the public form of a record, without the document.
-func (g *group) export() GroupRecord {
-	return GroupRecord{
-		ID: g.view.ID, Connection: g.view.Connection, ExternalID: g.view.ExternalID,
-		DisplayName: g.view.DisplayName, Revision: g.revision,
-		Created: time.UnixMilli(g.created).UTC(), Modified: time.UnixMilli(g.modified).UTC(),
 	}
 }

@@ -16,15 +16,14 @@ type tidy struct {
 }
 
 const (
-	// Folding shares the disk with commits, and the processor with everybody. So
-	// foldChunk keys are folded every foldRest, and more at once the more wait. At
-	// maxBacklog deltas, or KiB of them, writers wait for it.
-	foldChunk  = 64
+	// Folding shares the disk with commits: each of those waits for the pages that
+	// folding has on the way. So it takes foldChunk keys at once, and then rests as
+	// long as that took. At maxBacklog deltas, or pages of them, writers wait for
+	// it, and from half of that the chunks grow, to foldMost at the end.
+	foldChunk  = 16
+	foldMost   = 256
 	foldRest   = 10 * time.Millisecond
 	maxBacklog = 1 << 16
-	// foldShare is the part of the backlog that is folded at once, at most foldMost.
-	foldShare = 256
-	foldMost  = 256
 	// While more than burst deltas a second come, all that are there wait, as far as
 	// half of the backlog: a provider's run is short, and folding would take the
 	// disk from it. burstRest is how often to look whether it is over.
@@ -97,8 +96,9 @@ func (t *tidy) foldAll(timer *time.Timer) {
 			left = t.fold(0) // only what commits need next
 			continue
 		}
-		left = t.fold(max(foldChunk, min(foldMost, waiting/foldShare)))
-		before, rest = t.log.Backlog(), t.pause()
+		started := t.directory.config.Clock()
+		left = t.fold(chunk(waiting))
+		before, rest = t.log.Backlog(), max(t.directory.config.Clock().Sub(started), time.Millisecond)
 		select {
 		case t.less <- struct{}{}:
 		default:
@@ -106,12 +106,10 @@ func (t *tidy) foldAll(timer *time.Timer) {
 	}
 }
 
-// pause is how long to rest before the next chunk.
-func (t *tidy) pause() time.Duration {
-	if t.log.Backlog() > maxBacklog/2 {
-		return time.Microsecond
-	}
-	return foldRest
+// chunk is how many keys are folded at once while so many deltas wait.
+func chunk(waiting int) int {
+	const half = maxBacklog / 2
+	return foldChunk + max(0, min(waiting-half, half))*(foldMost-foldChunk)/half
 }
 
 // fold folds some and returns how many deltas are left, zero after a failure.

@@ -212,25 +212,27 @@ func (p *jsonParser) object(depth int) (any, error) {
 
 // keySet refuses keys that equal an earlier one in any case.
 type keySet struct {
-	few  []string
-	many map[string]struct{}
+	few   [smallObject]string
+	count int
+	many  map[string]struct{}
 }
 
 func (k *keySet) add(key string) bool {
 	if k.many == nil {
-		for _, other := range k.few {
+		for _, other := range k.few[:k.count] {
 			if strings.EqualFold(other, key) {
 				return false
 			}
 		}
-		if k.few = append(k.few, key); len(k.few) <= smallObject {
+		if k.count < smallObject {
+			k.few[k.count] = key
+			k.count++
 			return true
 		}
-		k.many = make(map[string]struct{}, len(k.few))
+		k.many = make(map[string]struct{}, 2*smallObject)
 		for _, other := range k.few {
 			k.many[directory.Fold(other)] = struct{}{}
 		}
-		return true
 	}
 	folded := directory.Fold(key)
 	_, found := k.many[folded]

@@ -1,9 +1,7 @@
 package scim
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -14,17 +12,6 @@ import (
 var policyAttributes = map[string][]string{
 	"":            {"title", "userType"},
 	urnEnterprise: {"department", "costCenter", "organization", "division"},
-}
-
-// encodeJSON writes a value without escaping what only HTML minds.
-func encodeJSON(value any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(value); err != nil {
-		return nil, fmt.Errorf("encoding a resource: %w", err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // decodeDocument reverses encodeJSON for a document that this server wrote.
@@ -65,7 +52,7 @@ func fillUser(u *directory.User, kind *resourceType, document map[string]any) (e
 const maxDocument = 1 << 20
 
 func encodeDocument(document map[string]any) ([]byte, error) {
-	text, err := encodeJSON(document)
+	text, err := encodeJSON(document, documentRoom)
 	if err == nil && len(text) > maxDocument {
 		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the resource is larger than 1 MiB"}
 	}

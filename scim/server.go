@@ -1,10 +1,8 @@
 package scim
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -314,7 +312,7 @@ func (a answer) write(w http.ResponseWriter) {
 		w.WriteHeader(a.status)
 		return
 	}
-	body, err := encodeJSON(a.body)
+	body, err := encodeJSON(a.body, answerRoom)
 	if err != nil {
 		(&Error{Status: http.StatusInternalServerError, Detail: "answer can't be encoded"}).write(w)
 		return
@@ -322,5 +320,5 @@ func (a answer) write(w http.ResponseWriter) {
 	h.Set("Content-Type", mediaType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)
-	_, _ = io.Copy(w, bytes.NewReader(body)) // a client that went away needs no answer
+	_, _ = w.Write(body) // a client that went away needs no answer
 }
