@@ -137,11 +137,7 @@ func (b *batch) putGroup(d Delta) error {
 	}
 	if old != nil {
 		next.parents, next.ancestors = old.parents, old.ancestors
-		if next.alike(old) {
-			next.view.Store(old.view.Load())
-		} else {
-			b.rename = true
-		}
+		b.rename = b.rename || !next.alike(old)
 	}
 	for _, sp := range []space{spaceGroupName, spaceGroupLink} {
 		b.rebind(sp, ordinal, b.groupName(sp, old), b.groupName(sp, next))
@@ -172,9 +168,9 @@ func (b *batch) touchGroup(d Delta) {
 		return
 	}
 	if g := b.group(ordinal); g != nil && d.Revision > g.revision {
-		next := g.clone()
+		next := *g
 		next.revision, next.modified = d.Revision, d.Time.UnixMilli()
-		b.setGroup(ordinal, next)
+		b.setGroup(ordinal, &next)
 	}
 }
 
@@ -211,13 +207,13 @@ func (b *batch) changeMember(group, member uint32, d Delta) {
 		if found == add {
 			return
 		}
-		next := g.clone()
+		next := *g
 		if next.parents = slices.Clone(g.parents); add {
 			next.parents = slices.Insert(next.parents, at, group)
 		} else {
 			next.parents = slices.Delete(next.parents, at, at+1)
 		}
-		b.setGroup(member, next)
+		b.setGroup(member, &next)
 		b.regroup[member] = struct{}{}
 		b.setEdge(group, member, add)
 	}

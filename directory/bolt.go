@@ -30,20 +30,22 @@ type BoltLog struct {
 	begun bool
 	// folded is the version of the state.
 	folded atomic.Uint64
-	// broken is set by the first failure to write: from then on nobody knows what
-	// the disk holds.
-	broken atomic.Bool
+	// broken is the first failure to write: from then on nobody knows what the disk
+	// holds.
+	broken atomic.Pointer[error]
 
 	mu sync.RWMutex
 	db *bolt.DB
 }
 
-// Bucket names, the key of the last folded version, and that of the journal's
-// id, which is there while the journal may hold something.
+// Bucket names, the key of the last folded version, that of one which the
+// journal had reached by then, and that of the journal's id, which is there
+// while the journal may hold something.
 const (
 	bucketState = "state"
 	bucketMeta  = "meta"
 	keyFolded   = "folded"
+	keyWritten  = "written"
 	keyJournal  = "journal"
 )
 
@@ -87,7 +89,11 @@ func openBolt(path string, d disk) (*BoltLog, error) {
 	if err := l.open(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	if err := l.prepare(d); err != nil {
+	err = l.settle(d)
+	if err == nil {
+		err = l.prepare(d)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), l.db.Close(), lock.Close())
 	}
 	return l, nil
@@ -104,11 +110,64 @@ func (l *BoltLog) open() error {
 	return nil
 }
 
-// prepare makes what a new file lacks, and reads the journal.
+// settle makes sure that what the file shows is on the disk, before anything is
+// removed or written over that would be missed else: a process may have been
+// killed before its sync, or that has failed, after which a system shows what is
+// not on the disk and never writes it by itself. It is enough to write anew the
+// page that names the root, as it is: bbolt syncs what the root leads to before
+// it writes that page.
+func (l *BoltLog) settle(d disk) error {
+	tx, err := l.db.Begin(false)
+	if err != nil {
+		return fmt.Errorf("reading the state: %w", err)
+	}
+	size := int64(l.db.Info().PageSize)
+	at := int64(tx.ID()%2) * size
+	if err := tx.Rollback(); err != nil {
+		return fmt.Errorf("reading the state: %w", err)
+	}
+	if err := d.rewrite(filepath.Base(l.path), at, size); err != nil {
+		return err
+	}
+	return d.sync() // the file may be new
+}
+
+// prepare makes what a new file lacks, reads the journal, and writes it anew.
 func (l *BoltLog) prepare(d disk) error {
-	var id uuid.UUID
-	complete := false
-	err := l.db.View(func(tx *bolt.Tx) error {
+	k, complete, err := l.readMeta()
+	if err != nil {
+		return err
+	}
+	if !complete {
+		if err := l.complete(); err != nil {
+			return err
+		}
+	}
+	k.folded = l.folded.Load()
+	prefix := filepath.Base(l.path) + journalSuffix
+	if l.begun {
+		l.journal, err = openSegments(d, prefix, k)
+	} else if k.journal, err = uuid.NewRandom(); err == nil {
+		l.journal, err = newSegments(d, prefix, k)
+	}
+	if err != nil {
+		return err
+	}
+	if l.begun {
+		err = l.journal.renew(k.folded)
+	} else {
+		err = l.journal.clear()
+	}
+	if err != nil {
+		return errors.Join(err, l.journal.close(true))
+	}
+	return nil
+}
+
+// readMeta reads what the state says of itself, and whether it has all that a
+// state has.
+func (l *BoltLog) readMeta() (k known, complete bool, err error) {
+	err = l.db.View(func(tx *bolt.Tx) error {
 		meta := tx.Bucket([]byte(bucketMeta))
 		complete = meta != nil && tx.Bucket([]byte(bucketState)) != nil && tx.Bucket([]byte(oldJournal)) == nil
 		if meta == nil {
@@ -117,33 +176,16 @@ func (l *BoltLog) prepare(d disk) error {
 		if v := meta.Get([]byte(keyFolded)); len(v) == versionSize {
 			l.folded.Store(binary.BigEndian.Uint64(v))
 		}
-		l.begun = copy(id[:], meta.Get([]byte(keyJournal))) == len(id)
+		if v := meta.Get([]byte(keyWritten)); len(v) == versionSize {
+			k.written = binary.BigEndian.Uint64(v)
+		}
+		l.begun = copy(k.journal[:], meta.Get([]byte(keyJournal))) == len(k.journal)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("reading the state: %w", err)
+		return known{}, false, fmt.Errorf("reading the state: %w", err)
 	}
-	if !complete {
-		if err := l.complete(); err != nil {
-			return err
-		}
-	}
-	// The file may be new, or a process was killed before it synced what was read
-	// from it: no part of the journal is removed on the word of what may go.
-	base := filepath.Base(l.path)
-	if err := d.keep(base); err != nil {
-		return err
-	}
-	prefix := base + journalSuffix
-	if l.begun {
-		l.journal, err = openSegments(d, prefix, id, l.folded.Load())
-		return err
-	}
-	if id, err = uuid.NewRandom(); err != nil {
-		return fmt.Errorf("naming the journal: %w", err)
-	}
-	l.journal, err = newSegments(d, prefix, id, l.folded.Load())
-	return err
+	return k, complete, nil
 }
 
 // journalSuffix is between the name of the file and what tells the journal's
@@ -177,20 +219,17 @@ func (l *BoltLog) Append(_ context.Context, batch []Delta) error {
 		err = l.journal.append(batch)
 	}
 	if err != nil {
-		l.broken.Store(true)
-		return fmt.Errorf("appending to the journal: %w", err)
+		err = fmt.Errorf("appending to the journal: %w", err)
+		l.broken.CompareAndSwap(nil, &err)
 	}
-	return nil
+	return err
 }
 
 // begin makes the state know of the journal, once there is one: from then on a
 // journal that is missing is noticed.
 func (l *BoltLog) begin() error {
-	switch {
-	case l.broken.Load():
-		return errBroken
-	case l.begun:
-		return nil
+	if err := l.usable(); err != nil || l.begun {
+		return err
 	}
 	if err := l.journal.begin(); err != nil {
 		return err
@@ -207,6 +246,14 @@ func (l *BoltLog) begin() error {
 
 // errBroken is what follows the first failure to write.
 var errBroken = errors.New("an earlier write failed")
+
+// usable returns nil, or why nothing may be written any more.
+func (l *BoltLog) usable() error {
+	if err := l.broken.Load(); err != nil {
+		return fmt.Errorf("%w: %w", errBroken, *err)
+	}
+	return nil
+}
 
 // aboutRecord reports whether the delta puts or deletes a user or group.
 func (d Delta) aboutRecord() bool {
@@ -366,7 +413,7 @@ func (l *BoltLog) reopen() error {
 func (l *BoltLog) Close() error {
 	var faults []error
 	whole := false
-	if l.begun && !l.broken.Load() {
+	if l.begun && l.usable() == nil {
 		err := l.finish()
 		whole = err == nil
 		faults = append(faults, err)

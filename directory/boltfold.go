@@ -22,13 +22,14 @@ func (l *BoltLog) Backlog() int {
 // them or none moved; those that are in both change nothing when they are
 // applied again.
 func (l *BoltLog) Fold(limit int) (int, error) {
-	if l.broken.Load() {
-		return 0, errBroken
+	if err := l.usable(); err != nil {
+		return 0, err
 	}
 	folded, err := l.fold(l.folded.Load(), limit)
 	if err != nil {
-		l.broken.Store(true)
-		return 0, fmt.Errorf("folding the journal: %w", err)
+		err = fmt.Errorf("folding the journal: %w", err)
+		l.broken.CompareAndSwap(nil, &err)
+		return 0, err
 	}
 	l.folded.Store(folded)
 	return l.journal.after(folded), nil
@@ -52,7 +53,11 @@ func (l *BoltLog) fold(folded uint64, limit int) (uint64, error) {
 				return fmt.Errorf("folding version %d: %w", d.Version, err)
 			}
 		}
-		return tx.Bucket([]byte(bucketMeta)).Put([]byte(keyFolded), versionKey(folded))
+		meta := tx.Bucket([]byte(bucketMeta))
+		if err := meta.Put([]byte(keyWritten), versionKey(l.journal.end())); err != nil {
+			return fmt.Errorf("noting the end of the journal: %w", err)
+		}
+		return meta.Put([]byte(keyFolded), versionKey(folded))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("writing state: %w", err)

@@ -24,8 +24,8 @@ type disk interface {
 	remove(name string) error
 	// sync makes names survive a power failure.
 	sync() error
-	// keep makes a file that somebody else writes survive one, and all names.
-	keep(name string) error
+	// rewrite writes a part of a file as it is, and syncs the file.
+	rewrite(name string, at, length int64) error
 }
 
 // diskFile is a file of a disk.
@@ -73,7 +73,7 @@ func (d folder) file(name string, flags int) (diskFile, error) {
 }
 
 func (d folder) rename(from, to string) error {
-	if err := os.Rename(d.path(from), d.path(to)); err != nil { //nolint:gosec // as above
+	if err := os.Rename(d.path(from), d.path(to)); err != nil {
 		return fmt.Errorf("naming a part of the journal: %w", err)
 	}
 	return nil
@@ -103,15 +103,22 @@ func (d folder) sync() error {
 	return nil
 }
 
-func (d folder) keep(name string) error {
+func (d folder) rewrite(name string, at, length int64) error {
 	f, err := d.open(name)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.sync(), f.Close()); err != nil {
-		return err
+	part := make([]byte, length)
+	if _, err = f.ReadAt(part, at); err == nil {
+		_, err = f.WriteAt(part, at)
 	}
-	return d.sync()
+	if err == nil {
+		err = f.sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("writing a part of %s anew: %w", name, err)
+	}
+	return nil
 }
 
 // osFile is a file of the operating system.

@@ -25,6 +25,11 @@ type forgetful struct {
 	events []nameEvent // since then
 	// before is called before everything that changes something.
 	before func()
+	// fails says whether a sync does. The system then takes what it was to write
+	// for written, and shows it; the disk may have none of it.
+	fails func() bool
+	// luck says what of it the disk has.
+	luck *rand.Rand
 }
 
 // inode is the content of a file.
@@ -42,7 +47,10 @@ type nameEvent struct {
 var _ disk = (*forgetful)(nil)
 
 func newForgetful() *forgetful {
-	return &forgetful{kept: map[string]*inode{}, shown: map[string]*inode{}, before: func() {}}
+	return &forgetful{
+		kept: map[string]*inode{}, shown: map[string]*inode{}, before: func() {},
+		fails: func() bool { return false }, luck: rand.New(rand.NewPCG(1, 3)),
+	}
 }
 
 func (d *forgetful) names(prefix string) ([]string, error) {
@@ -96,16 +104,19 @@ func (e nameEvent) apply(names map[string]*inode) {
 	}
 }
 
+// rewrite has nothing to do: the file with the state is on another disk.
+func (d *forgetful) rewrite(string, int64, int64) error { return nil }
+
 func (d *forgetful) sync() error {
 	d.before()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.fails() {
+		return errBurning // names a file system keeps in order, or refuses to go on
+	}
 	d.kept, d.events = maps.Clone(d.shown), nil
 	return nil
 }
-
-// keep is only of names: the file with the state is on another disk.
-func (d *forgetful) keep(string) error { return d.sync() }
 
 // after is the disk after a power failure now.
 func (d *forgetful) after(random *rand.Rand) *forgetful {
@@ -118,8 +129,8 @@ func (d *forgetful) after(random *rand.Rand) *forgetful {
 			e.apply(names)
 		}
 	}
-	for name, f := range names {
-		content := f.after(random)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		content := names[name].after(random)
 		next.kept[name] = &inode{kept: content, shown: bytes.Clone(content), dirty: map[int]bool{}}
 	}
 	next.shown = maps.Clone(next.kept)
@@ -179,7 +190,16 @@ func (f *forgetfulFile) sync() error {
 	f.disk.before()
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
-	f.kept, f.dirty = bytes.Clone(f.shown), map[int]bool{}
+	if f.disk.fails() {
+		f.kept, f.dirty = f.after(f.disk.luck), map[int]bool{}
+		return errBurning
+	}
+	for s := range f.dirty { // the system writes nothing else
+		from, to := s*sector, min((s+1)*sector, len(f.shown))
+		f.kept = append(f.kept, make([]byte, max(0, to-len(f.kept)))...)
+		copy(f.kept[from:to], f.shown[from:to])
+	}
+	f.dirty = map[int]bool{}
 	return nil
 }
 

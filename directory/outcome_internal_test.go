@@ -47,7 +47,7 @@ func TestWhatTheSharedLogHoldsIsDoneThoughTheCopyFails(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
 	log, _ := d.log.(*BoltLog)
-	log.broken.Store(true)
+	log.broken.Store(&errBroken)
 	_, err = d.Apply(ctx, "corp", CreateUser{User: User{UserName: "ana"}})
 	told := make(chan bool, 1)
 	if open, unknown := errors.AsType[*UnknownOutcomeError](err); unknown && errors.Is(err, ErrStopped) {

@@ -9,35 +9,36 @@ import (
 	"github.com/google/uuid"
 )
 
-// openSegments reads the journal that belongs to a state of some version. A
-// journal's end is its first place without a frame of the next version. If
-// there is a frame beyond, what is missing was acknowledged, and the journal is
-// refused; if there is none, at most a write that a crash cut off is lost,
-// which nobody was told of. Nothing is removed before all of it was found to be
-// right: who put back the wrong file can put back the right one.
-func openSegments(d disk, prefix string, id uuid.UUID, folded uint64) (*segments, error) {
-	j := emptySegments(d, prefix, id, folded)
+// known is what a state knows of its journal.
+type known struct {
+	journal uuid.UUID
+	// folded is the version of the state, written one that the journal reached
+	// when that was noted: at least so far it must go.
+	folded, written uint64
+}
+
+// openSegments reads the journal that belongs to a state, and changes nothing
+// but what has no name yet. A journal's end is its first place without a frame
+// of the next version. If there is a frame beyond, or the state knows of a later
+// version, what is missing was acknowledged, and the journal is refused; else
+// at most a write that a crash cut off is lost, which nobody was told of.
+func openSegments(d disk, prefix string, k known) (*segments, error) {
+	j := emptySegments(d, prefix, k)
 	found, err := findSegments(d, prefix)
-	j.used = found
+	j.found = found
 	if err == nil && len(found) == 0 {
 		err = fmt.Errorf("%w: the files %s* are missing, which hold what was written last", ErrCorrupt, prefix)
 	}
-	var spare []*segment
 	if err == nil {
-		spare, err = j.choose(folded)
+		err = j.choose(k.folded)
 	}
 	if err == nil {
-		err = j.walk(folded)
+		err = j.walk(k)
 	}
 	if err != nil {
-		return nil, errors.Join(err, j.close(true), closeAll(spare))
+		return nil, errors.Join(err, closeAll(found))
 	}
-	for _, s := range spare {
-		err = errors.Join(err, j.remove(s))
-	}
-	if err != nil {
-		return nil, errors.Join(err, j.close(true))
-	}
+	j.found = slices.DeleteFunc(found, func(s *segment) bool { return slices.Contains(j.used, s) })
 	return j, nil
 }
 
@@ -49,31 +50,32 @@ func closeAll(all []*segment) error {
 	return errors.Join(faults...)
 }
 
-// newSegments starts a journal after a state of some version that has none.
-// Files that are left of an earlier one are removed, unless they hold what the
-// state does not.
-func newSegments(d disk, prefix string, id uuid.UUID, folded uint64) (*segments, error) {
-	j := emptySegments(d, prefix, id, folded)
+// newSegments starts a journal beside a state that has none. Files that are
+// left of an earlier one are of no use, unless they hold what the state does
+// not: then they are refused.
+func newSegments(d disk, prefix string, k known) (*segments, error) {
+	j := emptySegments(d, prefix, k)
 	left, err := findSegments(d, prefix)
-	j.used = left
+	j.found = left
 	for _, s := range left {
 		err = errors.Join(err, s.eachFrame(func(f frame) error {
-			if f.first+uint64(f.count) > folded+1 { //nolint:gosec // a count
+			if f.last() > k.folded {
 				return fmt.Errorf("%w: %s goes on after version %d, which the file beside it ends with without knowing of a journal",
-					ErrCorrupt, s.name, folded)
+					ErrCorrupt, s.name, k.folded)
 			}
 			return nil
 		}))
 	}
 	if err != nil {
-		return nil, errors.Join(err, j.close(true))
+		return nil, errors.Join(err, closeAll(left))
 	}
-	return j, j.close(false)
+	return j, nil
 }
 
-func emptySegments(d disk, prefix string, id uuid.UUID, folded uint64) *segments {
+func emptySegments(d disk, prefix string, k known) *segments {
 	return &segments{
-		disk: d, prefix: prefix, id: id, firstSize: firstSegment, size: segmentBytes, newest: map[string]place{}, last: folded,
+		disk: d, prefix: prefix, id: k.journal, firstSize: firstSegment, size: segmentBytes,
+		newest: map[string]place{}, last: k.folded,
 	}
 }
 
@@ -98,91 +100,85 @@ func findSegments(d disk, prefix string) ([]*segment, error) {
 	return found, nil
 }
 
-// choose returns the segments that are of no use: those without a frame, of
-// which one stays if there is no other, and those that were folded before a
-// crash came.
-func (j *segments) choose(folded uint64) (spare []*segment, err error) {
-	var used []*segment
-	for _, s := range j.used {
+// choose finds the segments that are needed: those from the last on that begins
+// with what the state has, or its successor. What is in those before was
+// folded, or copied by a start that was cut off before it removed them.
+func (j *segments) choose(folded uint64) error {
+	for _, s := range j.found {
 		if s.journal != j.id {
-			return nil, fmt.Errorf("%w: %s is part of another file's journal", ErrCorrupt, s.name)
+			return fmt.Errorf("%w: %s is part of another file's journal", ErrCorrupt, s.name)
 		}
 		j.number = max(j.number, s.number)
 		f, ok, _, err := s.read(pageBytes, nil)
 		switch {
 		case err != nil:
-			return nil, err
-		case ok:
-			s.first = f.first
-			used = append(used, s)
-		default:
+			return err
+		case !ok:
 			if err := s.nothingAfter(); err != nil {
-				return nil, err
+				return err
 			}
-			spare = append(spare, s)
+			continue
 		}
+		if s.first = f.first; s.first <= folded+1 {
+			j.used = nil
+		}
+		j.used = append(j.used, s)
 	}
-	if n := len(spare); len(used) == 0 {
-		used, spare = spare[n-1:], spare[:n-1]
-	}
-	for len(used) > 1 && used[1].first <= folded+1 {
-		spare, used = append(spare, used[0]), used[1:]
-	}
-	j.used = used
-	return spare, nil
+	return nil
 }
 
-// walk reads the frames.
-func (j *segments) walk(folded uint64) error {
-	last := j.used[len(j.used)-1]
-	// A process may have died between a write and its sync: what is read from now
-	// on has to stay.
-	if err := last.file.sync(); err != nil {
-		return err
-	}
-	next := j.used[0].first
-	if next > folded+1 {
-		return fmt.Errorf("%w: the journal begins with version %d, the state ends with %d", ErrCorrupt, next, folded)
-	}
-	for _, s := range j.used {
-		if s.first != next {
+// walk makes sure that what is needed is whole, and that nothing else goes on
+// after it.
+func (j *segments) walk(k known) error {
+	for i, s := range j.used {
+		switch next := j.last + 1; {
+		case i == 0 && s.first > next:
+			return fmt.Errorf("%w: the journal begins with version %d, the state ends with %d", ErrCorrupt, s.first, k.folded)
+		case i > 0 && s.first != next:
 			return fmt.Errorf("%w: %s begins with version %d, not %d", ErrCorrupt, s.name, s.first, next)
 		}
 		var err error
-		if next, err = j.walkSegment(s, folded); err != nil {
+		if j.last, err = s.scan(func(f frame) error { return f.each(func(Delta, int64, []byte) error { return nil }) }); err != nil {
 			return err
 		}
 	}
-	if last.first != 0 && j.last < folded {
-		return fmt.Errorf("%w: the journal ends with version %d, the state with %d", ErrCorrupt, j.last, folded)
+	switch {
+	case len(j.used) > 0 && j.last < k.folded:
+		return fmt.Errorf("%w: the journal ends with version %d, the state with %d", ErrCorrupt, j.last, k.folded)
+	case j.last < k.written:
+		return fmt.Errorf("%w: the journal ends with version %d, but had come to %d: what was written last is damaged or missing",
+			ErrCorrupt, j.last, k.written)
 	}
-	j.last = max(j.last, folded)
-	return last.nothingAfter()
-}
-
-// walkSegment takes the frames of a segment and returns the version after them.
-func (j *segments) walkSegment(s *segment, folded uint64) (next uint64, err error) {
-	next = s.first
-	var buf []byte
-	for {
-		var f frame
-		var ok bool
-		if f, ok, buf, err = s.read(s.end, buf); err != nil || !ok || f.first != next {
-			return next, err
-		}
-		err = f.each(func(d Delta, at int64, stored []byte) error {
-			if d.aboutRecord() && d.Version > folded {
-				j.newest[journalKey(d.Kind, d.Subject)] = place{
-					segment: s, at: at, length: len(stored), version: d.Version, deleted: d.deletes(),
-				}
+	for _, s := range j.found {
+		err := s.eachFrame(func(f frame) error {
+			if slices.Contains(j.used, s) || f.last() > j.last {
+				return fmt.Errorf("%w: %s holds version %d at %d, but nothing readable before it", ErrCorrupt, s.name, f.first, f.at)
 			}
 			return nil
 		})
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scan calls for the frames that follow each other, and returns the version of
+// the last delta.
+func (s *segment) scan(each func(frame) error) (last uint64, err error) {
+	last = s.first - 1
+	var buf []byte
+	for s.end = pageBytes; ; {
+		var f frame
+		var ok bool
+		if f, ok, buf, err = s.read(s.end, buf); err != nil || !ok || f.first != last+1 {
+			return last, err
+		}
+		if err := each(f); err != nil {
 			return 0, err
 		}
-		next += uint64(f.count) //nolint:gosec // a count
-		j.take(s, f.first, f.count, f.next()-f.at)
+		last, s.end = f.last(), f.next()
+		s.last = last
 	}
 }
 
@@ -204,6 +200,87 @@ func (s *segment) eachFrame(do func(frame) error) error {
 			err = do(f)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renew puts one new segment, with all that isn't folded, in place of those that
+// were found. After a sync that failed, the system may show what is not on the
+// disk and never write it, whoever syncs it later: what counts from now on is
+// written anew, elsewhere, before anything is removed.
+func (j *segments) renew(folded uint64) error {
+	j.making.Lock()
+	defer j.making.Unlock()
+	needed := j.used
+	j.found, j.used, j.last = slices.Concat(j.found, needed), nil, folded
+	s, err := j.copy(needed, folded)
+	if err != nil {
+		return err
+	}
+	j.used = []*segment{s}
+	f, ok, _, err := s.read(pageBytes, nil)
+	if err == nil && ok {
+		s.first = f.first
+		_, err = s.scan(func(f frame) error { return j.index(s, f, folded) })
+	}
+	if err != nil {
+		return err
+	}
+	return j.clear()
+}
+
+// copy makes a segment that holds the frames of others in which something isn't
+// folded. Callers hold making.
+func (j *segments) copy(from []*segment, folded uint64) (*segment, error) {
+	size := int64(pageBytes)
+	for _, s := range from {
+		size += s.end - pageBytes
+	}
+	f, err := j.disk.create(j.prefix + unnamed)
+	if err != nil {
+		return nil, err
+	}
+	return j.name(f, max(size, j.firstSize), func(to *segment) error {
+		for _, s := range from {
+			_, err := s.scan(func(f frame) error {
+				if f.last() <= folded {
+					return nil
+				}
+				b := to.seal(append(frameHeader(nil, f.first, f.count), f.deltas...))
+				_, err := to.file.WriteAt(b, to.end)
+				to.end += int64(len(b))
+				return err //nolint:wrapcheck // name says what was tried
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return to.zero()
+	})
+}
+
+// index notes what is in a frame.
+func (j *segments) index(s *segment, f frame, folded uint64) error {
+	j.last = max(j.last, f.last())
+	j.waiting.Add(f.next() - f.at)
+	return f.each(func(d Delta, at int64, stored []byte) error {
+		if d.aboutRecord() && d.Version > folded {
+			j.newest[journalKey(d.Kind, d.Subject)] = place{
+				segment: s, at: at, length: len(stored), version: d.Version, deleted: d.deletes(),
+			}
+		}
+		return nil
+	})
+}
+
+// clear removes what was found.
+func (j *segments) clear() error {
+	for len(j.found) > 0 {
+		s := j.found[0]
+		j.found = j.found[1:]
+		if err := j.remove(s); err != nil {
 			return err
 		}
 	}

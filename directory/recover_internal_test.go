@@ -1,12 +1,15 @@
 package directory
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // contents reads all files of a log by their names.
@@ -143,54 +146,96 @@ func TestAnUnknownJournalIsSearchedBehindItsDamage(t *testing.T) {
 	}
 }
 
-// noting is a folder that notes what is kept and removed.
-type noting struct {
-	folder
-	done *[]string
-}
-
-func (d noting) keep(name string) error {
-	*d.done = append(*d.done, "keep "+name)
-	return d.folder.keep(name)
-}
-
-func (d noting) remove(name string) error {
-	if _, err := os.Stat(d.path(name)); err == nil {
-		*d.done = append(*d.done, "remove "+name)
-	}
-	return d.folder.remove(name)
-}
-
-// TestNothingIsRemovedOnTheWordOfAStateThatIsNotOnDisk starts after a process
-// that may have been killed between writing the state and syncing it.
-func TestNothingIsRemovedOnTheWordOfAStateThatIsNotOnDisk(t *testing.T) {
+// TestAStateThatIsOnlyInMemoryIsWrittenBeforeAnythingGoes fails the last sync of
+// a fold: the system shows the page that names the new state, and the disk keeps
+// the old one. Then another process starts, and the power fails at each of its
+// steps.
+func TestAStateThatIsOnlyInMemoryIsWrittenBeforeAnythingGoes(t *testing.T) {
 	t.Parallel()
-	path, segments := written(t)
-	early := contents(t, path)
-	delete(early, path)
-	l, err := OpenBolt(path)
+	for name, fold := range map[string]func(l *BoltLog) error{
+		"a fold":  func(l *BoltLog) error { _, err := l.Fold(30_000); return err },
+		"the end": (*BoltLog).finish,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newOutage(t, 7)
+			for range 12 {
+				p.append()
+			}
+			var old []byte
+			for range 2 { // it names the next state where the state before last is named
+				old = readFile(t, p.path)
+				p.fold(1)
+			}
+			left := p.disk.after(p.random)
+			if err := fold(p.log); err != nil {
+				t.Fatal(err)
+			}
+			killed(t, p.log)
+			shown := readFile(t, p.path)
+			s := &stale{forgetful: left, T: t, path: p.path, shown: shown, content: withoutRoot(t, p.path, shown, old)}
+			steps := 0
+			left.before = func() {
+				steps++
+				p.check(fmt.Sprint("step ", steps), s.now(), left.after(p.random), p.acknowledged)
+			}
+			left.before()
+			l, err := openBolt(p.path, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left.before()
+			killed(t, l)
+			if left.before = func() {}; steps < 4 {
+				t.Errorf("only %d steps", steps)
+			}
+		})
+	}
+}
+
+// stale is a disk beside a file of which the system shows what is not on it.
+type stale struct {
+	*forgetful
+	*testing.T
+
+	path           string
+	shown, content []byte
+}
+
+func (s *stale) rewrite(_ string, at, length int64) error {
+	s.before()
+	copy(s.content[at:at+length], s.shown[at:at+length])
+	return nil
+}
+
+// now is what is on the disk.
+func (s *stale) now() []byte {
+	after := readFile(s.T, s.path)
+	s.content = append(s.content, make([]byte, max(0, len(after)-len(s.content)))...)
+	for at := 0; at+sector <= len(after); at += sector { // what was written since
+		if at+sector > len(s.shown) || !bytes.Equal(after[at:at+sector], s.shown[at:at+sector]) {
+			copy(s.content[at:at+sector], after[at:at+sector])
+		}
+	}
+	return bytes.Clone(s.content)
+}
+
+// withoutRoot returns a file in which the page that names the newest state is as
+// it was before.
+func withoutRoot(t *testing.T, path string, shown, old []byte) []byte {
+	t.Helper()
+	db, err := bolt.Open(path, fileMode, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left, err := l.Fold(5); left != 1 || err != nil {
-		t.Fatal(left, err)
-	}
-	ready := filepath.Join(filepath.Dir(path), l.journal.ready.name)
-	killed(t, l)
-	if err := os.Remove(ready); err != nil {
+	size, newest := db.Info().PageSize, 0
+	err = db.View(func(tx *bolt.Tx) error { newest = tx.ID() % 2; return nil })
+	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	replace(t, early)
-	var done []string
-	l, err = openBolt(path, noting{folder(filepath.Dir(path)), &done})
-	if err != nil {
-		t.Fatal(err)
-	}
-	killed(t, l)
-	want := []string{"keep log.db", "remove " + filepath.Base(segments[0]), "remove " + filepath.Base(segments[1])}
-	if !slices.Equal(done, want) {
-		t.Errorf("done %q, want %q", done, want)
-	}
+	content := bytes.Clone(shown)
+	copy(content[newest*size:(newest+1)*size], old[newest*size:])
+	return content
 }
 
 // TestWhatWasReadIsThereAfterAPowerFailure opens what a process wrote that died

@@ -18,14 +18,15 @@ import (
 // before. All of the file was written once before it is used, so that a commit
 // changes neither its size nor its place on the disk and is one sync of data.
 //
-// The header is magic, the journal's id, the segment's own id, its number, and
-// a CRC-32C over them. A frame is its length, a CRC-32C over the segment's id
+// The header is magic, the journal's id, the segment's own id, its number, its
+// size, and a CRC-32C over them: of a file that somebody cut off nobody has to
+// guess where it ended. A frame is its length, a CRC-32C over the segment's id
 // and the rest, the version of its first delta, the number of deltas, and for
 // each its length and stored form. What a file held in an earlier life, or a
 // document that looks like a frame, has not been summed with this segment's id.
 
 const (
-	segmentMagic = "cosmosgate journal 1\n"
+	segmentMagic = "cosmosgate journal 2\n"
 	pageBytes    = 4 << 10
 	// frameHead is the size of a frame without its deltas.
 	frameHead = 4 + crc32.Size + 8 + 4
@@ -63,7 +64,7 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 func pages(n int64) int64 { return (n + pageBytes - 1) / pageBytes * pageBytes }
 
 // segmentHeader returns the header page of a new segment.
-func segmentHeader(journal uuid.UUID, number uint64) ([]byte, error) {
+func segmentHeader(journal uuid.UUID, number uint64, size int64) ([]byte, error) {
 	own, err := uuid.NewRandom()
 	if err != nil {
 		return nil, fmt.Errorf("naming a part of the journal: %w", err)
@@ -71,6 +72,7 @@ func segmentHeader(journal uuid.UUID, number uint64) ([]byte, error) {
 	page := make([]byte, 0, pageBytes)
 	page = append(append(append(page, segmentMagic...), journal[:]...), own[:]...)
 	page = binary.BigEndian.AppendUint64(page, number)
+	page = binary.BigEndian.AppendUint64(page, uint64(size)) //nolint:gosec // a size
 	page = binary.BigEndian.AppendUint32(page, crc32.Checksum(page, castagnoli()))
 	return page[:pageBytes], nil
 }
@@ -85,30 +87,49 @@ func openSegment(d disk, name string) (*segment, error) {
 		return nil, err
 	}
 	s := &segment{file: file, name: name, end: pageBytes}
-	const idAt, ownAt = len(segmentMagic), len(segmentMagic) + idSize
-	var page [ownAt + idSize + 8 + crc32.Size]byte
-	_, err = file.ReadAt(page[:], 0)
-	if err == nil {
-		s.size, err = file.size()
-	}
-	summed := page[:len(page)-crc32.Size]
-	switch {
-	case err != nil && !errors.Is(err, io.EOF):
-		err = fmt.Errorf("reading %s: %w", name, err)
-	case err != nil, !bytes.HasPrefix(page[:], []byte(segmentMagic)),
-		binary.BigEndian.Uint32(page[len(summed):]) != crc32.Checksum(summed, castagnoli()):
-		err = fmt.Errorf("%w: %s has no valid header", ErrCorrupt, name)
-	}
-	if err != nil {
+	if err := s.readHeader(); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	s.number = binary.BigEndian.Uint64(page[ownAt+idSize:])
-	s.seed = crc32.Checksum(page[ownAt:ownAt+idSize], castagnoli())
-	s.journal = uuid.UUID(page[idAt:ownAt])
-	if !strings.HasSuffix(name, segmentName(journalSuffix, s.number)) {
-		return nil, errors.Join(fmt.Errorf("%w: %s is part %d of a journal under another name: move copies elsewhere", ErrCorrupt, name, s.number), file.Close())
-	}
 	return s, nil
+}
+
+// Places in a header.
+const (
+	journalAt = len(segmentMagic)
+	ownAt     = journalAt + idSize
+	numberAt  = ownAt + idSize
+	sizeAt    = numberAt + 8
+	sumAt     = sizeAt + 8
+)
+
+// readHeader reads the header and makes sure that the file is what it says.
+func (s *segment) readHeader() error {
+	var page [sumAt + crc32.Size]byte
+	if _, err := s.file.ReadAt(page[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading %s: %w", s.name, err)
+	}
+	if !bytes.HasPrefix(page[:], []byte(segmentMagic)) || binary.BigEndian.Uint32(page[sumAt:]) != crc32.Checksum(page[:sumAt], castagnoli()) {
+		return fmt.Errorf("%w: %s has no valid header", ErrCorrupt, s.name)
+	}
+	s.journal = uuid.UUID(page[journalAt:ownAt])
+	s.takeHeader(page[:])
+	size, err := s.file.size()
+	switch {
+	case err != nil:
+		return err
+	case !strings.HasSuffix(s.name, segmentName(journalSuffix, s.number)):
+		return fmt.Errorf("%w: %s is part %d of a journal under another name: move copies elsewhere", ErrCorrupt, s.name, s.number)
+	case size != s.size:
+		return fmt.Errorf("%w: %s has %d bytes of %d", ErrCorrupt, s.name, size, s.size)
+	}
+	return nil
+}
+
+// takeHeader takes over what a header says of its segment.
+func (s *segment) takeHeader(page []byte) {
+	s.number = binary.BigEndian.Uint64(page[numberAt:])
+	s.size = int64(binary.BigEndian.Uint64(page[sizeAt:])) //nolint:gosec // compared with the file's
+	s.seed = crc32.Checksum(page[ownAt:numberAt], castagnoli())
 }
 
 // sum is the checksum of a frame without its first eight bytes.
@@ -126,6 +147,24 @@ func (s *segment) seal(b []byte) []byte {
 	binary.BigEndian.PutUint32(b[4:], s.sum(length, b[8:]))
 	return append(b, make([]byte, int(pages(int64(len(b))))-len(b))...)
 }
+
+// zero writes zeros from the end of the frames to that of the file, and syncs a
+// little at a time, since commits wait for the same disk.
+func (s *segment) zero() error {
+	zeros := make([]byte, zeroBytes)
+	for at := s.end; at < s.size; at += zeroBytes {
+		if _, err := s.file.WriteAt(zeros[:min(zeroBytes, s.size-at)], at); err != nil {
+			return err //nolint:wrapcheck // the caller says what was tried
+		}
+		if err := s.file.sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// zeroBytes is how much of a new file is written between two syncs.
+const zeroBytes = 256 << 10
 
 // read returns the frame at a place, and whether there is one. It uses and
 // returns buf.
@@ -152,8 +191,20 @@ func (s *segment) read(at int64, buf []byte) (f frame, ok bool, _ []byte, err er
 		return frame{}, false, buf, nil
 	}
 	count := int(binary.BigEndian.Uint32(b[16:]))
-	return frame{first: binary.BigEndian.Uint64(b[8:]), count: count, at: at, deltas: b[frameHead:]}, true, buf, nil
+	f = frame{first: binary.BigEndian.Uint64(b[8:]), count: count, at: at, deltas: b[frameHead:]}
+	return f, count > 0, buf, nil
 }
+
+// frameHeader appends room for the head of a frame, and what is known of it
+// before its deltas are.
+func frameHeader(b []byte, first uint64, count int) []byte {
+	b = append(b, make([]byte, 4+crc32.Size)...)
+	b = binary.BigEndian.AppendUint64(b, first)
+	return binary.BigEndian.AppendUint32(b, uint32(count)) //nolint:gosec // a batch is bounded by far less
+}
+
+// last is the version of the last delta.
+func (f frame) last() uint64 { return f.first + uint64(f.count) - 1 } //nolint:gosec // a count
 
 // next returns where the next frame begins.
 func (f frame) next() int64 { return f.at + pages(frameHead+int64(len(f.deltas))) }

@@ -36,6 +36,8 @@ type segments struct {
 	// there is one.
 	used  []*segment
 	ready *segment
+	// found are what an earlier process left, until renew has replaced it.
+	found []*segment
 	// newest says where the newest deltas about records are that aren't folded.
 	newest map[string]place
 	last   uint64
@@ -68,9 +70,7 @@ func (j *segments) append(batch []Delta) error {
 	if batch[0].Version != j.last+1 { // only this goroutine moves it
 		return fmt.Errorf("%w: version %d follows %d", errPlan, batch[0].Version, j.last)
 	}
-	b := slices.Grow(j.buf[:0], frameHead)[:frameHead]
-	binary.BigEndian.PutUint64(b[8:], batch[0].Version)
-	binary.BigEndian.PutUint32(b[16:], uint32(len(batch))) //nolint:gosec // a batch is bounded by far less
+	b := frameHeader(j.buf[:0], batch[0].Version, len(batch))
 	var records []string
 	var places []place
 	for i, d := range batch {
@@ -146,10 +146,13 @@ func (j *segments) begin() error {
 }
 
 // after returns how many deltas follow a version.
-func (j *segments) after(version uint64) int {
+func (j *segments) after(version uint64) int { return int(j.end() - version) } //nolint:gosec // it is bounded
+
+// end returns the version of the last delta, which is durable.
+func (j *segments) end() uint64 {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	return int(j.last - version) //nolint:gosec // it is bounded
+	return j.last
 }
 
 // room returns the segment for a frame. A prepared one takes the place of a
@@ -229,16 +232,7 @@ func (j *segments) make(size int64) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	zeros := make([]byte, firstSegment)
-	for at := int64(0); at < size && err == nil; at += int64(len(zeros)) {
-		if _, err = f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err == nil {
-			err = f.sync() // a little at a time, since commits wait for the same disk
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("making a part of the journal: %w", err), f.Close())
-	}
-	return j.name(f)
+	return j.name(f, size, (*segment).zero)
 }
 
 // reuse makes a segment of the file of one that is no longer needed. Callers
@@ -257,17 +251,22 @@ func (j *segments) reuse(s *segment) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return j.name(f)
+	return j.name(f, s.size, func(*segment) error { return nil })
 }
 
 // unnamed ends the name of a file that isn't a segment yet.
 const unnamed = "new"
 
-// name makes the unnamed file the next segment: it gets its name once its
-// header is on disk.
-func (j *segments) name(f diskFile) (*segment, error) {
+// name makes the unnamed file the next segment: it gets its name once all of
+// it is on disk, and what fill writes into it.
+func (j *segments) name(f diskFile, size int64, fill func(*segment) error) (*segment, error) {
 	j.number++
-	header, err := segmentHeader(j.id, j.number)
+	header, err := segmentHeader(j.id, j.number, size)
+	if err == nil {
+		s := &segment{file: f, end: pageBytes}
+		s.takeHeader(header)
+		err = fill(s)
+	}
 	if err == nil {
 		_, err = f.WriteAt(header, 0)
 	}
@@ -453,11 +452,11 @@ func (j *segments) replay(after uint64, each func(Delta) error) (last uint64, er
 func (j *segments) files() []*segment {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	all := j.used
+	all := slices.Concat(j.used, j.found)
 	if j.ready != nil {
-		all = append(slices.Clone(all), j.ready)
+		all = append(all, j.ready)
 	}
-	j.used, j.ready = nil, nil
+	j.used, j.found, j.ready = nil, nil, nil
 	return all
 }
 

@@ -3,8 +3,10 @@ package directory
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +50,7 @@ func written(t *testing.T) (path string, segments []string) {
 // killed closes a log's files as the end of its process does.
 func killed(t *testing.T, l *BoltLog) {
 	t.Helper()
-	l.broken.Store(true)
+	l.broken.Store(&errBroken)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +92,14 @@ func TestAJournalIsRefusedIfAnythingButItsEndIsDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	resize := func(size int64) func(t *testing.T, name string) {
+		return func(t *testing.T, name string) {
+			t.Helper()
+			if err := os.Truncate(name, size); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	const first, second = pageBytes, 2 * pageBytes
 	for name, test := range map[string]struct {
 		segment int
@@ -104,6 +114,11 @@ func TestAJournalIsRefusedIfAnythingButItsEndIsDamaged(t *testing.T) {
 		"the last commit, as by a crash":  {2, spoil(second + 500), 5},
 		"its length":                      {2, spoil(second), 5},
 		"a header":                        {1, spoil(30), 0},
+		"the size in a header":            {2, spoil(70), 0},
+		"the last segment is cut off":     {2, resize(second), 0},
+		"it is cut off in its header":     {2, resize(60), 0},
+		"it is empty":                     {2, resize(0), 0},
+		"it is longer than it was":        {2, resize(4 * pageBytes), 0},
 		"the number in a header":          {2, spoil(60), 0},
 		"the first segment is missing":    {0, remove, 0},
 		"one in the middle is missing":    {1, remove, 0},
@@ -116,6 +131,54 @@ func TestAJournalIsRefusedIfAnythingButItsEndIsDamaged(t *testing.T) {
 			held, err := versions(t, path)
 			if len(held) != test.held || (test.held == 0) != errors.Is(err, ErrCorrupt) {
 				t.Errorf("holds %v, error %v", held, err)
+			}
+		})
+	}
+}
+
+// TestAJournalIsRefusedIfItEndsBeforeWhatTheStateHasSeenOfIt damages the end, as
+// a crash may, of what was there when something was folded last.
+func TestAJournalIsRefusedIfItEndsBeforeWhatTheStateHasSeenOfIt(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(segment string) error{
+		"its last commit": func(segment string) error {
+			f, err := os.OpenFile(segment, os.O_RDWR, 0)
+			if err == nil {
+				_, err = f.WriteAt(make([]byte, pageBytes), 2*pageBytes)
+			}
+			return errors.Join(err, f.Close())
+		},
+		"its last part": os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path, _ := written(t)
+			l, err := OpenBolt(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.journal.size = 3 * pageBytes
+			if left, err := l.Fold(5); left != 1 || err != nil {
+				t.Fatal(left, err)
+			}
+			for version := uint64(7); version <= 100; version++ { // what the state has not seen can't be missed
+				if err := l.Append(t.Context(), putting(version)); err != nil {
+					t.Fatal(err)
+				}
+				if len(l.journal.used) == 3 && l.journal.current().end == 3*pageBytes {
+					break
+				}
+			}
+			if _, err := l.Fold(1); err != nil {
+				t.Fatal(err)
+			}
+			segment := filepath.Join(filepath.Dir(path), l.journal.current().name)
+			killed(t, l)
+			if err := damage(segment); err != nil {
+				t.Fatal(err)
+			}
+			if held, err := versions(t, path); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "had come to") {
+				t.Errorf("opened with %v, error %v", held, err)
 			}
 		})
 	}
@@ -192,6 +255,77 @@ func TestAClosedLogIsOneFileThatOnlyItsUserReads(t *testing.T) {
 	}
 	if held, err := versions(t, path); len(held) != 6 || err != nil {
 		t.Errorf("holds %v, %v", held, err)
+	}
+}
+
+// TestANewLogThatIsClosedLeavesNoJournal also makes sure that the journal is
+// noted in the state once, not with every commit.
+func TestANewLogThatIsClosedLeavesNoJournal(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var states [3][]byte
+	for i := range states {
+		if err := l.Append(t.Context(), putting(uint64(i)+1)); err != nil {
+			t.Fatal(err)
+		}
+		states[i] = readFile(t, path)
+	}
+	if !bytes.Equal(states[0], states[2]) {
+		t.Error("a commit writes to the state")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(path + ".journal-*"); len(left) > 0 {
+		t.Errorf("beside it: %v", left)
+	}
+}
+
+// unsynced counts the bytes that are written between two syncs.
+type unsynced struct {
+	*forgetful
+	now, most *int
+}
+
+func (u unsynced) create(name string) (diskFile, error) {
+	f, err := u.forgetful.create(name)
+	return unsyncedFile{f, u}, err
+}
+
+type unsyncedFile struct {
+	diskFile
+	unsynced
+}
+
+func (f unsyncedFile) WriteAt(b []byte, at int64) (int, error) {
+	*f.now += len(b)
+	*f.most = max(*f.most, *f.now)
+	return f.diskFile.WriteAt(b, at)
+}
+
+func (f unsyncedFile) sync() error {
+	*f.now = 0
+	return f.diskFile.sync()
+}
+
+// TestANewSegmentIsWrittenALittleAtATime, since commits wait for the same disk.
+func TestANewSegmentIsWrittenALittleAtATime(t *testing.T) {
+	t.Parallel()
+	u := unsynced{newForgetful(), new(int), new(int)}
+	l, err := openBolt(filepath.Join(t.TempDir(), "log.db"), u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer killed(t, l)
+	if s, err := l.journal.make(segmentBytes); err != nil || s.size != segmentBytes {
+		t.Fatal(s, err)
+	}
+	if *u.most == 0 || *u.most > zeroBytes+pageBytes {
+		t.Errorf("%d bytes were written at once", *u.most)
 	}
 }
 
@@ -317,39 +451,68 @@ func TestFoldedSegmentsAreUsedAgain(t *testing.T) {
 	}
 }
 
+// FuzzOpeningASegment gives a header and two frames, each on a page of its own.
 func FuzzOpeningASegment(f *testing.F) {
-	path := filepath.Join(f.TempDir(), "log.db")
-	l, err := OpenBolt(path)
+	d := newForgetful()
+	l, err := openBolt(filepath.Join(f.TempDir(), "log.db"), d)
 	if err != nil {
 		f.Fatal(err)
 	}
-	l.journal.firstSize = 4 * pageBytes
-	for version := range uint64(3) {
-		if err := l.Append(f.Context(), putting(version+1)); err != nil {
+	for version := range uint64(2) {
+		if err := l.Append(f.Context(), []Delta{
+			{Version: 2*version + 1, Kind: KindPutLock, Subject: "\x01x", Payload: []byte("why")},
+			{Version: 2*version + 2, Kind: KindDeleteUser, Subject: "019aa000-0000-7000-8000-000000000009"},
+		}); err != nil {
 			f.Fatal(err)
 		}
 	}
 	id, name := l.journal.id, l.journal.used[0].name
-	segment, err := os.ReadFile(filepath.Join(filepath.Dir(path), name))
-	if err := errors.Join(err, l.Close()); err != nil {
+	content := bytes.Clone(d.shown[name].shown)
+	if err := l.Close(); err != nil {
 		f.Fatal(err)
 	}
-	f.Add(segment, 5000, byte(1))
-	f.Add(segment, 30, byte(9))
-	f.Add(segment[:9000], 8200, byte(0))
-	f.Fuzz(func(t *testing.T, content []byte, at int, value byte) {
-		d := newForgetful()
-		content = bytes.Clone(content)
-		if at >= 0 && at < len(content) {
-			content[at] ^= value
+	const most = 200
+	header, first, second := content[:sumAt+crc32.Size], content[pageBytes:][:most], content[2*pageBytes:][:most]
+	for _, sealed := range []bool{false, true} {
+		f.Add(header, first, second, sealed)
+		f.Add(header, second, first, sealed)
+		f.Add(header, first, first, sealed)
+		f.Add(header[:30], first, second, sealed)
+	}
+	f.Fuzz(func(t *testing.T, header, first, second []byte, sealed bool) {
+		d, content := newForgetful(), make([]byte, 4*pageBytes)
+		copy(content, header)
+		copy(content[pageBytes:], first)
+		copy(content[2*pageBytes:], second)
+		if sealed {
+			seal(content)
 		}
 		d.shown[name] = &inode{shown: content, dirty: map[int]bool{}}
-		j, err := openSegments(d, "log.db.journal-", id, 0)
+		j, err := openSegments(d, "log.db.journal-", known{journal: id})
 		if err != nil {
 			return
 		}
-		if _, err := j.replay(0, func(Delta) error { return nil }); err != nil {
-			t.Errorf("what was accepted can't be read: %v", err)
+		last := j.last
+		if err := j.renew(0); err != nil || j.last != last {
+			t.Fatalf("what was accepted up to %d is copied up to %d, error %v", last, j.last, err)
+		}
+		count := uint64(0)
+		if _, err := j.replay(0, func(Delta) error { count++; return nil }); err != nil || count != last {
+			t.Errorf("of %d deltas that were accepted %d can be read: %v", last, count, err)
 		}
 	})
+}
+
+// seal makes what is damaged look whole, so that what reads it is tested and not
+// only its checksums.
+func seal(content []byte) {
+	binary.BigEndian.PutUint64(content[sizeAt:], uint64(len(content)))
+	binary.BigEndian.PutUint32(content[sumAt:], crc32.Checksum(content[:sumAt], castagnoli()))
+	var s segment
+	s.takeHeader(content)
+	for at := pageBytes; at < len(content); at += pageBytes {
+		if length := binary.BigEndian.Uint32(content[at:]); length >= frameHead && int64(at)+int64(length) <= int64(len(content)) {
+			binary.BigEndian.PutUint32(content[at+4:], s.sum(length, content[at+8:at+int(length)]))
+		}
+	}
 }

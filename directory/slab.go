@@ -51,7 +51,8 @@ func (s *state) keepGroups() {
 	for i := range s.groups.count {
 		place := s.groups.at(i)
 		if g := place.group.Load(); g != nil {
-			kept := g.copyTo(groups.one())
+			kept := groups.one()
+			*kept = *g
 			kept.names = texts.keep(g.names)
 			place.group.Store(kept)
 		}

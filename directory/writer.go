@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 )
 
@@ -258,9 +259,25 @@ func (d *Directory) nextCall(b *batch, taken int) *call {
 }
 
 // stop makes the directory refuse writes for good: after a failed write or
-// sync nobody knows what the disk holds, and only a restart reads it again.
+// sync nobody knows what the disk holds, and only a restart reads it again. The
+// first reason stays.
 func (d *Directory) stop(err error) {
-	failure := fmt.Errorf("%w: %w", ErrStopped, err)
-	d.failure.Store(&failure)
-	d.config.Logger.Error("directory stopped", "error", err)
+	failure := fmt.Errorf("%w: %w: %s", ErrStopped, err, remedy(err))
+	if d.failure.CompareAndSwap(nil, &failure) {
+		d.config.Logger.Error("directory stopped", "error", err, "remedy", remedy(err))
+	}
+}
+
+// remedy says what an operator should do about what stopped a directory.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "nothing that was acknowledged is lost; make room on the directory's disk and restart the gate"
+	case errors.Is(err, ErrOutdated):
+		return "restart the gate: it then loads the state anew"
+	case errors.Is(err, ErrCorrupt):
+		return "restart the gate: it then says whether what is on its disk is whole"
+	default:
+		return "nothing that was acknowledged is lost; look after the directory's disk and restart the gate"
+	}
 }

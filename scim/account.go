@@ -47,7 +47,6 @@ type account struct {
 	turns     chan struct{}
 	room      *room
 	mostShown int // members, or memberships, in one answer
-	mostBytes int // of documents in one answer
 }
 
 // newAccount returns the account of one of several connections. Places are
@@ -61,7 +60,7 @@ func (c commons) newAccount(connection *Connection, of int, clock func() time.Ti
 		dear:      make(chan struct{}, 1),
 		turns:     c.turns,
 		room:      &room{left: allRoom / 2, of: c.room},
-		mostShown: maxShown, mostBytes: maxAnswer,
+		mostShown: maxShown,
 	}
 }
 

@@ -41,8 +41,7 @@ type Error struct {
 	// nothing that the request didn't hold.
 	Detail string
 
-	wait          time.Duration // until it may be sent again, zero for never
-	unknownMember bool
+	wait time.Duration // until it may be sent again, zero for never
 }
 
 // Error implements error.
@@ -105,9 +104,7 @@ func explain(err error) *Error {
 			Detail: fmt.Sprintf("another resource has this %s", conflict.Attribute),
 		}
 	case errors.As(err, &unknown):
-		e := refusal(KindInvalidValue, "member %q does not exist", clip(unknown.Member))
-		e.unknownMember = true
-		return e
+		return refusal(KindInvalidValue, "member %q does not exist", unknown.Member)
 	case errors.Is(err, directory.ErrNotFound):
 		return notFound()
 	case errors.Is(err, directory.ErrLimit):
