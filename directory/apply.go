@@ -137,7 +137,11 @@ func (b *batch) putGroup(d Delta) error {
 	}
 	if old != nil {
 		next.parents, next.ancestors = old.parents, old.ancestors
-		b.rename = b.rename || !next.alike(old)
+		if next.alike(old) {
+			next.view.Store(old.view.Load())
+		} else {
+			b.rename = true
+		}
 	}
 	for _, sp := range []space{spaceGroupName, spaceGroupLink} {
 		b.rebind(sp, ordinal, b.groupName(sp, old), b.groupName(sp, next))
@@ -168,9 +172,9 @@ func (b *batch) touchGroup(d Delta) {
 		return
 	}
 	if g := b.group(ordinal); g != nil && d.Revision > g.revision {
-		next := *g
+		next := g.clone()
 		next.revision, next.modified = d.Revision, d.Time.UnixMilli()
-		b.setGroup(ordinal, &next)
+		b.setGroup(ordinal, next)
 	}
 }
 
@@ -207,13 +211,13 @@ func (b *batch) changeMember(group, member uint32, d Delta) {
 		if found == add {
 			return
 		}
-		next := *g
+		next := g.clone()
 		if next.parents = slices.Clone(g.parents); add {
 			next.parents = slices.Insert(next.parents, at, group)
 		} else {
 			next.parents = slices.Delete(next.parents, at, at+1)
 		}
-		b.setGroup(member, &next)
+		b.setGroup(member, next)
 		b.regroup[member] = struct{}{}
 		b.setEdge(group, member, add)
 	}

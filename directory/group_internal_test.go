@@ -1,31 +1,42 @@
 package directory
 
 import (
+	"reflect"
 	"testing"
 )
 
 func TestAGroupHasOneViewAsLongAsItLooksTheSame(t *testing.T) {
 	t.Parallel()
-	place := &groupPlace{}
-	first := &group{names: "ext-1Admins", linked: 5}
-	view := place.viewOf(first, "corp")
-	if want := (Group{ID: recordKey{}.id(), Connection: "corp", ExternalID: "ext-1", DisplayName: "Admins"}); *view != want {
-		t.Fatalf("got %+v, want %+v", *view, want)
-	}
-	touched := *first
-	touched.revision = 7
-	if again := place.viewOf(&touched, "corp"); again != view {
-		t.Error("a change of members made another view")
-	}
-	for _, next := range []*group{
-		{names: "ext-1Owners", linked: 5}, {names: "ext-1Admins", linked: 4}, {names: "ext-1Admins", linked: 5, connection: 1},
-	} {
-		if other := place.viewOf(next, "corp"); other == view || other.ExternalID != next.externalID() || other.DisplayName != next.displayName() {
-			t.Errorf("%+v has the view %+v", next, other)
+	s := newState()
+	for _, name := range []string{"first", "corp"} {
+		if _, err := s.settle(name); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if late := place.viewOf(first, "corp"); *late != *view {
-		t.Errorf("a reader who has the record of before got %+v, want %+v", late, view)
+	first := &group{
+		ancestors: []uint32{1}, names: "ext-1Admins", key: recordKey{1}, linked: 5, connection: 1, parents: []uint32{2},
+		revision: 3, written: 4, created: 5, modified: 6,
+	}
+	view := s.viewOf(first)
+	if want := (Group{ID: recordKey{1}.id(), Connection: "corp", ExternalID: "ext-1", DisplayName: "Admins"}); *view != want {
+		t.Fatalf("got %+v, want %+v", *view, want)
+	}
+	next := first.clone()
+	if s.viewOf(next) != view {
+		t.Error("a copy has another view")
+	}
+	if next.view.Store(nil); !reflect.DeepEqual(next, &group{
+		ancestors: first.ancestors, names: first.names, key: first.key, linked: first.linked, connection: first.connection,
+		parents: first.parents, revision: first.revision, written: first.written, created: first.created, modified: first.modified,
+	}) {
+		t.Errorf("a copy of %+v is %+v", first, next)
+	}
+	for _, other := range []*group{
+		{names: "ext-1Owners", linked: 5, connection: 1}, {names: "ext-1Admins", linked: 4, connection: 1}, {names: "ext-1Admins", linked: 5},
+	} {
+		if first.alike(other) {
+			t.Errorf("%+v looks like %+v", other, first)
+		}
 	}
 }
 

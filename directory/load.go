@@ -276,9 +276,9 @@ func (l *loader) join(member uint32, groups []uint32) {
 		return
 	}
 	if place := l.state.groupPlace(member); place != nil && place.group.Load() != nil {
-		next := *place.group.Load()
+		next := place.group.Load().clone()
 		next.parents = slices.Clone(merged(next.parents, groups)) // not a part of everybody's
-		place.group.Store(&next)
+		place.group.Store(next)
 		l.regroup[member] = struct{}{}
 	}
 }

@@ -226,9 +226,9 @@ func (s *state) recompute(ordinals map[uint32]struct{}) {
 		if slices.Equal(ancestors, g.ancestors) {
 			continue
 		}
-		next := *g
+		next := g.clone()
 		next.ancestors = ancestors
-		place.group.Store(&next)
+		place.group.Store(next)
 	}
 }
 

@@ -51,8 +51,7 @@ func (s *state) keepGroups() {
 	for i := range s.groups.count {
 		place := s.groups.at(i)
 		if g := place.group.Load(); g != nil {
-			kept := groups.one()
-			*kept = *g
+			kept := g.copyTo(groups.one())
 			kept.names = texts.keep(g.names)
 			place.group.Store(kept)
 		}

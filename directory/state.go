@@ -279,10 +279,8 @@ func (s *state) above(direct []uint32) []uint32 {
 func (s *state) views(ordinals []uint32) []*Group {
 	groups := make([]*Group, 0, len(ordinals))
 	for _, ordinal := range ordinals {
-		if place := s.groupPlace(ordinal); place != nil {
-			if g := place.group.Load(); g != nil {
-				groups = append(groups, place.viewOf(g, s.numbered(g.connection).name))
-			}
+		if g := s.groupAt(ordinal); g != nil {
+			groups = append(groups, s.viewOf(g))
 		}
 	}
 	return groups

@@ -47,6 +47,7 @@ type account struct {
 	turns     chan struct{}
 	room      *room
 	mostShown int // members, or memberships, in one answer
+	mostBytes int // of documents in one answer
 }
 
 // newAccount returns the account of one of several connections. Places are
@@ -60,7 +61,7 @@ func (c commons) newAccount(connection *Connection, of int, clock func() time.Ti
 		dear:      make(chan struct{}, 1),
 		turns:     c.turns,
 		room:      &room{left: allRoom / 2, of: c.room},
-		mostShown: maxShown,
+		mostShown: maxShown, mostBytes: maxAnswer,
 	}
 }
 

@@ -17,7 +17,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, path []string,
 		return nil, &Error{Status: http.StatusUnsupportedMediaType, Detail: "content type must be " + mediaType}
 	}
 	limit := int64(maxBody)
-	if len(path) == 1 && path[0] == "Bulk" {
+	if bulkRequest(path) {
 		limit = maxBulk
 	}
 	if r.ContentLength > limit {

@@ -18,6 +18,8 @@ const (
 	maxBulkWork  = 5 * maxWork
 )
 
+func bulkRequest(path []string) bool { return len(path) == 1 && path[0] == "Bulk" }
+
 // bulkReference is how data names a resource that the same request creates.
 const bulkReference = "bulkId:"
 
@@ -196,7 +198,7 @@ func (b *bulk) run(ctx context.Context, op bulkOperation, path string, data map[
 	if err != nil {
 		b.failures++
 		e := explain(err)
-		b.c.contact.failed(b.c.failure(request{method: op.method, path: op.path, body: op.data}, e))
+		b.c.refused(request{method: op.method, path: op.path, body: op.data}, e)
 		result["status"] = strconv.Itoa(e.Status)
 		result["response"] = e.body()
 		if op.method != http.MethodPost && !strings.Contains(op.path, bulkReference) {
@@ -247,7 +249,7 @@ func (b *bulk) refuseAll(operations []bulkOperation, left []int, results []any, 
 			return
 		}
 		b.failures++
-		b.c.contact.failed(b.c.failure(request{method: operations[i].method, path: operations[i].path, body: operations[i].data}, e))
+		b.c.refused(request{method: operations[i].method, path: operations[i].path, body: operations[i].data}, e)
 		results[i] = map[string]any{
 			"method": operations[i].method, "status": strconv.Itoa(e.Status), "response": e.body(),
 			"bulkId": operations[i].bulkID,

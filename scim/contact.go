@@ -24,6 +24,9 @@ type contact struct {
 	client      string
 	requests    int
 	seenAs      detected
+	obeyed      recent
+	parked      int // changes with members that do not exist
+	lastParked  time.Time
 	failures    []Failure
 	refused     map[string]int
 	limited     int
@@ -61,6 +64,13 @@ func (c *contact) wrote(now time.Time) {
 	c.write = now
 }
 
+// inForce notes how long a change took from its arrival.
+func (c *contact) inForce(took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.obeyed.note(took)
+}
+
 // times returns the last contact and the last write.
 func (c *contact) times() (last, write time.Time) {
 	c.mu.Lock()
@@ -85,7 +95,7 @@ func (c *contact) succeeded() {
 
 // failed notes a refusal. A 404 is an answer like others: providers look for
 // what may be gone, and delete twice.
-func (c *contact) failed(f Failure) {
+func (c *contact) failed(f Failure, unknownMember bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f.Status == http.StatusTooManyRequests {
@@ -99,6 +109,9 @@ func (c *contact) failed(f Failure) {
 			kind = otherKind
 		}
 		c.refused[kind]++
+	}
+	if unknownMember {
+		c.parked, c.lastParked = c.parked+1, f.Time
 	}
 	c.note(f.Status != http.StatusNotFound)
 	if len(c.failures) >= maxFailures {
@@ -157,5 +170,7 @@ func (c *contact) fill(s *Status) {
 	s.Failures = append(s.Failures, c.failures...)
 	s.Refused = maps.Clone(c.refused)
 	s.RateLimited, s.WrongTokens, s.LastWrongToken = c.limited, c.strangers, c.stranger
+	s.Requests, s.Obeyed = c.requests, LatencyOf(c.obeyed.last)
+	s.Parked, s.LastParked = c.parked, c.lastParked
 	s.Risk = c.risk()
 }

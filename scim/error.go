@@ -41,7 +41,8 @@ type Error struct {
 	// nothing that the request didn't hold.
 	Detail string
 
-	wait time.Duration // until it may be sent again, zero for never
+	wait          time.Duration // until it may be sent again, zero for never
+	unknownMember bool
 }
 
 // Error implements error.
@@ -104,7 +105,9 @@ func explain(err error) *Error {
 			Detail: fmt.Sprintf("another resource has this %s", conflict.Attribute),
 		}
 	case errors.As(err, &unknown):
-		return refusal(KindInvalidValue, "member %q does not exist", unknown.Member)
+		e := refusal(KindInvalidValue, "member %q does not exist", clip(unknown.Member))
+		e.unknownMember = true
+		return e
 	case errors.Is(err, directory.ErrNotFound):
 		return notFound()
 	case errors.Is(err, directory.ErrLimit):

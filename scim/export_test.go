@@ -4,3 +4,9 @@ package scim
 func (s *Server) ShowAtMost(connection string, members int) {
 	s.connections[connection].account.mostShown = members
 }
+
+// AnswerAtMost lowers how many bytes of documents an answer of a connection may
+// hold.
+func (s *Server) AnswerAtMost(connection string, bytes int) {
+	s.connections[connection].account.mostBytes = bytes
+}

@@ -133,6 +133,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if q.trusted {
 		c.contact.succeeded()
 	}
+	if q.spent.written && !bulkRequest(segments(rest)) { // a Bulk request's first change does not wait for its last
+		c.contact.inForce(s.config.Clock().Sub(started))
+	}
 	a.write(w)
 	s.metrics.observe(c.Name, r.Method, a.status, "", s.config.Clock().Sub(started))
 }
@@ -236,19 +239,20 @@ func (s *Server) report(c *connection, q *request, err error) *Error {
 	}
 	switch {
 	case q.trusted:
-		c.contact.failed(c.failure(*q, e))
+		c.refused(*q, e)
 	case e.Status == http.StatusUnauthorized:
 		c.contact.unknown(s.config.Clock())
 	}
 	return e
 }
 
-// failure describes a refused request.
-func (c *connection) failure(q request, e *Error) Failure {
-	return Failure{
+// refused notes a refused request.
+func (c *connection) refused(q request, e *Error) {
+	f := Failure{
 		Time: c.clock(), Method: knownMethod(q.method), Path: strings.ToValidUTF8(clip(redactPath(q.path)), "?"),
 		Status: e.Status, Kind: e.Kind, Detail: e.Detail, Shape: shapeOf(q), Fix: advice(e),
 	}
+	c.contact.failed(f, e.unknownMember)
 }
 
 // allowed lists the methods of a path, for a 405 (RFC 9110 §15.5.6).

@@ -109,8 +109,8 @@ func (s *spending) render(size int) error {
 		return nil
 	}
 	s.bytes += size
-	if s.bytes > maxAnswer && s.bytes > size && !s.written {
-		return refusal(KindTooMany, "more than %d MiB in one answer: ask for fewer resources, or with attributes", maxAnswer>>20)
+	if s.bytes > s.account.mostBytes && s.bytes > size && !s.written {
+		return refusal(KindTooMany, "more than %d bytes in one answer: ask for fewer resources", s.account.mostBytes)
 	}
 	if err := s.hold(int64(size) * roomPerDocumentByte); err != nil {
 		return err

@@ -152,9 +152,10 @@ func TestReferencesAreFollowedInWhateverOrderTheyCome(t *testing.T) {
 func TestAnAnswerHoldsSoManyMembers(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
-	members := people(t, g, 10_000)
+	g.ShowAtMost(corp, 40)
+	members := people(t, g, 10)
 	var id directory.ID
-	for i := range 21 {
+	for i := range 5 {
 		results, err := g.directory.Apply(t.Context(), corp,
 			directory.CreateGroup{Group: directory.GroupRecord{DisplayName: fmt.Sprintf("g%d", i)}}, directory.AddMembers{Members: members})
 		if err != nil {
@@ -167,6 +168,6 @@ func TestAnAnswerHoldsSoManyMembers(t *testing.T) {
 		t.Errorf("scimType %v", refused["scimType"])
 	}
 	g.want(t, http.StatusOK, http.MethodGet, "/Groups?excludedAttributes=members", "")
-	g.want(t, http.StatusOK, http.MethodGet, "/Groups?count=20", "")
+	g.want(t, http.StatusOK, http.MethodGet, "/Groups?count=4", "")
 	g.want(t, http.StatusOK, http.MethodGet, "/Groups/"+string(id), "")
 }

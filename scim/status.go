@@ -29,6 +29,15 @@ type Status struct {
 	SilentAfter time.Duration `json:"-"`
 	// SilentSeconds is SilentAfter for programs.
 	SilentSeconds int `json:"silent_after_seconds"`
+	// Requests counts those with a valid token.
+	Requests int `json:"requests"`
+	// Obeyed is how long changes took from their arrival until they were durable
+	// and the next request on this gate obeyed them.
+	Obeyed Latency `json:"change_to_obeyed"`
+	// Parked counts changes of groups that were refused because a member did not
+	// exist: memberships that wait at the provider for their people.
+	Parked     int       `json:"parked_memberships"`
+	LastParked time.Time `json:"last_parked_membership,omitzero"`
 	// Refused counts refusals by scimType.
 	Refused        map[string]int `json:"refused,omitempty"`
 	RateLimited    int            `json:"rate_limited"`
@@ -102,6 +111,7 @@ const (
 	WarnSilent     = "silent"
 	WarnQuarantine = "quarantine_risk"
 	WarnDialect    = "other_dialect"
+	WarnParked     = "parked_memberships"
 )
 
 // Status reports on every connection, in the order of the configuration.
@@ -131,13 +141,18 @@ func (c *connection) status(now time.Time) Status {
 		heard = c.since
 	}
 	s.Silent = now.Sub(heard) > s.SilentAfter
-	s.Warnings = append(c.mappingWarnings(), s.warnings()...)
+	s.Warnings = append(c.mappingWarnings(), s.warnings(now)...)
 	return s
 }
 
 // warnings are those that follow from the rest of the status.
-func (s *Status) warnings() []Warning {
+func (s *Status) warnings(now time.Time) []Warning {
 	var all []Warning
+	if s.Parked > 0 && now.Sub(s.LastParked) <= s.SilentAfter {
+		all = append(all, Warning{Kind: WarnParked, Count: s.Parked, Text: fmt.Sprintf(
+			"the provider puts people into groups that it has not pushed (%s, last %s): assign them to the application, or take them out of its scope with their groups",
+			counted(s.Parked, "time", "times"), s.LastParked.UTC().Format(time.RFC3339))})
+	}
 	if s.Silent {
 		text := "never"
 		if !s.LastContact.IsZero() {
@@ -204,19 +219,27 @@ func (c *connection) mappingWarnings() []Warning {
 	var all []Warning
 	if found.foreign > 0 && c.isEntra() {
 		all = append(all, Warning{Kind: WarnExternalID, Count: found.foreign, Text: fmt.Sprintf(
-			"externalId of %d people is no objectId: Entra ID maps mailNickname to it by default, which can change and be used again, and which no token carries. "+
-				"In the provisioning's attribute mapping, remap externalId to objectId and restart provisioning", found.foreign)})
+			"%s an externalId that is no objectId: Entra ID maps mailNickname to it by default, which can change and be used again, and which no token carries. "+
+				"In the provisioning's attribute mapping, remap externalId to objectId and restart provisioning", counted(found.foreign, "person has", "people have"))})
 	}
 	counts := c.directory.Counts(c.Name)
 	if unlinked := counts.Users - counts.Linked; unlinked > 0 {
 		all = append(all, Warning{Kind: WarnUnlinked, Count: unlinked, Text: fmt.Sprintf(
-			"%d people have no externalId, so no sign-in can be theirs: map the immutable id of the provider to externalId", unlinked)})
+			"%s no externalId, so no sign-in can be theirs: map the immutable id of the provider to externalId", counted(unlinked, "person has", "people have"))})
 	}
 	if found.groups > 0 && c.isEntra() {
 		all = append(all, Warning{Kind: WarnGroupIDs, Count: found.groups, Text: fmt.Sprintf(
-			"%d groups have no externalId: map objectId to externalId of groups too, so that a renamed group is found again", found.groups)})
+			"%s no externalId: map objectId to externalId of groups too, so that a renamed group is found again", counted(found.groups, "group has", "groups have"))})
 	}
 	return all
+}
+
+// counted says how many there are of something.
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // isEntra reports whether the provider is, or looks like, Entra ID.

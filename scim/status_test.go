@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -55,6 +56,33 @@ func TestStatusShowsContactAndRefusalsWithTheirFix(t *testing.T) {
 	}
 	if path := s.Failures[2].Path; path != "/Users/{id}" {
 		t.Errorf("path = %s, want the id hidden", path)
+	}
+}
+
+func TestStatusTellsHowSoonChangesAreObeyedAndWhoWaitsForTheirPerson(t *testing.T) {
+	t.Parallel()
+	clock := &stopped{}
+	clock.step.Store(int64(time.Millisecond))
+	g := newGate(t, func(c *scim.Config) { c.Clock = clock.now })
+	id := g.user(t, "ann")
+	group := g.group(t, "g", id)
+	for range 8 {
+		g.want(t, http.StatusOK, http.MethodPatch, "/Users/"+id, patchBody(`{"op":"replace","path":"active","value":false}`))
+	}
+	g.want(t, http.StatusOK, http.MethodGet, "/Users", "")
+	g.want(t, http.StatusOK, http.MethodPost, "/Bulk", bulkBody(`{"method":"DELETE","path":"/Users/x"}`))
+	ghost := patchBody(`{"op":"add","path":"members","value":[{"value":"ghost"}]}`)
+	g.want(t, http.StatusBadRequest, http.MethodPatch, "/Groups/"+group, ghost)
+	s := g.Status()[0]
+	if s.Requests != 13 || s.Obeyed.Of != 10 || s.Obeyed.P50 <= 0 || s.Obeyed.P99 < s.Obeyed.P50 || s.Obeyed.P99 > 1 {
+		t.Errorf("%d requests, obeyed %+v", s.Requests, s.Obeyed)
+	}
+	if s.Parked != 1 || s.LastParked.IsZero() || !slices.Contains(kindsOf(s), scim.WarnParked) {
+		t.Errorf("%d parked, last %s, warnings %v", s.Parked, s.LastParked, kindsOf(s))
+	}
+	clock.passed.Add(int64(72 * time.Hour)) // runs have come and gone since
+	if s := g.Status()[0]; s.Parked != 1 || slices.Contains(kindsOf(s), scim.WarnParked) {
+		t.Errorf("much later: %d parked, warnings %v", s.Parked, kindsOf(s))
 	}
 }
 
@@ -179,7 +207,7 @@ func TestWhatNeedsAttentionIsLoggedOnceAndAgainWhenItIsOver(t *testing.T) {
 			t.Error(err)
 		}
 		for part, times := range map[string]int{
-			"remap externalId to objectId": 1, "kind=silent": 2, "is in order again": 2, "groups have no externalId": 1,
+			"remap externalId to objectId": 1, "kind=silent": 2, "is in order again": 2, "1 group has no externalId": 1, "1 person has an externalId that is no objectId": 1,
 		} {
 			if got := strings.Count(log.String(), part); got != times {
 				t.Errorf("%q is logged %d times, want %d:\n%s", part, got, times, log.String())

@@ -80,4 +80,4 @@ func (c *connection) lookOver() {
 }
 
 // warningKinds are all there are.
-var warningKinds = []string{WarnExternalID, WarnUnlinked, WarnGroupIDs, WarnSilent, WarnQuarantine, WarnDialect}
+var warningKinds = []string{WarnExternalID, WarnUnlinked, WarnGroupIDs, WarnSilent, WarnQuarantine, WarnDialect, WarnParked}

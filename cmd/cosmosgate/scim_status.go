@@ -25,9 +25,9 @@ type connectionStatus struct {
 	Claim  string `json:"claim"`
 	// DirectoryAge is how long ago this gate was last proven to know all that any gate acknowledged, if several share the directory.
 	DirectoryAge float64 `json:"directory_age_seconds,omitempty"`
-	// Obeyed is how soon this gate has obeyed what other gates were told.
-	Obeyed *obeyed      `json:"other_gates_obeyed,omitempty"`
-	Tokens []tokenEntry `json:"tokens"`
+	// Elsewhere is how soon this gate has obeyed what other gates were told.
+	Elsewhere *obeyed      `json:"other_gates_obeyed,omitempty"`
+	Tokens    []tokenEntry `json:"tokens"`
 }
 
 // obeyed is how long it took from a change at another gate until this one obeyed it, by the clocks of both: the PATCH to the denial.
@@ -54,7 +54,7 @@ func (g *gate) scimActs(m *control.Mux) {
 		for i, s := range g.scim.Status() { // in the order of the configuration
 			one := connectionStatus{
 				Status: s, Issuer: g.cfg.Connections[i].Issuer, Tokens: g.tokens.list(s.Connection),
-				DirectoryAge: g.directory.Age(time.Now()).Seconds(), Obeyed: g.obeyed(),
+				DirectoryAge: g.directory.Age(time.Now()).Seconds(), Elsewhere: g.obeyed(),
 			}
 			for n := range g.cfg.Issuers {
 				if g.cfg.Issuers[n].Name == one.Issuer {
@@ -144,17 +144,21 @@ func printConnection(out *printer, s *connectionStatus, now time.Time) {
 	out.line("%s: %s", s.Connection, state)
 	row("people of", "issuer %s, found by %s = externalId", s.Issuer, s.Claim)
 	row("provider", "%s", providerText(s))
-	row("last contact", "%s", ago(s.LastContact, now))
+	silence := lifetime(s.SilentSeconds) * lifetime(time.Second)
+	row("last contact", "%s, alarm after %s of silence", ago(s.LastContact, now), silence.String())
 	row("last write", "%s", ago(s.LastWrite, now))
 	row("people", "%d: %d active, %d inactive; %d linked, %d unlinked", s.Counts.Users, s.Counts.Active, s.Counts.Inactive, s.Counts.Linked, s.Counts.Unlinked)
 	row("groups", "%d", s.Counts.Groups)
+	row("obeyed", "%s", obeyedText("changes from here", s.Obeyed))
 	if s.DirectoryAge > 0 {
 		row("directory", "shared; all that any gate acknowledged was known here %.1f s ago", s.DirectoryAge)
 	}
-	if o := s.Obeyed; o != nil {
+	if o := s.Elsewhere; o != nil {
 		const thousand = 1000
 		row("other gates", "what they were told was obeyed here after %.0f ms (p50), %.0f ms (p99) of the last %d changes", thousand*o.Median, thousand*o.P99, o.Of)
 	}
+	row("parked", "%s", parkedText(s))
+	row("requests", "%d since %s", s.Requests, when(s.Since))
 	row("refused", "%s", refusedText(s))
 	row("quarantine risk", "%s: %d of the last %d refused, %d in a row", s.Risk.Level, s.Risk.Refused, s.Risk.Of, s.Risk.Run)
 	for i := range s.Tokens {
@@ -164,17 +168,58 @@ func printConnection(out *printer, s *connectionStatus, now time.Time) {
 				strings.ReplaceAll(t.Kind, "_", " "), dash(t.ID), t.Source, ageText(t.Created, now), when(t.Expires), ago(t.LastUsed, now))
 		}
 	}
-	if n := len(s.Failures); n > 0 {
-		f := &s.Failures[n-1]
-		row("last refusal", "%s: %s %s → %d %s: %s", ago(f.Time, now), f.Method, f.Path, f.Status, f.Kind, f.Detail)
+	printFailures(row, s.Failures, now)
+	for _, warning := range s.Warnings {
+		row("warning", "%s", warning.Text)
+	}
+}
+
+// printFailures prints the last refusals that differ, the newest first.
+func printFailures(row func(name, format string, args ...any), failures []scim.Failure, now time.Time) {
+	const most = 5
+	type same struct {
+		method, path, shape, detail string
+		status                      int
+	}
+	times := map[same]int{}
+	var shown []*scim.Failure
+	for i := range slices.Backward(failures) {
+		f := &failures[i]
+		key := same{f.Method, f.Path, f.Shape, f.Detail, f.Status}
+		if times[key]++; times[key] == 1 && len(shown) < most {
+			shown = append(shown, f)
+		}
+	}
+	name := "last refusal"
+	for _, f := range shown {
+		often := ""
+		if n := times[same{f.Method, f.Path, f.Shape, f.Detail, f.Status}]; n > 1 {
+			often = fmt.Sprintf(", %d times", n)
+		}
+		row(name, "%s%s: %s %s → %s: %s", ago(f.Time, now), often, f.Method, f.Path, strings.TrimSpace(fmt.Sprintf("%d %s", f.Status, f.Kind)), f.Detail)
 		if f.Shape != "" {
 			row("  shape", "%s", f.Shape)
 		}
 		row("  fix", "%s", f.Fix)
+		name = "refusal before"
 	}
-	for _, warning := range s.Warnings {
-		row("warning", "%s", warning.Text)
+}
+
+// obeyedText says how soon changes are obeyed by the next request.
+func obeyedText(what string, l scim.Latency) string {
+	if l.Of == 0 {
+		return what + ": none yet"
 	}
+	const milli = 1000
+	return fmt.Sprintf("%s by the next request after %.1f ms (p50), %.1f ms (p99), of the last %d", what, l.P50*milli, l.P99*milli, l.Of)
+}
+
+// parkedText says which memberships are not there for want of their people. Gates never wait for one another's: they share one order of changes.
+func parkedText(s *connectionStatus) string {
+	if s.Parked == 0 {
+		return "no membership waits for its person"
+	}
+	return fmt.Sprintf("refused for members that do not exist: %d, last %s", s.Parked, when(s.LastParked))
 }
 
 func providerText(s *connectionStatus) string {
@@ -203,9 +248,9 @@ func refusedText(s *connectionStatus) string {
 		parts = append(parts, fmt.Sprintf("%d with a wrong token, last %s", s.WrongTokens, when(s.LastWrongToken)))
 	}
 	if len(parts) == 0 {
-		return "nothing since " + when(s.Since)
+		return "nothing"
 	}
-	return strings.Join(parts, ", ") + " since " + when(s.Since)
+	return strings.Join(parts, ", ")
 }
 
 // ago prints a time with its distance.
