@@ -212,9 +212,10 @@ func (c *call) pageSize() int {
 
 // wholeList asks upstream for the next part of a list, as large as it likes, and whether or not anything has changed in it.
 func (c *call) wholeList(header http.Header) {
-	for _, name := range [...]string{headerMaxItemCount, headerContinuation, "If-Match", "If-None-Match", "If-Modified-Since"} {
+	for _, name := range [...]string{headerContinuation, "If-Match", "If-None-Match", "If-Modified-Since"} {
 		delete(header, name)
 	}
+	header[headerMaxItemCount] = []string{"-1"} // a hundred if it is left out
 	if c.listAt != "" {
 		header[headerContinuation] = []string{c.listAt}
 	}

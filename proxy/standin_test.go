@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestGateAndStandInAgree(t *testing.T) {
 	}
 }
 
-func gateOnStandIn(t *testing.T, d decide) (*emulator.Emulator, *proxy.Proxy) {
+func gateOnStandIn(t testing.TB, d decide, edits ...func(*proxy.Config)) (*emulator.Emulator, *proxy.Proxy) {
 	t.Helper()
 	standIn, err := emulator.New(emulator.Config{
 		Account: "stand-in", MasterKey: accountKey, Clock: time.Now, Random: rand.Reader,
@@ -90,11 +91,11 @@ func gateOnStandIn(t *testing.T, d decide) (*emulator.Emulator, *proxy.Proxy) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return standIn, benchProxy(t, func(cfg *proxy.Config) {
+	return standIn, benchProxy(t, append(edits, func(cfg *proxy.Config) {
 		cfg.Authorizer = d
 		cfg.Accounts[0].Upstream, cfg.Accounts[0].Transport = upstream, &http.Transport{DisableCompression: true}
 		cfg.Accounts[0].InsecureMasterKey = accountKey
-	})
+	})...)
 }
 
 // TestDotNetBatchesAreDecidedOperationByOperation sends what the .NET SDK sends.
@@ -133,5 +134,60 @@ func TestDotNetBatchesAreDecidedOperationByOperation(t *testing.T) {
 	got, _ = serve(t, p, request(t, http.MethodPost, createPath, encode(hybridrow.Row{"operationType": int32(0), "resourceType": int32(3)}), headers...))
 	if got.Status != http.StatusBadRequest || len(asked) != 0 {
 		t.Errorf("an operation on no item: %d, %d decisions", got.Status, len(asked))
+	}
+}
+
+// BenchmarkListOf500Containers is a caller who reads the list of 500 containers of the stand-in, all of which it reaches, to its end.
+func BenchmarkListOf500Containers(b *testing.B) {
+	set, err := policy.Parse("bench.yaml", []byte(strings.NewReplacer(
+		"[items/read, executeQuery]", "[readMetadata]", "[prod/shop/orders]", "[prod/shop/*]",
+		"\n  partitionKey: {equals: [\"${user.department}\"], mode: require}", "").Replace(everything)), policy.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	standIn, p := gateOnStandIn(b, policy.NewEngine(set).Decide, func(c *proxy.Config) { c.Authenticator = authenticate(annOfSupport) })
+	for i := range 500 {
+		name := "c" + strconv.Itoa(i)
+		if err := standIn.CreateContainer("shop", emulator.ContainerDefinition{ID: name, PartitionKey: []string{"/department"}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, size := range []int{0, 100, 10} {
+		b.Run("pages of "+strconv.Itoa(size), func(b *testing.B) {
+			b.ReportAllocs()
+			defer reportCPU(b, cpuTime(b))
+			var charge float64
+			for b.Loop() {
+				charge = readList(b, p, size)
+			}
+			b.ReportMetric(charge, "RU/op")
+		})
+	}
+}
+
+// readList reads a list in pages of a size, and returns what upstream charged for it.
+func readList(b *testing.B, p *proxy.Proxy, size int) (charge float64) {
+	b.Helper()
+	r := benchRequest(b, http.MethodGet, "/dbs/shop/colls", "")
+	r.Header.Del("X-Ms-Documentdb-Partitionkey")
+	if size > 0 {
+		r.Header.Set("X-Ms-Max-Item-Count", strconv.Itoa(size))
+	}
+	for {
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			b.Fatalf("%d %s", w.Code, w.Body)
+		}
+		cost, err := strconv.ParseFloat(w.Header().Get("X-Ms-Request-Charge"), 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		charge += cost
+		at := w.Header().Get("X-Ms-Continuation")
+		if at == "" {
+			return charge
+		}
+		r.Header.Set("X-Ms-Continuation", at)
 	}
 }
