@@ -88,13 +88,16 @@ func ParseAuthorization(h http.Header) (Authorization, error) {
 // parseNative reads type=…&ver=1.0&sig=…, percent-encoded as a whole or not at all.
 func parseNative(value string) (Authorization, error) {
 	if strings.Contains(value, "%3D") || strings.Contains(value, "%3d") {
+		// After the last escape, where a token is, there is nothing to decode.
+		end := min(strings.LastIndexByte(value, '%')+len("%XX"), len(value))
+
 		// A plus sign is data here: a form decoder would turn it into a space and spoil signatures.
-		decoded, err := url.PathUnescape(value)
+		decoded, err := url.PathUnescape(value[:end])
 		if err != nil {
 			return Authorization{}, MalformedCredential("the Authorization header is badly percent-encoded")
 		}
 
-		value = decoded
+		value = decoded + value[end:]
 	}
 
 	kind, rest, _ := strings.Cut(value, "&")

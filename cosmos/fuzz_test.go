@@ -3,6 +3,7 @@ package cosmos_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -207,6 +208,18 @@ func FuzzAuthorization(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, value string) {
 		got, err := cosmos.ParseAuthorization(http.Header{"Authorization": {value}})
+
+		if strings.Contains(strings.ToUpper(value), "%3D") && len(value) <= 16<<10 { // encoded as a whole: means what its decoded form means
+			if decoded, bad := url.PathUnescape(value); bad != nil && err == nil {
+				t.Fatalf("%q is badly encoded and was read", value)
+			} else if bad == nil && !strings.Contains(decoded, "%") {
+				plain, fault := cosmos.ParseAuthorization(http.Header{"Authorization": {decoded}})
+				if native := strings.HasPrefix(decoded, "type="); native && (plain != got || (fault == nil) != (err == nil)) {
+					t.Fatalf("%q is read otherwise than %q", value, decoded)
+				}
+			}
+		}
+
 		if err != nil {
 			if status := nativeError(t, err).Status; status != http.StatusUnauthorized {
 				t.Fatalf("status %d", status)

@@ -21,11 +21,9 @@ type UpstreamOptions struct {
 // UpstreamPath returns the canonical escaped path: every byte of a name but the unreserved ones is percent-encoded, so
 // no part of it can be taken for a separator. It must be sent as it is ([net/url.URL.RawPath]).
 func (op *Operation) UpstreamPath() string {
-	const frame = 64
+	var short [128]byte // most paths fit in it
 
-	a := &op.request.address
-
-	return string(a.appendTo(make([]byte, 0, frame+len(a.database)+len(a.container)+len(a.id))))
+	return string(op.request.address.appendTo(short[:0]))
 }
 
 // Signing returns the resource type and the link that a master key signs for the request as it is sent.
@@ -50,7 +48,7 @@ func (b *headerBuilder) set(name, value string) {
 // UpstreamHeader returns the headers to send: selectors and Content-Type of the decided operation, the allow-listed
 // headers of the caller, and the options. The result is the caller's to change.
 func (op *Operation) UpstreamHeader(o UpstreamOptions) http.Header {
-	const own = 16 // at most so many headers are the gate's
+	const own = 8 // as many are the gate's, as a rule; more make the map grow
 
 	q := op.request
 	size := len(q.fields) + len(q.ranges) + own

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/audit"
@@ -96,10 +97,10 @@ func (p *Proxy) classify(c *call) error {
 		return err
 	}
 	c.op = op
-	if len(op.PartitionKeys) > 0 {
-		c.keys = make([][]string, len(op.PartitionKeys))
-		for i, key := range op.PartitionKeys {
-			c.keys[i] = key
+	if n := len(op.PartitionKeys); n > 0 {
+		c.keys = slices.Grow(c.oneKey[:0], n)
+		for _, key := range op.PartitionKeys {
+			c.keys = append(c.keys, key)
 		}
 	}
 	if op.Disposition != cosmos.Forward && op.Refusal != nil {

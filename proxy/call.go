@@ -65,11 +65,12 @@ type call struct {
 	decision  policy.Decision
 	// policyHash names the policy that decided, which may not be the one in force when the call ends.
 	policyHash string
-	recognised string     // the policy by which the caller was recognised
-	minimal    bool       // the written item is taken out of the response
-	listFrom   int        // how many entries of a list the caller has seen
-	listAt     string     // where upstream goes on with the list
-	keys       [][]string // partition keys of op
+	recognised string      // the policy by which the caller was recognised
+	minimal    bool        // the written item is taken out of the response
+	listFrom   int         // how many entries of a list the caller has seen
+	listAt     string      // where upstream goes on with the list
+	keys       [][]string  // partition keys of op
+	oneKey     [1][]string // where keys lie, if there are no more
 	answer     answer
 	body       body
 	tokens     TokenSource
