@@ -13,7 +13,7 @@ type Adopted struct {
 	Users  int `json:"users"`
 	Groups int `json:"groups"`
 	// Left counts the lines that were left out.
-	Left int `json:"left"`
+	Left int `json:"left,omitempty"`
 }
 
 // Adopt copies an export with the users and groups of some connections given to

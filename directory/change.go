@@ -5,7 +5,8 @@ package directory
 // absent succeed and change nothing.
 //
 // It is one of [CreateUser], [EditUser], [DeleteUser], [CreateGroup],
-// [EditGroup], [DeleteGroup], [AddMembers], [RemoveMembers] and [SetMembers].
+// [EditGroup], [DeleteGroup], [AddMembers], [RemoveMembers], [SetMembers],
+// [AdoptUser] and [AdoptGroup].
 type Change interface{ isChange() }
 
 // CreateUser adds a user. ID, Connection, Revision and times are set by the
@@ -66,6 +67,22 @@ type SetMembers struct {
 	Members []ID
 }
 
+// AdoptUser takes a user over from another connection, with its id, names,
+// memberships and locks. One that the other connection does not have any more
+// is no change.
+type AdoptUser struct {
+	ID   ID
+	From string
+}
+
+// AdoptGroup takes a group over as [AdoptUser] does a user.
+type AdoptGroup struct {
+	ID   ID
+	From string
+}
+
+func (AdoptUser) isChange()     {}
+func (AdoptGroup) isChange()    {}
 func (CreateUser) isChange()    {}
 func (EditUser) isChange()      {}
 func (DeleteUser) isChange()    {}

@@ -1,6 +1,9 @@
 package directory
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // places are what belongs to each ordinal, in pages, so that they grow without
 // being copied. There is one writer and any number of readers.
@@ -101,7 +104,40 @@ func (g *growing[T]) add(element T) {
 type roster struct {
 	growing[uint32]
 
-	holes int // writer only: ordinals whose record is gone
+	// For the writer only: ordinals whose record is gone or another connection's,
+	// and those of adopted records that are still to be put in their place.
+	holes int
+	late  []uint32
+}
+
+// insert adds an ordinal; one that is not the last of all is there after settle.
+func (r *roster) insert(ordinal uint32) {
+	if list := r.load(); len(list) == 0 || list[len(list)-1] < ordinal {
+		r.add(ordinal)
+		return
+	}
+	r.late = append(r.late, ordinal)
+}
+
+// settle puts late ordinals in their place.
+func (r *roster) settle() {
+	if len(r.late) == 0 {
+		return
+	}
+	slices.Sort(r.late)
+	list := r.load()
+	all := make([]uint32, 0, len(list)+len(r.late))
+	for _, ordinal := range r.late {
+		at, back := slices.BinarySearch(list, ordinal)
+		all = append(append(all, list[:at]...), ordinal)
+		if list = list[at:]; back { // adopted, and adopted back: it was a hole
+			list = list[1:]
+			r.holes--
+		}
+	}
+	all = append(all, list...)
+	r.list.Store(&all)
+	r.late = nil
 }
 
 // smallestCompaction is the number of holes below which none are swept.

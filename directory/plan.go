@@ -45,6 +45,10 @@ func (p *planner) plan(change Change) (Result, error) {
 		return p.removeMembers(c.Group, c.Members)
 	case SetMembers:
 		return p.setMembers(c)
+	case AdoptUser:
+		return p.adoptUser(c)
+	case AdoptGroup:
+		return p.adoptGroup(c)
 	default:
 		return Result{}, fmt.Errorf("%w: %T", errPlan, change)
 	}

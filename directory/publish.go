@@ -31,6 +31,10 @@ func (s *state) publish(b *batch) {
 	if len(b.regroup) > 0 || b.rename {
 		s.closure.Add(1)
 	}
+	for _, p := range s.numbers.load() {
+		p.users.settle()
+		p.groups.settle()
+	}
 	s.publishLocks(b)
 	s.publishTokens(b)
 	s.publishEntries(b)
@@ -74,10 +78,10 @@ func (s *state) publishUser(ordinal uint32, next userRecord) {
 
 // reindexUser moves a user's names, and counts.
 func (s *state) reindexUser(ordinal uint32, old, next userRecord) {
-	p := s.numbered(next.or(old).connection())
+	was, is := s.ownerOf(old), s.ownerOf(next) // two if the user was adopted
 	for _, sp := range []space{spaceUserName, spaceUserLink} {
-		from, had := s.userHash(sp, p, old)
-		to, has := s.userHash(sp, p, next)
+		from, had := s.userHash(sp, was, old)
+		to, has := s.userHash(sp, is, next)
 		if had == has && from == to {
 			continue
 		}
@@ -89,22 +93,52 @@ func (s *state) reindexUser(ordinal uint32, old, next userRecord) {
 		}
 	}
 	for e := range next.others {
-		s.email.put(p.salt(maphash.Bytes(s.seed, e)), ordinal)
+		s.email.put(is.salt(maphash.Bytes(s.seed, e)), ordinal)
 	}
 	for e := range old.others {
-		s.email.remove(p.salt(maphash.Bytes(s.seed, e)), ordinal)
+		s.email.remove(was.salt(maphash.Bytes(s.seed, e)), ordinal)
 	}
-	p.userCount.Add(count(next != nil) - count(old != nil))
-	p.activeCount.Add(count(next != nil && next.active()) - count(old != nil && old.active()))
-	p.linkedUser.Add(count(next.hasLink()) - count(old.hasLink()))
+	switch {
+	case was == is:
+		is.count(old, next)
+		return
+	case is != nil:
+		is.count(nil, next)
+		is.users.insert(ordinal)
+	}
+	if was != nil {
+		was.count(old, nil)
+		was.users.dropped(func(o uint32) bool { return s.ownerOf(s.user(o)) == was })
+	}
 	switch {
 	case old == nil:
 		s.appear(ordinal, next.key())
-		p.users.add(ordinal)
 	case next == nil:
 		s.byID.remove(s.keyHash(old.key()), ordinal)
-		p.users.dropped(func(o uint32) bool { return s.user(o) != nil })
 	}
+}
+
+// ownerOf returns the connection that a user belongs to, nil for none.
+func (s *state) ownerOf(r userRecord) *population {
+	if r == nil {
+		return nil
+	}
+	return s.numbered(r.connection())
+}
+
+// groupOwner returns the connection that a group belongs to, nil for none.
+func (s *state) groupOwner(g *group) *population {
+	if g == nil {
+		return nil
+	}
+	return s.numbered(g.connection)
+}
+
+// count replaces a user by another, either of whom may be none.
+func (p *population) count(old, next userRecord) {
+	p.userCount.Add(count(next != nil) - count(old != nil))
+	p.activeCount.Add(count(next != nil && next.active()) - count(old != nil && old.active()))
+	p.linkedUser.Add(count(next.hasLink()) - count(old.hasLink()))
 }
 
 // userHash returns the hash of a user's name in a space, false without one.
@@ -137,26 +171,26 @@ func (s *state) publishGroup(ordinal uint32, next *group) {
 	}
 	old := place.group.Load()
 	place.group.Store(next)
-	var p *population
-	switch {
-	case next != nil:
-		p = s.numbered(next.connection)
-	case old != nil:
-		p = s.numbered(old.connection)
-	default:
+	was, is := s.groupOwner(old), s.groupOwner(next) // two if the group was adopted
+	for _, sp := range []space{spaceGroupName, spaceGroupLink} {
+		s.reindex(s.names[sp], ordinal, old.nameIn(sp, was), next.nameIn(sp, is))
+	}
+	if was == is {
 		return
 	}
-	for _, sp := range []space{spaceGroupName, spaceGroupLink} {
-		s.reindex(s.names[sp], ordinal, old.nameIn(sp, p), next.nameIn(sp, p))
+	if is != nil {
+		is.groupCount.Add(1)
+		is.groups.insert(ordinal)
 	}
-	p.groupCount.Add(count(next != nil) - count(old != nil))
+	if was != nil {
+		was.groupCount.Add(-1)
+		was.groups.dropped(func(o uint32) bool { return s.groupOwner(s.groupAt(o)) == was })
+	}
 	switch {
 	case old == nil:
 		s.appear(ordinal, place.key)
-		p.groups.add(ordinal)
 	case next == nil:
 		s.byID.remove(s.keyHash(place.key), ordinal)
-		p.groups.dropped(func(o uint32) bool { return s.groupAt(o) != nil })
 	}
 }
 
@@ -178,7 +212,7 @@ func (s *state) publishEdge(place *groupPlace, member uint32, present bool) {
 // reindex moves an ordinal from one key of an index to another; the new one
 // first, so that a record that keeps existing is always found.
 func (s *state) reindex(x *index, ordinal uint32, from, to nameKey) {
-	if from.value == to.value {
+	if from == to {
 		return
 	}
 	if to.value != "" {

@@ -100,14 +100,6 @@ func (r userRecord) others(yield func([]byte) bool) {
 	}
 }
 
-// or returns the record, or another for none.
-func (r userRecord) or(other userRecord) userRecord {
-	if r == nil {
-		return other
-	}
-	return r
-}
-
 // hasLink reports whether the user has an external id.
 func (r userRecord) hasLink() bool { return r != nil && len(r.link()) > 0 }
 

@@ -58,6 +58,7 @@ func (g *gate) directoryActs(m *control.Mux) {
 		return directoryFault(g.directory.Export(w, leave...))
 	})
 	control.HandleStream(m, actImport, g.importDirectory)
+	control.Handle(m, actAdopt, g.adopt)
 }
 
 // importDirectory keeps what it is sent beside the directory until all of it has been checked: a faulty import changes nothing.
@@ -130,12 +131,12 @@ func (g *gate) newOwners(c *control.Call) (map[string]string, error) {
 func newDirectory() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "directory",
-		Short: "Take the directory out of a gate, or into one",
+		Short: "Take the directory out of a gate, or into one; give records to another connection",
 		Long:  "Exports and imports people, groups, memberships, locks and revocations, as JSON lines, in the running gate.",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDirectoryExport(), newDirectoryImport())
+	cmd.AddCommand(newDirectoryExport(), newDirectoryImport(), newDirectoryAdopt())
 	return cmd
 }
 
