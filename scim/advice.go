@@ -15,6 +15,9 @@ func advice(e *Error) string {
 	case http.StatusRequestEntityTooLarge:
 		return "have the provider send less at once"
 	case http.StatusNotFound:
+		if strings.HasPrefix(e.Detail, wrongBase) {
+			return "correct the base URL that the provider was given: it is scim.public_url, scim/v2/ and the connection's name, with nothing behind it"
+		}
 		return "the provider addresses a record that this connection does not own: have it look for its records anew (restart provisioning)"
 	case http.StatusPreconditionFailed:
 		return "somebody changed the record in between: the provider reads it again by itself"

@@ -62,6 +62,13 @@ func notFound() *Error {
 	return &Error{Status: http.StatusNotFound, Detail: "resource not found"}
 }
 
+// noEndpoint is the 404 of a path below which nothing ever is: whoever configured the provider mistyped its base URL.
+func noEndpoint() *Error {
+	return &Error{Status: http.StatusNotFound, Detail: wrongBase + ": records are at /scim/v2/CONNECTION/Users and …/Groups"}
+}
+
+const wrongBase = "no such endpoint"
+
 // errorBody is the resource of RFC 7644 §3.12; status is a string there.
 type errorBody struct {
 	Schemas []string `json:"schemas"`

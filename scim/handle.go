@@ -12,7 +12,7 @@ import (
 // operations of a Bulk request.
 func (c *connection) handle(ctx context.Context, k call) (answer, error) {
 	if len(k.path) == 0 {
-		return answer{}, notFound()
+		return answer{}, noEndpoint()
 	}
 	if k.body == nil && needsBody(k.method) && !discovery(k.path) {
 		return answer{}, refusal(KindInvalidSyntax, "body is empty")
@@ -32,7 +32,7 @@ func (c *connection) handle(ctx context.Context, k call) (answer, error) {
 	case "Me":
 		return answer{}, &Error{Status: http.StatusNotImplemented, Detail: "/Me is not supported"}
 	default:
-		return answer{}, notFound()
+		return answer{}, noEndpoint()
 	}
 }
 
@@ -72,7 +72,7 @@ func pathOrMethod(exists bool) *Error {
 	if exists {
 		return &Error{Status: http.StatusMethodNotAllowed, Detail: "method not allowed here"}
 	}
-	return notFound()
+	return noEndpoint()
 }
 
 // handleSearch serves .search: a list whose query is the body.

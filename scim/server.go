@@ -112,7 +112,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, pathPrefix), "/")
 	c := s.connections[name]
 	if c == nil || !strings.HasPrefix(r.URL.Path, pathPrefix) {
-		notFound().write(w)
+		noEndpoint().write(w)
 		return
 	}
 	started := s.config.Clock()
