@@ -68,7 +68,7 @@ not JSON
 		t.Fatal(err)
 	}
 	err := directory.CheckImport(&adopted)
-	if err == nil || !strings.Contains(err.Error(), "line 2: invalid character") || !strings.Contains(err.Error(), `line 3: user userName "ann" is there already`) {
+	if err == nil || !strings.Contains(err.Error(), "line 2: is no JSON of an export: invalid character") || !strings.Contains(err.Error(), `line 3: user userName "ann" is there already`) {
 		t.Errorf("CheckImport() = %v", err)
 	}
 }

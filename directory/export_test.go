@@ -103,7 +103,7 @@ not JSON
 	want := `line 2: user externalId "x" is there already, further up
 line 2: user userName "ann" is there already, further up
 line 3: user id "019aa000-0000-7000-8000-000000000001" is there already, further up
-line 4: invalid character 'o' in literal null (expecting 'u')
+line 4: is no JSON of an export: invalid character 'o' in literal null (expecting 'u')
 line 6: invalid change: group without displayName
 line 7: member "019aa000-0000-7000-8000-000000000009" is not further up in this connection
 line 8: locked user "019aa000-0000-7000-8000-000000000009" is not further up in this connection

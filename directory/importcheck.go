@@ -84,7 +84,7 @@ func (c *importCheck) line(text []byte) []error {
 	}
 	var l exported
 	if err := json.Unmarshal(text, &l); err != nil {
-		return []error{err}
+		return []error{fmt.Errorf("is no JSON of an export: %w", err)}
 	}
 	var faults []error
 	if _, err := l.delta(); err != nil {

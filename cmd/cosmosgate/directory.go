@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -106,16 +108,14 @@ func (g *gate) importDirectory(ctx context.Context, c *control.Call, r io.Reader
 
 // newOwners reads which connections' records are given to others: an act of its own, so that it is in the record.
 func (g *gate) newOwners(c *control.Call) (map[string]string, error) {
-	owners := map[string]string{}
-	for _, pair := range c.Params["adopt"] {
-		from, to, ok := strings.Cut(pair, "=")
-		if !ok || from == "" || from == to {
-			return nil, control.Invalid(fmt.Sprintf("--adopt %q is not OLD=NEW", pair), "")
-		}
+	owners, err := adoptions(c.Params["adopt"])
+	if err != nil {
+		return nil, control.Invalid(err.Error(), "")
+	}
+	for _, to := range slices.Sorted(maps.Values(owners)) {
 		if err := g.knownConnection(to); err != nil {
 			return nil, err
 		}
-		owners[from] = to
 	}
 	var target []string
 	if len(owners) > 0 {
@@ -127,6 +127,28 @@ func (g *gate) newOwners(c *control.Call) (map[string]string, error) {
 	c.Target("%s", strings.Join(target, ", "))
 	return owners, nil
 }
+
+var errAdopt = errors.New("is not OLD=NEW, two names of connections")
+
+// adoptions reads the values of --adopt.
+func adoptions(pairs []string) (map[string]string, error) {
+	owners := map[string]string{}
+	var faults []error
+	for _, pair := range pairs {
+		from, to, ok := strings.Cut(pair, "=")
+		switch _, twice := owners[from]; {
+		case !ok || from == "" || to == "" || from == to:
+			faults = append(faults, fmt.Errorf("--adopt %q %w", pair, errAdopt))
+		case twice:
+			faults = append(faults, fmt.Errorf("--adopt %q: %w", pair, errAdoptTwice))
+		default:
+			owners[from] = to
+		}
+	}
+	return owners, errors.Join(faults...)
+}
+
+var errAdoptTwice = errors.New("its records go to one connection only")
 
 func newDirectory() *cobra.Command {
 	cmd := &cobra.Command{
@@ -198,6 +220,9 @@ to another: its issuer then names these people. Tokens stay behind. It is refuse
 		Example: "  cosmosgate directory import people.jsonl\n  cosmosgate directory import people.jsonl --adopt corp-okta=corp-entra",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := adoptions(adopt); err != nil {
+				return err
+			}
 			in := cmd.InOrStdin()
 			if len(args) == 1 && args[0] != "-" {
 				file, err := os.Open(args[0])

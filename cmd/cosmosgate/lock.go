@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -66,6 +67,9 @@ func (g *gate) lock(ctx context.Context, c *control.Call, order lockOrder) (lock
 		return lockEntry{}, err
 	}
 	c.Target("%s %s", subject.Kind, subject.Name)
+	if err := messageFits(order.Message); err != nil {
+		return lockEntry{}, err
+	}
 	if order.TTL < 0 {
 		return lockEntry{}, control.Invalid("a lock cannot end in the past", "leave --ttl away for a lock that stays until it is lifted")
 	}
@@ -84,6 +88,15 @@ func (g *gate) lock(ctx context.Context, c *control.Call, order lockOrder) (lock
 	e := g.lockEntry(set)
 	e.Was = was
 	return e, nil
+}
+
+// messageFits bounds what every list of locks and revocations repeats.
+func messageFits(text string) error {
+	const most = 1000
+	if n := utf8.RuneCountInString(text); n > most {
+		return control.Invalid(fmt.Sprintf("the message has %d characters: at most %d are kept", n, most), "say it shorter, or name a ticket")
+	}
+	return nil
 }
 
 func (g *gate) unlock(ctx context.Context, c *control.Call, s lockSubject) (lockEntry, error) {
@@ -198,7 +211,7 @@ func (g *gate) findUser(name, connection string) (directory.User, error) {
 	}
 	switch {
 	case !known:
-		return directory.User{}, control.NotFound(fmt.Sprintf("there is no connection %q", connection), "connections are named in the configuration file")
+		return directory.User{}, g.knownConnection(connection)
 	case len(found) == 0:
 		return directory.User{}, control.NotFound(fmt.Sprintf("nobody has the id, userName or externalId %q", name),
 			"userNames are compared whole; cosmosgate directory export lists everybody")

@@ -60,6 +60,9 @@ func (g *gate) revoke(ctx context.Context, c *control.Call, order revokeOrder) (
 		return nil, err
 	}
 	c.Target("%s %s", order.Kind, order.Name)
+	if err := messageFits(order.Reason); err != nil {
+		return nil, err
+	}
 	for i := range all {
 		all[i].Reason, all[i].By = order.Reason, c.Peer.User()
 		if err := g.revoked.Revoke(ctx, all[i]); errors.Is(err, identity.ErrRevocationsFull) {
@@ -93,6 +96,9 @@ func (g *gate) revocable(order revokeOrder) ([]identity.Revocation, error) {
 	} {
 		if kind.String() != order.Kind || order.Name == "" {
 			continue
+		}
+		if order.Issuer == "" {
+			return nil, control.Invalid(fmt.Sprintf("a %s is of an issuer: name it with --issuer", kind), "configured are "+listed(g.issuerNames()))
 		}
 		url, err := g.issuerURL(order.Issuer)
 		return []identity.Revocation{{Kind: kind, Issuer: url, Name: order.Name}}, err
@@ -129,21 +135,26 @@ func (g *gate) revocablePerson(order revokeOrder) ([]identity.Revocation, error)
 
 // issuerURL finds a configured issuer by its name or URL; the token service is called gate, as in records.
 func (g *gate) issuerURL(issuer string) (string, error) {
-	var names []string
-	if own := g.cfg.TokenService.Issuer; g.signing != nil {
-		if issuer == config.OwnIssuer || issuer == own {
-			return own, nil
-		}
-		names = append(names, config.OwnIssuer)
+	if own := g.cfg.TokenService.Issuer; g.signing != nil && (issuer == config.OwnIssuer || issuer == own) {
+		return own, nil
 	}
 	for i := range g.cfg.Issuers {
 		x := &g.cfg.Issuers[i]
 		if issuer == x.Name || issuer == x.URL {
 			return x.URL, nil
 		}
-		names = append(names, x.Name)
 	}
-	return "", control.NotFound(fmt.Sprintf("there is no issuer %q", issuer), "configured are "+listed(names))
+	return "", control.NotFound(fmt.Sprintf("there is no issuer %q", issuer), "configured are "+listed(g.issuerNames()))
+}
+
+func (g *gate) issuerNames() (names []string) {
+	if g.signing != nil {
+		names = append(names, config.OwnIssuer)
+	}
+	for i := range g.cfg.Issuers {
+		names = append(names, g.cfg.Issuers[i].Name)
+	}
+	return names
 }
 
 func entriesOf(list []identity.Revocation) []revocationEntry {

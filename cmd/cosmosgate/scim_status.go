@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -107,9 +108,13 @@ Refusals are counted since this gate started; contacts with other gates of the d
 				return err
 			}
 			if len(args) == 1 {
+				var names []string
+				for i := range all {
+					names = append(names, all[i].Connection)
+				}
 				all = slices.DeleteFunc(all, func(s connectionStatus) bool { return s.Connection != args[0] })
 				if len(all) == 0 {
-					return failed(fmt.Errorf("there is no connection %q", args[0]), "cosmosgate scim status without a name shows all")
+					return failed(fmt.Errorf("there is no connection %q", args[0]), "the configuration names "+listed(names))
 				}
 			}
 			if o.output == outputJSON {
@@ -196,7 +201,7 @@ func printFailures(row func(name, format string, args ...any), failures []scim.F
 		if n := times[same{f.Method, f.Path, f.Shape, f.Detail, f.Status}]; n > 1 {
 			often = fmt.Sprintf(", %d times", n)
 		}
-		row(name, "%s%s: %s %s → %s: %s", ago(f.Time, now), often, f.Method, f.Path, strings.TrimSpace(fmt.Sprintf("%d %s", f.Status, f.Kind)), f.Detail)
+		row(name, "%s%s: %s %s → %s: %s", ago(f.Time, now), often, f.Method, cmp.Or(f.Path, "/"), strings.TrimSpace(fmt.Sprintf("%d %s", f.Status, f.Kind)), f.Detail)
 		if f.Shape != "" {
 			row("  shape", "%s", f.Shape)
 		}
@@ -223,7 +228,10 @@ func parkedText(s *connectionStatus) string {
 }
 
 func providerText(s *connectionStatus) string {
-	text := dash(s.Detected)
+	text := cmp.Or(s.Detected, "not recognized")
+	if s.LastContact.IsZero() {
+		text = "not heard of yet"
+	}
 	if s.DetectedForm != "" {
 		text += ", " + s.DetectedForm + " form of PATCH"
 	}

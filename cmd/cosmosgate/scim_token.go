@@ -11,6 +11,7 @@ import (
 
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/internal/control"
+	"github.com/cosmosgate/cosmosgate/scim"
 )
 
 // The acts of this family.
@@ -47,7 +48,9 @@ type tokenEntry struct {
 	// ID names the token for revoking; empty for those of the configuration file.
 	ID string `json:"id,omitempty"`
 	// Secret is there once, in the answer to the command that made it.
-	Secret   string    `json:"secret,omitempty"`
+	Secret string `json:"secret,omitempty"`
+	// URL is there with the secret: where the provider pushes to, or exchanges it.
+	URL      string    `json:"url,omitempty"`
 	Source   string    `json:"source"`
 	Created  time.Time `json:"created,omitzero"`
 	Expires  time.Time `json:"expires"`
@@ -65,10 +68,17 @@ func (g *gate) tokenActs(m *control.Mux) {
 		})
 	})
 	control.Handle(m, actSCIMRevoke, g.revokeToken)
-	control.Handle(m, actSCIMList, func(context.Context, *control.Call, struct{}) ([]tokenEntry, error) {
+	control.Handle(m, actSCIMList, func(_ context.Context, _ *control.Call, only string) ([]tokenEntry, error) {
 		entries := []tokenEntry{}
+		if only != "" {
+			if err := g.knownConnection(only); err != nil {
+				return nil, err
+			}
+		}
 		for i := range g.cfg.Connections {
-			entries = append(entries, g.tokens.list(g.cfg.Connections[i].Name)...)
+			if c := g.cfg.Connections[i].Name; only == "" || only == c {
+				entries = append(entries, g.tokens.list(c)...)
+			}
 		}
 		return entries, nil
 	})
@@ -99,8 +109,17 @@ func (g *gate) makeToken(c *control.Call, o tokenOrder, create func(owner string
 	}
 	c.Target("connection %s, token %s", o.Connection, t.ID)
 	e := g.tokens.entry(o.Connection, o.Kind, t)
-	e.Secret = secret
+	e.Secret, e.URL = secret, g.whereToPush(o)
 	return e, nil
+}
+
+// whereToPush is the URL that a provider is given together with the secret.
+func (g *gate) whereToPush(o tokenOrder) string {
+	base := strings.TrimSuffix(g.cfg.SCIM.PublicURL, "/")
+	if o.Kind == kindSecret {
+		return base + scim.OAuthPath
+	}
+	return base + "/scim/v2/" + o.Connection
 }
 
 func (g *gate) revokeToken(ctx context.Context, c *control.Call, id string) (tokenEntry, error) {
@@ -238,8 +257,12 @@ func makeTokenCommand(cmd *cobra.Command, o *operator, act string, order tokenOr
 	if _, err := fmt.Fprintln(cmd.OutOrStdout(), e.Secret); err != nil {
 		return wrapOutput(err)
 	}
-	return hint(cmd, fmt.Sprintf("this is shown once; it is %s of %s, works until %s, and is revoked with cosmosgate scim token revoke %s",
-		strings.ReplaceAll(e.Kind, "_", " "), e.Connection, when(e.Expires), e.ID))
+	use := "the bearer token of " + e.Connection + ", for the provider's base URL (tenant URL) " + e.URL
+	if e.Kind == kindSecret {
+		use = "the client secret of client id " + e.Connection + ", for the token endpoint " + e.URL
+	}
+	return hint(cmd, fmt.Sprintf("this is shown once: it is %s; it works until %s, and is revoked with cosmosgate scim token revoke %s",
+		use, when(e.Expires), e.ID))
 }
 
 func newTokenRevoke() *cobra.Command {
@@ -263,12 +286,24 @@ func newTokenRevoke() *cobra.Command {
 }
 
 func newTokenList() *cobra.Command {
-	return listing(&cobra.Command{
-		Use:     "ls",
-		Short:   "List the tokens of all connections",
-		Long:    "Lists tokens without their secrets. The last use is known to within an hour if another gate saw it, or this one before its start; that of a token in the configuration file is what this gate saw since.",
-		Example: "  cosmosgate scim token ls -o json",
-	}, actSCIMList, func(cmd *cobra.Command, o *operator, all []tokenEntry) error { return showTokens(cmd, o, all, all) })
+	var o operator
+	cmd := &cobra.Command{
+		Use:     "ls [CONNECTION]",
+		Short:   "List the tokens of all connections, or of one",
+		Long:    `Lists tokens without their secrets. The last use is known to within an hour if another gate saw it, or this one before its
+start; that of a token in the configuration file is what this gate saw since.`,
+		Example: "  cosmosgate scim token ls\n  cosmosgate scim token ls corp-entra -o json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, err := ask[[]tokenEntry](cmd.Context(), &o, actSCIMList, strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			return showTokens(cmd, &o, all, all)
+		},
+	}
+	o.flags(cmd, outputTable, outputJSON)
+	return cmd
 }
 
 func showTokens(cmd *cobra.Command, o *operator, v any, entries []tokenEntry) error {

@@ -64,7 +64,7 @@ func outline(path string) (p paths, err error) {
 		return p, fmt.Errorf("reading configuration: %w", err)
 	}
 	if err := yaml.Unmarshal(src, &p); err != nil {
-		return p, fault(path, 0, 0, strings.TrimPrefix(err.Error(), "yaml: "))
+		return p, fault(path, 0, 0, "is no configuration file that can be read: cosmosgate check names every fault")
 	}
 	return p, nil
 }
