@@ -288,9 +288,9 @@ func newTokenRevoke() *cobra.Command {
 func newTokenList() *cobra.Command {
 	var o operator
 	cmd := &cobra.Command{
-		Use:     "ls [CONNECTION]",
-		Short:   "List the tokens of all connections, or of one",
-		Long:    `Lists tokens without their secrets. The last use is known to within an hour if another gate saw it, or this one before its
+		Use:   "ls [CONNECTION]",
+		Short: "List the tokens of all connections, or of one",
+		Long: `Lists tokens without their secrets. The last use is known to within an hour if another gate saw it, or this one before its
 start; that of a token in the configuration file is what this gate saw since.`,
 		Example: "  cosmosgate scim token ls\n  cosmosgate scim token ls corp-entra -o json",
 		Args:    cobra.MaximumNArgs(1),
