@@ -74,6 +74,45 @@ func TestReadersSeeWholeRecordsWhileWritesRun(t *testing.T) {
 	readers.Wait()
 }
 
+func TestALookupThatFollowsAChangeSeesIt(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	ann := h.user(t, "ann")
+	g := h.group(t, "g", ann)
+	key := directory.LinkKey{Connection: corp, ExternalID: "ext-ann"}
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					h.Lookup(key)
+				}
+			}
+		})
+	}
+	for i := range 300 {
+		active := i%2 == 0
+		h.do(t, edit(ann, func(u *directory.User) { u.Active = active }))
+		if view, ok := h.Lookup(key); !ok || view.Active != active {
+			t.Fatalf("turn %d: found %t, active %t, want %t", i, ok, view.Active, active)
+		}
+		verb := directory.Change(directory.RemoveMembers{Group: g, Members: []directory.ID{ann}})
+		if !active {
+			verb = directory.AddMembers{Group: g, Members: []directory.ID{ann}}
+		}
+		h.do(t, verb)
+		if view, _ := h.Lookup(key); (len(view.Groups) == 0) != active {
+			t.Fatalf("turn %d: groups %v", i, view.Groups)
+		}
+	}
+	close(stop)
+	readers.Wait()
+}
+
 func TestAnyInterleavingOfMemberChangesEndsAsSomeOrderWould(t *testing.T) {
 	t.Parallel()
 	h := fresh(t)

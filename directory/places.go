@@ -14,11 +14,30 @@ type places struct {
 }
 
 // page holds some ordinals' cells, each a [ref] or the place of a group, and
-// the views remembered of those users who were looked up.
+// what is remembered of those users who were looked up.
 type page struct {
 	cells [pageSize]atomic.Uint64
-	// views are made when the first of them is remembered.
-	views atomic.Pointer[[pageSize]atomic.Pointer[UserView]]
+	// seen are made when one of them is first looked up.
+	seen atomic.Pointer[[pageSize]slot]
+}
+
+// slot holds what is remembered of a user, nil for nothing yet. No value is in it
+// twice, and after every change the writer puts in another. So who read a user
+// after a value, and puts a view in its place, knows that it is no older than
+// a change that was reported.
+type slot = atomic.Pointer[seen]
+
+// seen is the view of a user and whom it is of, or empty.
+type seen struct {
+	link       string // the external id
+	connection uint16
+	view       UserView
+}
+
+// is reports whether it is the view of a user by an external id while the
+// closure has a version.
+func (s *seen) is(connection uint16, link string, closure uint64) bool {
+	return s != nil && s.link == link && s.connection == connection && s.view.Generation[1] == closure
 }
 
 const (
@@ -36,42 +55,53 @@ func (p *places) cell(ordinal uint32) *atomic.Uint64 {
 	return nil
 }
 
-// view returns the view remembered for an ordinal, or nil. The ordinal must
-// have a cell.
-func (p *places) view(ordinal uint32) *UserView {
-	if views := p.pages.load()[ordinal/pageSize].views.Load(); views != nil {
-		return views[ordinal%pageSize].Load()
+// slot returns an ordinal's slot. The ordinal must have a cell. Anybody may call
+// it, before what is to be remembered is read.
+func (p *places) slot(ordinal uint32) *slot {
+	page := p.pages.load()[ordinal/pageSize]
+	if page.seen.Load() == nil {
+		page.seen.CompareAndSwap(nil, new([pageSize]slot))
 	}
-	return nil
+	return &page.seen.Load()[ordinal%pageSize]
 }
 
-// remember keeps a view, nil for none, and forgets a page of others if there
-// are too many. Anybody may call it.
-func (p *places) remember(ordinal uint32, view *UserView) {
+// remember puts a view into a slot and reports whether there was still in it what
+// was before the user was read. It forgets a page of others if there are too many.
+func (p *places) remember(in *slot, was, is *seen) bool {
+	if !in.CompareAndSwap(was, is) {
+		return false
+	}
+	if was == nil || was.link == "" {
+		p.remembered.Add(1)
+	}
+	if p.remembered.Load() > maxRemembered {
+		p.forgetSome()
+	}
+	return true
+}
+
+// forgetSome empties the slots of one page.
+func (p *places) forgetSome() {
 	pages := p.pages.load()
-	count := func(was, is *UserView) {
-		switch {
-		case was == nil && is != nil:
-			p.remembered.Add(1)
-		case was != nil && is == nil:
-			p.remembered.Add(-1)
+	if slots := pages[int(p.hand.Add(1))%len(pages)].seen.Load(); slots != nil {
+		empty := &seen{}
+		for i := range slots {
+			if old := slots[i].Load(); old != nil && old.link != "" && slots[i].CompareAndSwap(old, empty) {
+				p.remembered.Add(-1)
+			}
 		}
 	}
-	views := &pages[ordinal/pageSize].views
-	if views.Load() == nil {
-		if view == nil {
-			return
-		}
-		views.CompareAndSwap(nil, new([pageSize]atomic.Pointer[UserView]))
-	}
-	count(views.Load()[ordinal%pageSize].Swap(view), view)
-	if p.remembered.Load() <= maxRemembered {
+}
+
+// forget empties the slot of a user who changed. Only the writer may call it,
+// after the change is in the cell.
+func (p *places) forget(ordinal uint32) {
+	slots := p.pages.load()[ordinal/pageSize].seen.Load()
+	if slots == nil {
 		return
 	}
-	if old := pages[int(p.hand.Add(1))%len(pages)].views.Load(); old != nil {
-		for i := range old {
-			count(old[i].Swap(nil), nil)
-		}
+	if old := slots[ordinal%pageSize].Swap(&seen{}); old != nil && old.link != "" {
+		p.remembered.Add(-1)
 	}
 }
 

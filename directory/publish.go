@@ -65,11 +65,11 @@ func (s *state) publishUser(ordinal uint32, next userRecord) {
 	stored := next
 	if next == nil {
 		stored = old.tombstone()
-		s.places.remember(ordinal, nil)
 	}
 	place := s.arena.put(ordinal, stored)
 	was := cell.Load() // after put, which may have moved what was there
 	cell.Store(uint64(place))
+	s.places.forget(ordinal)
 	s.reindexUser(ordinal, old, next)
 	if was != 0 {
 		s.arena.drop(ref(was))

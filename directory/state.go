@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -307,26 +308,28 @@ func (s *state) lookup(k LinkKey, clock func() time.Time) (UserView, bool) {
 // look returns the view of a user, if it is the one with an external id. Views
 // are remembered until the record or the closure moves.
 func (s *state) look(ordinal uint32, p *population, externalID string) (UserView, bool) {
-	for {
-		closure := s.closure.Load()
+	for slot := s.places.slot(ordinal); ; {
+		closure, known := s.closure.Load(), slot.Load()
+		if known.is(p.number, externalID, closure) {
+			return known.view, true
+		}
 		r := s.user(ordinal)
 		if !r.linked(p.number, externalID) {
 			return UserView{}, false
 		}
-		if v := s.places.view(ordinal); v != nil && v.Generation == [2]uint64{r.generation(), closure} {
-			return *v, true
-		}
 		f := r.fields()
-		v := &UserView{
+		v := UserView{
 			ID: r.key().id(), Connection: p.name, UserName: f.userName, Active: r.active(),
 			Attributes: s.attributes.shared(f.attributes), Generation: [2]uint64{r.generation(), closure},
 		}
 		if direct := r.direct(); direct.len() > 0 {
 			v.Groups = s.views(s.above(direct.ordinals()))
 		}
-		if s.closure.Load() == closure {
-			s.places.remember(ordinal, v)
-			return *v, true
+		if s.closure.Load() != closure {
+			continue
+		}
+		if s.places.remember(slot, known, &seen{link: strings.Clone(externalID), connection: p.number, view: v}) {
+			return v, true // else another was first, perhaps with what is older: nobody may see that later
 		}
 	}
 }
