@@ -48,7 +48,7 @@ func (c *connection) handleBulk(ctx context.Context, k call) (answer, error) {
 	if k.method != http.MethodPost || len(k.path) != 1 {
 		return answer{}, pathOrMethod(len(k.path) == 1)
 	}
-	operations, limit, err := parseBulk(k.body)
+	operations, limit, err := parseBulk(k.body, c.strict)
 	if err != nil {
 		return answer{}, err
 	}
@@ -81,7 +81,10 @@ func (c *connection) handleBulk(ctx context.Context, k call) (answer, error) {
 	}}, nil
 }
 
-func parseBulk(body map[string]any) ([]bulkOperation, int, error) {
+func parseBulk(body map[string]any, strict bool) ([]bulkOperation, int, error) {
+	if err := messageSchema(body, urnBulk, strict); err != nil {
+		return nil, 0, err
+	}
 	raw, _ := lookup(body, "Operations")
 	list, ok := raw.([]any)
 	if !ok || len(list) == 0 {
@@ -90,14 +93,11 @@ func parseBulk(body map[string]any) ([]bulkOperation, int, error) {
 	if len(list) > maxBulkOperations {
 		return nil, 0, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "too many operations"}
 	}
-	limit := 0
-	if number, ok := body["failOnErrors"].(json.Number); ok {
-		n, err := strconv.Atoi(number.String())
-		if err != nil || n < 0 {
-			return nil, 0, refusal(KindInvalidValue, "failOnErrors needs a positive integer")
-		}
-		limit = n
+	limit, err := failOnErrors(body)
+	if err != nil {
+		return nil, 0, err
 	}
+	taken := map[string]bool{}
 	operations := make([]bulkOperation, 0, len(list))
 	for _, element := range list {
 		object, ok := element.(map[string]any)
@@ -111,6 +111,12 @@ func parseBulk(body map[string]any) ([]bulkOperation, int, error) {
 			method: strings.ToUpper(text("method")), bulkID: text("bulkId"), path: text("path"),
 			version: text("version"), data: fields,
 		}
+		if op.method == http.MethodPost && op.bulkID != "" {
+			if taken[op.bulkID] {
+				return nil, 0, refusal(KindInvalidValue, "bulkId %q is given twice", clip(op.bulkID))
+			}
+			taken[op.bulkID] = true
+		}
 		if _, reference, found := strings.Cut(op.path, bulkReference); found {
 			op.needs = append(op.needs, reference)
 		}
@@ -118,6 +124,20 @@ func parseBulk(body map[string]any) ([]bulkOperation, int, error) {
 		operations = append(operations, op)
 	}
 	return operations, limit, nil
+}
+
+// failOnErrors reads after how many failures a request ends, zero for never.
+func failOnErrors(body map[string]any) (int, error) {
+	raw, _ := lookup(body, "failOnErrors")
+	if raw == nil {
+		return 0, nil
+	}
+	number, _ := raw.(json.Number)
+	n, err := strconv.Atoi(number.String())
+	if err != nil || n < 0 {
+		return 0, refusal(KindInvalidValue, "failOnErrors needs a positive integer")
+	}
+	return n, nil
 }
 
 // references appends what a value refers to.

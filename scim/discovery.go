@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// referenceConfig is what Microsoft's reference code calls ServiceProviderConfig,
+// and its request collections ask for.
+const referenceConfig = "serviceConfiguration"
+
 // discover serves what a client may know without a token (RFC 7644 §4).
 func (c *connection) discover(k call) (answer, error) {
 	if k.method != http.MethodGet {
@@ -15,7 +19,7 @@ func (c *connection) discover(k call) (answer, error) {
 	}
 	var all []map[string]any
 	switch k.path[0] {
-	case "ServiceProviderConfig":
+	case "ServiceProviderConfig", referenceConfig:
 		if len(k.path) > 1 {
 			return answer{}, notFound()
 		}

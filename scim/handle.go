@@ -23,9 +23,12 @@ func (c *connection) handle(ctx context.Context, k call) (answer, error) {
 		}
 	}
 	switch k.path[0] {
-	case "ServiceProviderConfig", "ResourceTypes", "Schemas":
+	case "ServiceProviderConfig", referenceConfig, "ResourceTypes", "Schemas":
 		return c.discover(k)
 	case ".search":
+		if len(k.path) > 1 {
+			return answer{}, notFound()
+		}
 		return c.handleSearch(k, c.kinds.user, c.kinds.group)
 	case "Bulk":
 		return c.handleBulk(ctx, k)
@@ -80,7 +83,7 @@ func (c *connection) handleSearch(k call, of ...*resourceType) (answer, error) {
 	if k.method != http.MethodPost {
 		return answer{}, pathOrMethod(true)
 	}
-	q, err := parseSearch(k.body)
+	q, err := parseSearch(k.body, c.strict)
 	if err != nil {
 		return answer{}, err
 	}

@@ -132,6 +132,9 @@ func (r *row) readDocument() (document map[string]any, err error) {
 
 // list answers a query over one or more kinds.
 func (c *connection) list(q query, of ...*resourceType) (answer, error) {
+	if !q.sortable(of) {
+		return answer{}, refusal(KindInvalidValue, "sortBy names no attribute")
+	}
 	w := &window{query: q}
 	if q.hasCursor {
 		after, err := c.openCursor(q, of)
@@ -164,6 +167,14 @@ func (c *connection) list(q query, of ...*resourceType) (answer, error) {
 		return answer{}, refused
 	}
 	return c.page(w, of)
+}
+
+// sortable reports whether rows of some kind have what they are to be sorted by.
+func (q query) sortable(of []*resourceType) bool {
+	return q.sortBy == "" || slices.ContainsFunc(of, func(kind *resourceType) bool {
+		_, ok := kind.resolve(q.sortBy)
+		return ok
+	})
 }
 
 // window is the part of a list that an answer holds.

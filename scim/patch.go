@@ -38,7 +38,7 @@ type target struct {
 // parsePatch reads a PATCH body and resolves every path, so that what remains
 // for the writer can't fail on syntax.
 func parsePatch(kind *resourceType, body map[string]any, n normalizer) ([]operation, error) {
-	if err := patchSchemas(body, n.strict); err != nil {
+	if err := messageSchema(body, urnPatch, n.strict); err != nil {
 		return nil, err
 	}
 	raw, _ := lookup(body, "Operations")
@@ -64,18 +64,19 @@ func parsePatch(kind *resourceType, body map[string]any, n normalizer) ([]operat
 	return operations, nil
 }
 
-func patchSchemas(body map[string]any, strict bool) error {
+// messageSchema checks that a message says what it is: if it says so, or must.
+func messageSchema(body map[string]any, want string, strict bool) error {
 	raw, found := lookup(body, "schemas")
 	if !found && !strict {
 		return nil
 	}
 	list, _ := raw.([]any)
 	for _, urn := range list {
-		if s, ok := urn.(string); ok && strings.EqualFold(s, urnPatch) {
+		if s, ok := urn.(string); ok && strings.EqualFold(s, want) {
 			return nil
 		}
 	}
-	return refusal(KindInvalidSyntax, "schemas lacks %s", urnPatch)
+	return refusal(KindInvalidSyntax, "schemas lacks %s", want)
 }
 
 // parseOperation reads one operation; a path-less one yields one per key of
@@ -117,6 +118,9 @@ func parseOperation(kind *resourceType, object map[string]any, n normalizer) ([]
 	if op.target, err = parsePath(kind, s); err != nil {
 		return nil, err
 	}
+	if n.strict && vendorPath(s) {
+		return nil, n.vendor(s)
+	}
 	return []operation{op}, op.allowed()
 }
 
@@ -150,6 +154,14 @@ func parsePathless(kind *resourceType, op operation, n normalizer) ([]operation,
 	}
 	return operations, nil
 }
+
+// vendorPath reports whether a path begins with a provider's own URN.
+func vendorPath(path string) bool {
+	return len(path) >= len(vendorPrefix) && strings.EqualFold(path[:len(vendorPrefix)], vendorPrefix)
+}
+
+// vendorPrefix begins the URNs of SCIM 1 that some providers still send.
+const vendorPrefix = "urn:scim:schemas:"
 
 // allowed refuses what no client may write.
 func (op operation) allowed() error {

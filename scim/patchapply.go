@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/cosmosgate/cosmosgate/directory"
 )
 
 const (
@@ -157,9 +159,13 @@ func (e editor) remove(container map[string]any, a *Attribute, op operation) err
 	if err := e.spend(len(current) * len(unwanted)); err != nil {
 		return err
 	}
-	kept := slices.DeleteFunc(slices.Clone(current), func(v any) bool {
-		return slices.ContainsFunc(unwanted, func(u any) bool { return names(u, v) })
-	})
+	unwanted = foldedAll(a, unwanted)
+	kept := make([]any, 0, len(current))
+	for i, v := range foldedAll(a, current) {
+		if !slices.ContainsFunc(unwanted, func(u any) bool { return names(u, v) }) {
+			kept = append(kept, current[i])
+		}
+	}
 	store(container, a, kept)
 	return nil
 }
@@ -177,6 +183,31 @@ func names(wanted, v any) bool {
 		}
 	}
 	return len(w) > 0
+}
+
+// foldedAll returns the values as they compare: in one case, unless it matters.
+func foldedAll(a *Attribute, values []any) []any {
+	all := make([]any, 0, len(values))
+	for _, v := range values {
+		object, ok := v.(map[string]any)
+		if !ok {
+			all = append(all, folded(a, v))
+			continue
+		}
+		next := make(map[string]any, len(object))
+		for key, value := range object {
+			next[key] = folded(find(a.SubAttributes, key), value)
+		}
+		all = append(all, next)
+	}
+	return all
+}
+
+func folded(a *Attribute, v any) any {
+	if s, ok := v.(string); ok && a != nil && !a.CaseExact {
+		return directory.Fold(s)
+	}
+	return v
 }
 
 // merge sets the sub-attributes that value names and keeps the others; null

@@ -59,10 +59,16 @@ func canonicalParameter(key string) string {
 }
 
 // parseSearch reads the body of a .search request.
-func parseSearch(body map[string]any) (query, error) {
+func parseSearch(body map[string]any, strict bool) (query, error) {
+	if err := messageSchema(body, urnSearch, strict); err != nil {
+		return query{}, err
+	}
 	fields := map[string]any{}
 	for key, value := range body {
 		name := canonicalParameter(key)
+		if name == "" && !strings.EqualFold(key, "schemas") {
+			return query{}, refusal(KindInvalidSyntax, "unknown parameter %q", clip(key)) // a misspelt filter would be none
+		}
 		if list, ok := value.([]any); ok && name != "" {
 			names := make([]string, 0, len(list))
 			for _, v := range list {
@@ -83,6 +89,11 @@ func parseSearch(body map[string]any) (query, error) {
 
 // readQuery checks and types the parameters.
 func readQuery(fields map[string]any) (query, error) {
+	for _, name := range parameters {
+		if _, text := fields[name].(string); fields[name] != nil && !text && name != "startIndex" && name != "count" {
+			return query{}, refusal(KindInvalidSyntax, "%s needs a string", name)
+		}
+	}
 	word := func(name string) string { s, _ := fields[name].(string); return s }
 	q := query{
 		filter: word("filter"), sortBy: word("sortBy"), sortOrder: word("sortOrder"),
@@ -91,11 +102,18 @@ func readQuery(fields map[string]any) (query, error) {
 	}
 	_, q.hasCursor = fields["cursor"]
 	q.hasAttributes = q.attributes != "" || q.excluded != ""
-	if err := integer(fields["startIndex"], &q.startIndex); err != nil {
-		return query{}, err
+	if !integer(fields["startIndex"], &q.startIndex) {
+		return query{}, refusal(KindInvalidValue, "startIndex needs an integer")
 	}
-	if err := integer(fields["count"], &q.count); err != nil {
-		return query{}, err
+	if !integer(fields["count"], &q.count) {
+		kind := KindInvalidValue
+		if q.hasCursor {
+			kind = KindInvalidCount
+		}
+		return query{}, refusal(kind, "count needs an integer")
+	}
+	if q.hasCursor && q.startIndex > 1 {
+		return query{}, refusal(KindInvalidValue, "startIndex and cursor exclude each other")
 	}
 	// RFC 7644 §3.4.2.4: below one means one, a negative count means zero.
 	q.startIndex = max(q.startIndex, 1)
@@ -108,17 +126,18 @@ func readQuery(fields map[string]any) (query, error) {
 	return q, nil
 }
 
-func integer(value any, into *int) error {
+// integer reads a number, or the spelling of one, and reports whether it was
+// one, or nothing.
+func integer(value any, into *int) bool {
 	s, ok := scalar(value)
 	if !ok || s == "" {
-		return nil
+		return value == nil || s == "" && ok
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil {
-		return refusal(KindInvalidValue, "startIndex and count need integers")
+	if err == nil {
+		*into = n
 	}
-	*into = n
-	return nil
+	return err == nil
 }
 
 // projection says which attributes an answer holds.

@@ -284,7 +284,7 @@ func discovery(path []string) bool {
 		return false
 	}
 	switch path[0] {
-	case "ServiceProviderConfig", "ResourceTypes", "Schemas":
+	case "ServiceProviderConfig", referenceConfig, "ResourceTypes", "Schemas":
 		return true
 	default:
 		return false

@@ -68,7 +68,7 @@ func TestABulkRequestCostsWhatItsOperationsWouldCostAlone(t *testing.T) {
 	g, clock := paced(t, 30)
 	var operations []string
 	for i := range 129 {
-		operations = append(operations, fmt.Sprintf(`{"method":"POST","path":"/Users","bulkId":"b","data":{"userName":"u%d"}}`, i))
+		operations = append(operations, fmt.Sprintf(`{"method":"POST","path":"/Users","bulkId":"b%d","data":{"userName":"u%d"}}`, i, i))
 	}
 	answer := g.want(t, http.StatusOK, http.MethodPost, "/Bulk", bulkBody(operations...))
 	if diff := cmp.Diff(map[string]int{"201": 129}, statuses(answer)); diff != "" {
