@@ -17,6 +17,7 @@ const (
 	// allRoom is the memory in bytes for large bodies and answers of all
 	// connections, of which one has half.
 	allRoom = 512 << 20
+	ownRoom = allRoom / 2
 	// patience is how long a request waits for a place before it is told to come
 	// back.
 	patience = 5 * time.Second
@@ -60,7 +61,7 @@ func (c commons) newAccount(connection *Connection, of int, clock func() time.Ti
 		places:    make(chan struct{}, max(leastUnderWay, min(maxUnderWay, allUnderWay/of))),
 		dear:      make(chan struct{}, 1),
 		turns:     c.turns,
-		room:      &room{left: allRoom / 2, of: c.room},
+		room:      &room{left: ownRoom, of: c.room},
 		mostShown: maxShown, mostBytes: maxAnswer,
 	}
 }

@@ -145,8 +145,9 @@ func TestLargeBodiesOfAConnectionHaveSoMuchRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t)
+		const atOnce = 3
+		g.RoomFor(corp, atOnce*8<<20) // texts of a length that is not known
 		large := strings.Repeat(" ", 100<<10)
-		const atOnce = 4
 		ctx, hangUp := context.WithCancel(t.Context())
 		var ends []io.WriteCloser
 		var begun []chan *httptest.ResponseRecorder
@@ -177,6 +178,45 @@ func TestLargeBodiesOfAConnectionHaveSoMuchRoom(t *testing.T) {
 			t.Errorf("afterwards: %d %s", w.Code, w.Body)
 		}
 	})
+}
+
+func TestABodyThatWouldTakeMuchMoreMemoryThanItsTextIsRefusedWhereThereIsNone(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	g.RoomFor(corp, 16<<20)
+	objects := `{"userName":"ann","emails":[` + strings.TrimSuffix(strings.Repeat(`{},`, 40_000), ",") + `]}`
+	g.want(t, http.StatusTooManyRequests, http.MethodPost, "/Users", objects)
+	more := `{"userName":"ann","emails":[` + strings.TrimSuffix(strings.Repeat(`{},`, 1_000_000), ",") + `]}`
+	g.want(t, http.StatusRequestEntityTooLarge, http.MethodPost, "/Users", more) // however long it waited
+	text := `{"userName":"ann","title":"` + strings.Repeat("x", len(objects)) + `"}`
+	g.want(t, http.StatusCreated, http.MethodPost, "/Users", text)
+}
+
+// endless is a body without end that counts what is taken of it.
+type endless struct{ taken int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	e.taken += len(p)
+	return len(p), nil
+}
+
+func TestABodyWithoutEndIsReadToItsBoundAndNoFurther(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	for path, most := range map[string]int{"/Users": 4 << 20, "/Bulk": 1 << 20} {
+		body := &endless{}
+		r := httptest.NewRequest(http.MethodPost, "/scim/v2/corp"+path, body)
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.ContentLength = -1
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		if w.Code != http.StatusRequestEntityTooLarge || body.taken > most+most/2 {
+			t.Errorf("%s: status %d after %d bytes", path, w.Code, body.taken)
+		}
+	}
 }
 
 func TestAGroupThatNoAnswerHoldsIsNotChangedForOne(t *testing.T) {

@@ -32,14 +32,22 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, path []string,
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, nil //nolint:nilnil // whether a body is needed depends on the path
 	}
+	// What is parsed is made into a canonical form besides.
+	if room := 2 * bodyRoom(text); room > ownRoom {
+		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "body has too many values: send it in parts"}
+	} else if room > freeRoom {
+		if err := spent.hold(room); err != nil {
+			return nil, err
+		}
+	}
 	if err := spent.receive(len(text)); err != nil {
 		return nil, err
 	}
 	return parseObject(text)
 }
 
-// read reads a body of a length that may be unknown, below zero. Room for what is
-// no small body is taken once, before it is read.
+// read reads a body of a length that may be unknown, below zero. Room for the text
+// of what is no small body is taken before it is read.
 func read(body io.Reader, length, limit int64, spent *spending) ([]byte, error) {
 	var text bytes.Buffer
 	_, err := text.ReadFrom(io.LimitReader(body, freeBody))
@@ -47,7 +55,7 @@ func read(body io.Reader, length, limit int64, spent *spending) ([]byte, error) 
 		if length < 0 {
 			length = limit
 		}
-		if err := spent.hold(length * roomPerBodyByte); err != nil {
+		if err := spent.hold(length * roomPerTextByte); err != nil {
 			return nil, err
 		}
 		_, err = text.ReadFrom(body)
@@ -63,4 +71,12 @@ func read(body io.Reader, length, limit int64, spent *spending) ([]byte, error) 
 
 func errBodyTooLarge() *Error {
 	return &Error{Status: http.StatusRequestEntityTooLarge, Detail: "body is too large"}
+}
+
+// bodyRoom is the memory in bytes that a body takes at most when it is parsed:
+// its text, an entry for every value, and what maps and slices have around them.
+func bodyRoom(text []byte) int64 {
+	const entry, key, array, object = 36, 48, 48, 360
+	count := func(c string) int64 { return int64(bytes.Count(text, []byte(c))) }
+	return 2*int64(len(text)) + entry*count(",") + key*count(":") + array*count("[") + object*count("{")
 }

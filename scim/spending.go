@@ -27,14 +27,16 @@ const (
 	maxAnswer = 16 << 20
 )
 
-// Memory that is taken for what is held at once, in bytes: a parsed body and a
-// resource in the making are that much larger than their text.
+// Memory that is taken for what is held at once, in bytes: a body that arrives and
+// a resource in the making are that much larger than their text.
 const (
-	roomPerBodyByte     = 16
+	roomPerTextByte     = 2
 	roomPerDocumentByte = 8
 	roomPerMember       = 1 << 10
-	// freeBody needs no room: the bound of requests under way is theirs.
+	// freeBody, and what takes freeRoom, needs no room: the bound of requests under
+	// way is theirs.
 	freeBody = 64 << 10
+	freeRoom = 1 << 20
 )
 
 // spending is what one request takes of its connection's account. It works off
