@@ -203,12 +203,28 @@ func (d *Directory) adopt(ctx context.Context, deltas []Delta) {
 	}
 	d.settleAttempts(deltas)
 	d.metrics.adopted.Inc()
-	if !d.running.Load() {
-		return // a start: nobody is let in yet
+	if d.running.Load() { // else nobody is let in yet
+		took := max(0, d.config.Clock().Sub(deltas[0].Time))
+		d.metrics.adoption.Observe(took.Seconds())
+		d.metrics.recent.add(took)
 	}
-	took := max(0, d.config.Clock().Sub(deltas[0].Time))
-	d.metrics.adoption.Observe(took.Seconds())
-	d.metrics.recent.add(took)
+	d.makeRoom()
+}
+
+// makeRoom keeps what waits to be folded within bounds, however much others
+// wrote during an absence.
+func (d *Directory) makeRoom() {
+	if d.tidy != nil {
+		d.tidy.wait()
+		return
+	}
+	log, ok := d.log.(Folder) // nobody else folds before Run
+	for ok && log.Backlog() > maxBacklog {
+		if _, err := log.Fold(closeChunk); err != nil {
+			d.stop(err)
+			return
+		}
+	}
 }
 
 // catchUp obeys all that others have appended.

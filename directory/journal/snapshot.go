@@ -221,7 +221,13 @@ func (j *Journal) build(
 	defer spool.close()
 	// The replay holds back the store's tidying, so it goes to a file first: the
 	// container may be slow.
-	if s.Version, err = replay(spool.add); err == nil {
+	s.Version, err = replay(func(d directory.Delta) error {
+		if err := ctx.Err(); err != nil {
+			return err //nolint:wrapcheck // said below
+		}
+		return spool.add(d)
+	})
+	if err == nil {
 		err = spool.finish()
 	}
 	if err != nil {

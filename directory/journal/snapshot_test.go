@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -56,6 +57,32 @@ func fill(tb testing.TB, j *journal.Journal, from, commits uint64) []directory.D
 		all = append(all, batch...)
 	}
 	return all
+}
+
+// TestTheEndOfAGateEndsItsSnapshot cancels it while the state is read, which
+// holds back the end of the directory.
+func TestTheEndOfAGateEndsItsSnapshot(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	j := s.open(t, soon)
+	state := fill(t, j, 0, 5)
+	upkeep(t, j, replayOf(5, state)) // makes the lease
+	fill(t, j, 5, 5)
+	ctx, cancel := context.WithCancel(t.Context())
+	read := 0
+	err := j.Upkeep(ctx, func(each func(directory.Delta) error) (uint64, error) {
+		cancel()
+		for range 100 {
+			read++
+			if err := each(state[0]); err != nil {
+				return 0, err
+			}
+		}
+		return 10, nil
+	})
+	if !errors.Is(err, context.Canceled) || read != 1 {
+		t.Errorf("%d deltas were read, error %v", read, err)
+	}
 }
 
 func TestASnapshotReplacesWhatIsBeforeIt(t *testing.T) {
