@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -159,7 +160,17 @@ func (s *Store) load(w *watched, always bool) error {
 		return fmt.Errorf("loading %s %q: %w", w.kind, w.name, err)
 	}
 	s.config.Logger.Info("TLS material loaded", "kind", string(w.kind), "name", w.name, "files", w.files, "not_after", expiry)
+	if key := w.files[len(w.files)-1]; w.kind == kindKeyPair && readableByOthers(key) {
+		s.config.Logger.Warn("a private key can be read by every user of this machine: make its mode 0600 or 0640", "file", key)
+	}
 	return nil
+}
+
+// readableByOthers says whether a file's mode lets everybody read it. On Windows modes say nothing.
+func readableByOthers(path string) bool {
+	const others = 0o004
+	info, err := os.Stat(path)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&others != 0
 }
 
 func readAll(files []string) ([][]byte, error) {

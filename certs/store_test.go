@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -163,6 +164,31 @@ func TestBadFilesLeaveTheOldKeyPairInUse(t *testing.T) {
 				t.Errorf("reload_success = %v", got)
 			}
 		})
+	}
+}
+
+func TestAKeyThatEverybodyMayReadIsSaidTo(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("modes say nothing there")
+	}
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+		certFile, keyFile := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
+		copyPair(t, authority(t), certFile, keyFile)
+		if err := os.Chmod(keyFile, mode); err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		store, err := certs.New(certs.Config{Poll: time.Second, Clock: time.Now, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.KeyPair("gate", certFile, keyFile); err != nil {
+			t.Errorf("%04o: %v", mode, err)
+		}
+		if got := strings.Contains(log.String(), "can be read by every user"); got != want {
+			t.Errorf("%04o: said: %t, want %t\n%s", mode, got, want, log.String())
+		}
 	}
 }
 

@@ -82,7 +82,7 @@ type Control struct {
 type TLS struct {
 	// Certificate is the path of the PEM chain, leaf first.
 	Certificate string `yaml:"certificate"`
-	// Key is the path of the PEM private key; its mode must not let others read it.
+	// Key is the path of the PEM private key. If its mode lets every user read it, the gate says so in its log.
 	Key string `yaml:"key"`
 }
 
