@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // BoltLog is the embedded [Log]: a file that holds the state, one key per
@@ -82,6 +83,9 @@ func OpenBolt(path string) (*BoltLog, error) {
 // openBolt is OpenBolt with a disk for the journal.
 func openBolt(path string, d disk) (*BoltLog, error) {
 	lock, err := bolt.Open(path+".lock", fileMode, &bolt.Options{Timeout: lockTimeout})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("%s %w", path, ErrInUse)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}

@@ -10,6 +10,8 @@ var (
 	// ErrStopped means that an earlier write failed: nothing is written until a
 	// restart has read the log again.
 	ErrStopped = errors.New("directory stopped after a failed write")
+	// ErrInUse means that another process has the log open.
+	ErrInUse = errors.New("is in use: another gate has it open")
 	// ErrNotFound means that the connection has no such record.
 	ErrNotFound = errors.New("no such record")
 	// ErrRevision means that the record has moved on from the expected revision.

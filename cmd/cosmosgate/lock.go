@@ -236,7 +236,7 @@ func directoryFault(err error) error {
 	case errors.Is(err, directory.ErrNotFound):
 		return control.NotFound(err.Error(), "it was removed meanwhile: look again")
 	case errors.Is(err, directory.ErrStopped):
-		return control.Unavailable(err.Error(), "the directory stopped after a failed write: see the gate's log, make room on its disk, and restart the gate")
+		return control.Unavailable(err.Error(), "to keep somebody out until then, take them out of a binding in the policy: it is read again at once")
 	case errors.Is(err, directory.ErrLimit), errors.Is(err, directory.ErrNotEmpty), errors.Is(err, directory.ErrExists):
 		return control.Conflict(err.Error(), "")
 	default:

@@ -62,6 +62,9 @@ func (g *gate) scimActs(m *control.Mux) {
 					one.Claim = g.cfg.Issuers[n].Claim
 				}
 			}
+			if err := g.directory.Healthy(); err != nil {
+				one.Warnings = append(one.Warnings, scim.Warning{Kind: "directory_stopped", Text: "every change is refused with 503: " + err.Error()})
+			}
 			if o := &g.cfg.Connections[i].OAuth; o.Keys == "" && o.Federated == nil {
 				one.Warnings = append(one.Warnings, tokenWarnings(one.Tokens, time.Now())...)
 			}

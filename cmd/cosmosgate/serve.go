@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/internal/config"
 )
 
@@ -41,6 +43,22 @@ func configFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVarP(path, "config", "c", def, "configuration file; COSMOSGATE_CONFIG sets the default")
 }
 
+// startHint says what to do about a gate that did not come up, though its configuration is well-formed.
+func startHint(err error, path string) string {
+	switch {
+	case errors.Is(err, directory.ErrInUse):
+		return "stop the other gate, or give this one a directory.path of its own in " + path
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "something else listens there: stop it, or change listen in " + path
+	case errors.Is(err, fs.ErrPermission):
+		return "give the user that runs the gate the right to it, or correct the path in " + path
+	case errors.Is(err, fs.ErrNotExist):
+		return "make it, or correct the path in " + path
+	default:
+		return "correct " + path + ", or what it names; docs/operations.md has what to do by question"
+	}
+}
+
 func serve(ctx context.Context, path string, stderr io.Writer) error {
 	seen := fingerprint(path) // before reading, so that an edit in between is not missed
 	cfg, err := config.Load(path)
@@ -51,7 +69,7 @@ func serve(ctx context.Context, path string, stderr io.Writer) error {
 	log := newLogger(stderr, &cfg.Log, level)
 	g, err := newGate(cfg, log, level, openTCP)
 	if err != nil {
-		return badConfig(err, "run cosmosgate check --config "+path)
+		return badConfig(err, startHint(err, path))
 	}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)

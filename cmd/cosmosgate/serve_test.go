@@ -2,13 +2,19 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/cosmosgate/cosmosgate/directory"
 )
 
 func TestTheLogLevelFollowsTheFileAndAFaultyFileChangesNothing(t *testing.T) {
@@ -50,5 +56,22 @@ func TestAServerThatCannotStartSaysWhy(t *testing.T) {
 	err := serve(context.Background(), filepath.Join(t.TempDir(), "none.yaml"), os.Stderr)
 	if f, ok := err.(*failure); !ok || f.code != exitBadConfig { //nolint:errorlint // serve returns it unwrapped
 		t.Errorf("serve() = %v, want a bad configuration", err)
+	}
+}
+
+func TestAServerThatCannotUseWhatItsFileNamesSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("opening directory: %w", directory.ErrInUse), "stop the other gate, or give this one a directory.path of its own in gate.yaml"},
+		{fmt.Errorf("opening listen.admin: %w", syscall.EADDRINUSE), "something else listens there: stop it, or change listen in gate.yaml"},
+		{fmt.Errorf("reading policy: %w", fs.ErrPermission), "give the user that runs the gate the right to it, or correct the path in gate.yaml"},
+		{fmt.Errorf("reading policy: %w", fs.ErrNotExist), "make it, or correct the path in gate.yaml"},
+	} {
+		if diff := cmp.Diff(row.want, startHint(row.err, "gate.yaml")); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", row.err, diff)
+		}
 	}
 }
