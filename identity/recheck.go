@@ -12,7 +12,7 @@ import (
 //
 // It looks at no proofs, and at no time but the end of a virtual key: a token that ends by itself meanwhile was good when its request
 // came. Nor does it read the token again: a client that a new policy calls by another name keeps, for this one answer, the name that it
-// came under.
+// came under. It must not be all that stands between a request and its being carried out.
 func (a *Authenticator) Recheck(p *Principal) (Principal, error) {
 	if a.revocations != nil {
 		if err := a.revocations.Check(p); err != nil {

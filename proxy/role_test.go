@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -24,17 +25,19 @@ func TestARequestIsNotForwardedUnderARoleThatNoLongerDecides(t *testing.T) {
 	for name, row := range map[string]struct {
 		becomes func(*policy.Decision)
 		want    int
+		hash    string // of the policy then
 	}{
-		"another role":                  {func(d *policy.Decision) { d.Role = "orders-guest" }, retried},
-		"another identity of the role":  {func(d *policy.Decision) { d.Identity = "mi-reader" }, retried},
-		"a smaller page":                {func(d *policy.Decision) { d.Obligations.MaxItems = 10 }, retried},
-		"another budget":                {func(d *policy.Decision) { d.Obligations.MaxRUPerSecond = 10 }, retried},
-		"a smaller body":                {func(d *policy.Decision) { d.Obligations.MaxBodyBytes = 10 }, retried},
-		"another priority":              {func(d *policy.Decision) { d.Obligations.Priority = policy.PriorityLow }, retried},
-		"another bucket":                {func(d *policy.Decision) { d.Obligations.ThroughputBucket = 2 }, retried},
-		"what puts up with less":        {func(d *policy.Decision) { d.Obligations.Staleness = policy.StalenessBestEffort }, http.StatusOK},
-		"the same by another binding":   {func(d *policy.Decision) { d.Policies = []string{"RoleBinding/other"} }, http.StatusOK},
-		"nothing else than what it was": {func(*policy.Decision) {}, http.StatusOK},
+		"another policy, which may take the caller for somebody else": {becomes: func(*policy.Decision) {}, want: retried, hash: "sha256:1"},
+		"another role":                  {becomes: func(d *policy.Decision) { d.Role = "orders-guest" }, want: retried},
+		"another identity of the role":  {becomes: func(d *policy.Decision) { d.Identity = "mi-reader" }, want: retried},
+		"a smaller page":                {becomes: func(d *policy.Decision) { d.Obligations.MaxItems = 10 }, want: retried},
+		"another budget":                {becomes: func(d *policy.Decision) { d.Obligations.MaxRUPerSecond = 10 }, want: retried},
+		"a smaller body":                {becomes: func(d *policy.Decision) { d.Obligations.MaxBodyBytes = 10 }, want: retried},
+		"another priority":              {becomes: func(d *policy.Decision) { d.Obligations.Priority = policy.PriorityLow }, want: retried},
+		"another bucket":                {becomes: func(d *policy.Decision) { d.Obligations.ThroughputBucket = 2 }, want: retried},
+		"what puts up with less":        {becomes: func(d *policy.Decision) { d.Obligations.Staleness = policy.StalenessBestEffort }, want: http.StatusOK},
+		"the same by another binding":   {becomes: func(d *policy.Decision) { d.Policies = []string{"RoleBinding/other"} }, want: http.StatusOK},
+		"nothing else than what it was": {becomes: func(*policy.Decision) {}, want: http.StatusOK},
 	} {
 		for body, size := range map[string]int{"held": 100, "passed on": 100 << 10} {
 			t.Run(name+", body "+body, func(t *testing.T) {
@@ -55,6 +58,12 @@ func TestARequestIsNotForwardedUnderARoleThatNoLongerDecides(t *testing.T) {
 					edit: func(c *proxy.Config) {
 						c.Now = func() time.Time { return begun.Add(time.Duration(later.Load()) * time.Second) }
 						c.Standing = stays
+						c.PolicyHash = func() string {
+							if later.Load() > 0 {
+								return cmp.Or(row.hash, "sha256:0")
+							}
+							return "sha256:0"
+						}
 					},
 				})
 				whole := `{"id":"1","x":"` + strings.Repeat("x", size) + `"}`
@@ -80,7 +89,7 @@ func TestARequestIsNotForwardedUnderARoleThatNoLongerDecides(t *testing.T) {
 				if got.Header.Get("X-Ms-Retry-After-Ms") == "" {
 					t.Error("the caller is not told when to come back")
 				}
-				if rec.Decision != audit.Error || !strings.Contains(rec.Detail, "role") {
+				if rec.Decision != audit.Error || !strings.Contains(rec.Detail, "changed before the request was forwarded") {
 					t.Errorf("record: %s %q %q", rec.Decision, rec.Reason, rec.Detail)
 				}
 				for _, seen := range g.service.seen() {

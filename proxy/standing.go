@@ -85,6 +85,8 @@ func (p *Proxy) stands(c *call) error {
 func (c *call) asAsked(who *identity.Principal, decision *policy.Decision, judged string) error {
 	now := &decision.Obligations
 	switch {
+	case !c.sent && judged != c.policyHash: // it may take the caller for somebody else, as a client of another name or an agent
+		return changed("the policy changed before the request was forwarded")
 	case !c.sent && !c.decidedAlike(decision):
 		return changed("the role that allows it, or what that role demands, changed before the request was forwarded")
 	case !slices.EqualFunc(now.Redact, c.decision.Obligations.Redact, slices.Equal):
