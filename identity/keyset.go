@@ -25,6 +25,8 @@ const (
 	demandInterval = 30 * time.Second
 	// demandWait bounds how long a caller waits for a refresh; the refresh itself goes on.
 	demandWait = 5 * time.Second
+	// maxWaiting is how many callers wait for one issuer at once, whoever they are: they take places of the gate meanwhile.
+	maxWaiting = 256
 	// maxStale is how long the last good keys serve through an outage.
 	maxStale = 24 * time.Hour
 	// unknownTTL is how long a kid that the issuer doesn't have causes no refresh, for up to unknownKIDs of them.
@@ -52,6 +54,7 @@ type keySet struct {
 	generation atomic.Uint64
 	unknown    *lru.Cache[string, time.Time]
 	wake       chan struct{}
+	waiting    atomic.Int64
 
 	mu         sync.Mutex
 	flight     chan struct{} // closed when the refresh under way, or asked for, has ended
@@ -80,6 +83,7 @@ var (
 	errNotFetched = errors.New("keys have not been fetched yet")
 	errStale      = errors.New("keys are older than 24 hours")
 	errWait       = errors.New("waiting for keys took too long")
+	errWaiting    = errors.New("too many wait for keys")
 )
 
 // find returns the keys that may verify a token with this kid and alg. It fetches nothing itself.
@@ -221,6 +225,12 @@ func (k *keySet) request() chan struct{} {
 func (k *keySet) wait(ctx context.Context, flight chan struct{}) error {
 	if flight == nil {
 		return nil
+	}
+
+	defer k.waiting.Add(-1)
+
+	if k.waiting.Add(1) > maxWaiting {
+		return unavailable(errWaiting)
 	}
 
 	timer := time.NewTimer(demandWait)

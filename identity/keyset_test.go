@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,9 +74,11 @@ func TestAThousandUnknownKidsCauseOneFetch(t *testing.T) {
 			raw := w.signer.sign(t, object{"kid": "bogus-" + strconv.Itoa(i)}, w.person())
 
 			callers.Go(func() { w.expect(t, "bogus kid", raw, 5004) })
-		}
 
-		callers.Wait()
+			if i%250 == 249 { // no more wait at once
+				callers.Wait()
+			}
+		}
 		w.expectFetches(t, "after 1,000 kids at once", 2)
 
 		for i := range 250 {
@@ -195,6 +198,47 @@ func TestAnUnresponsiveIssuerHoldsNobodyForLong(t *testing.T) {
 		w.expect(t, "known kid", w.signer.sign(t, nil, w.person()), "accepted")
 		time.Sleep(time.Minute)
 		w.expect(t, "known kid, after the fetch gave up", w.signer.sign(t, nil, w.person()), "accepted")
+	})
+}
+
+// Whoever sends made-up kids to a gate whose issuer hangs keeps a bounded number of its places, not all.
+func TestAnUnresponsiveIssuerHoldsNotTooManyAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t).start(t)
+		w.provider.misbehave(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+
+			return nil, r.Context().Err()
+		})
+
+		const all, most = 1000, 256
+
+		var held atomic.Int64
+
+		var callers sync.WaitGroup
+
+		begun := time.Now()
+
+		for i := range all {
+			raw := w.signer.sign(t, object{"kid": "bogus-" + strconv.Itoa(i)}, w.person())
+
+			callers.Go(func() {
+				w.expect(t, "bogus kid", raw, "unavailable")
+
+				if time.Since(begun) > 0 {
+					held.Add(1)
+				}
+			})
+		}
+
+		callers.Wait()
+
+		if held.Load() != most {
+			t.Errorf("%d were held up, not %d", held.Load(), most)
+		}
+
+		w.expect(t, "known kid", w.signer.sign(t, nil, w.person()), "accepted")
 	})
 }
 
