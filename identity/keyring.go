@@ -34,18 +34,35 @@ type liveKey struct {
 	used     atomic.Int64 // Unix seconds
 }
 
-// current returns the ring of the keys as they are now. It opens secrets only when the entries have changed.
-func (k *Keys) current(ctx context.Context) *keyRing {
-	generation := k.cfg.Entries.EntryGeneration(classKeys)
-	if ring := k.ring.Load(); ring != nil && ring.generation == generation && !ring.retry(k.cfg.Clock()) {
-		return ring
+// current returns the ring of the keys as they are now. It opens secrets only when the entries have changed: callers wait for that,
+// but not too many of them, since nobody knows yet who they are. When it is time to try a secret again that did not open, one caller
+// does so; the others have their keys at hand.
+func (k *Keys) current(ctx context.Context) (*keyRing, error) {
+	ring := k.ring.Load()
+
+	switch {
+	case ring == nil || ring.generation != k.cfg.Entries.EntryGeneration(classKeys):
+		defer k.waiting.Add(-1)
+
+		if k.waiting.Add(1) > maxWaiting {
+			return nil, unavailable(errWaiting)
+		}
+	case !ring.retry(k.cfg.Clock()) || !k.retrying.CompareAndSwap(false, true):
+		return ring, nil
+	default:
+		defer k.retrying.Store(false)
 	}
 
+	return k.latest(ctx), nil
+}
+
+// latest is current for those who may wait.
+func (k *Keys) latest(ctx context.Context) *keyRing {
 	k.rebuild.Lock()
 	defer k.rebuild.Unlock()
 
 	// Read before the entries are, so that a change in between is seen the next time.
-	generation = k.cfg.Entries.EntryGeneration(classKeys)
+	generation := k.cfg.Entries.EntryGeneration(classKeys)
 
 	ring := k.ring.Load()
 	if ring != nil && ring.generation == generation && !ring.retry(k.cfg.Clock()) {
@@ -102,7 +119,7 @@ func (k *Keys) open(ctx context.Context, old *keyRing, generation uint64) *keyRi
 
 		secret, err := k.cfg.Sealer.Open(ctx, stored.Sealed, stored.associated())
 		if err != nil || len(secret) != keyBytes {
-			ring.failed[stored.ID] = now.Add(reopenAfter)
+			ring.failed[stored.ID] = k.cfg.Clock().Add(reopenAfter) // it may have taken long
 			k.cfg.Logger.ErrorContext(ctx, "virtual key does not open: it is not accepted", slog.String("key", stored.ID), slog.Any("error", err))
 
 			continue

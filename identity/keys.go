@@ -70,10 +70,12 @@ var (
 // Keys are the virtual keys of one directory: account keys that this gate alone accepts, for clients that speak nothing else.
 // It is safe for concurrent use.
 type Keys struct {
-	cfg     KeysConfig
-	ring    atomic.Pointer[keyRing]
-	rebuild sync.Mutex
-	metrics *keyMetrics
+	cfg      KeysConfig
+	ring     atomic.Pointer[keyRing]
+	rebuild  sync.Mutex
+	waiting  atomic.Int64 // for a ring that is built anew
+	retrying atomic.Bool
+	metrics  *keyMetrics
 }
 
 // NewKeys returns the keys that cfg.Entries hold.
@@ -297,7 +299,7 @@ func (k *Keys) stored() []*storedKey {
 
 // List returns all keys, dead ones too for a while, with their states, by application and age.
 func (k *Keys) List(ctx context.Context) []Key {
-	ring := k.current(ctx)
+	ring := k.latest(ctx)
 	now := k.cfg.Clock()
 
 	var list []Key

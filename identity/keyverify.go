@@ -37,7 +37,11 @@ func (k *Keys) verify(ctx context.Context, s *SignedRequest) (*liveKey, error) {
 		return nil, refuse(SubstatusMalformed, "signature is not base64 of 32 bytes")
 	}
 
-	ring := k.current(ctx)
+	ring, err := k.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+
 	candidates := ring.tried
 
 	if k.cfg.ByHost {
