@@ -9,6 +9,9 @@ import (
 func advice(e *Error) string {
 	switch e.Status {
 	case http.StatusTooManyRequests:
+		if strings.Contains(e.Detail, "under way") || strings.Contains(e.Detail, "memory") {
+			return "have the provider send fewer, or smaller, requests at once"
+		}
 		return "slow the provider down, or raise rate of the connection in the configuration file"
 	case http.StatusServiceUnavailable:
 		return "the gate's directory takes no writes: see the gate's log and /readyz"
