@@ -16,8 +16,8 @@ type Shared interface {
 	Origin() string
 	// Append returns nil once the batch is durable and whole, the successor of
 	// the version before its first. [ErrBehind] means that another batch is and
-	// this one never will be. After any other error either may be so: [Shared.Next]
-	// tells.
+	// this one never will be; after [ErrUnsent] and [ErrLimit] it never will be
+	// either. After any other error either may be so: [Shared.Next] tells.
 	Append(ctx context.Context, batch []Delta) error
 	// Next returns the batch after a version, none if there is none yet, which
 	// proves that whoever knows that version knew everything when the call was
@@ -38,6 +38,9 @@ var (
 	// reader was away for too long or the log was taken back to an earlier state:
 	// only a restart, which loads the state anew, helps.
 	ErrOutdated = errors.New("the shared log has moved on")
+	// ErrUnsent means that a batch was not even sent, because something must be
+	// put in order first.
+	ErrUnsent = errors.New("nothing is written to the shared log")
 	// ErrUnavailable means that the shared log could not be reached: nothing has
 	// changed, unless the error is an [UnknownOutcomeError].
 	ErrUnavailable = errors.New("shared log unavailable")
@@ -268,6 +271,8 @@ func (d *Directory) order(ctx context.Context, b *batch) error {
 	case errors.Is(err, ErrBehind):
 		d.metrics.conflicts.Inc()
 		return ErrBehind
+	case errors.Is(err, ErrUnsent):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case errors.Is(err, ErrLimit):
 		return err //nolint:wrapcheck // nothing was sent; it says itself how large the change is
 	case err != nil:

@@ -35,6 +35,7 @@ type commonLog struct {
 	// says it failed; chaos makes one append in so many fail, before or after it is
 	// done.
 	down, refuse, lost bool
+	unsent             bool // appends are not tried
 	chaos              int
 	most               int // bytes that one append may have; 0: any
 	origin             string
@@ -58,6 +59,8 @@ func (l *commonLog) Append(_ context.Context, batch []directory.Delta) error {
 		size += len(d.Payload)
 	}
 	switch {
+	case l.unsent:
+		return directory.ErrUnsent
 	case l.most > 0 && size > l.most:
 		return directory.ErrLimit
 	case l.down, l.refuse, l.chaos > 0 && rand.IntN(l.chaos) == 0:
@@ -317,6 +320,21 @@ func TestAnUnknownOutcomeIsNeitherLostNorRepeated(t *testing.T) {
 	if err := g[0].Healthy(); err != nil {
 		t.Errorf("an unknown outcome stopped the directory: %v", err)
 	}
+}
+
+func TestAChangeThatWasNotSentIsNowhereAndIsToldSo(t *testing.T) {
+	t.Parallel()
+	l := newCommonLog()
+	h := gates(t, l, 1)[0]
+	l.set(func(l *commonLog) { l.unsent = true })
+	for i := range 100 { // more than there may be outcomes open
+		_, err := h.Apply(t.Context(), corp, directory.CreateUser{User: user(fmt.Sprint("u", i))})
+		if _, open := errors.AsType[*directory.UnknownOutcomeError](err); open || !errors.Is(err, directory.ErrUnavailable) {
+			t.Fatalf("%d: %v", i, err)
+		}
+	}
+	l.set(func(l *commonLog) { l.unsent = false })
+	h.user(t, "u0")
 }
 
 // A change that is too large for the log is told so, and nobody whose change was to be logged together with it.

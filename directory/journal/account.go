@@ -11,6 +11,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+
+	"github.com/cosmosgate/cosmosgate/directory"
 )
 
 // errWriteRegions means that the account can't keep one order of commits.
@@ -30,7 +32,7 @@ func newAccountWatch(logger *slog.Logger) *accountWatch { return &accountWatch{l
 // fault returns why nothing may be written to the account.
 func (w *accountWatch) fault() error {
 	if w.several.Load() {
-		return errWriteRegions
+		return fmt.Errorf("%w: %w", directory.ErrUnsent, errWriteRegions)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ type pending struct {
 // repeated with the very same document, so that repeating it changes nothing;
 // when its place turns out to be taken, reading it tells by whom.
 func (j *Journal) Append(ctx context.Context, batch []directory.Delta) error {
-	if err := j.account.fault(); err != nil {
+	if err := errors.Join(j.account.fault(), j.meter.fault()); err != nil {
 		return err
 	}
 	c, packed, err := j.newCommit(batch)
@@ -147,7 +147,6 @@ func (j *Journal) commit(ctx context.Context, c *commit, size int64) error {
 	if err != nil {
 		return fmt.Errorf("writing a commit: %w", err)
 	}
-	j.metrics.charge(answer.RequestCharge)
 	if answer.Success {
 		return nil
 	}

@@ -74,6 +74,7 @@ type Journal struct {
 	client    *azcosmos.Client
 	container *azcosmos.ContainerClient
 	account   *accountWatch
+	meter     *meter
 	metrics   *metrics
 	origin    string
 
@@ -130,13 +131,14 @@ func Open(ctx context.Context, config Config) (*Journal, error) {
 	}
 	config.setDefaults()
 	j := &Journal{config: config, account: newAccountWatch(config.Logger), metrics: newMetrics(), ahead: map[uint64]*commit{}}
+	j.meter = &meter{metrics: j.metrics, clock: config.Clock, logger: config.Logger}
 	options := &azcosmos.ClientOptions{ClientOptions: azcore.ClientOptions{
 		Cloud: cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
 			azcosmos.ServiceName: {Audience: config.Audience},
 		}},
 		Transport:       config.Transport,
 		Retry:           policy.RetryOptions{MaxRetries: -1}, // what is retried, and when, is decided here
-		PerCallPolicies: []policy.Policy{j.account}, PerRetryPolicies: []policy.Policy{blunt{}},
+		PerCallPolicies: []policy.Policy{j.account}, PerRetryPolicies: []policy.Policy{blunt{}, j.meter},
 	}}
 	var err error
 	if j.client, err = azcosmos.NewClient(config.Endpoint, config.Credential, options); err != nil {
@@ -237,7 +239,6 @@ func (j *Journal) read(ctx context.Context, pk, id string, into any) (azcore.ETa
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", id, err)
 	}
-	j.metrics.charge(answer.RequestCharge)
 	if err := json.Unmarshal(answer.Value, into); err != nil {
 		return "", fmt.Errorf("%w: document %s: %w", directory.ErrCorrupt, id, err)
 	}
@@ -252,11 +253,9 @@ func (j *Journal) create(ctx context.Context, pk string, document any) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, chunkTimeout)
 	defer cancel()
-	answer, err := j.container.CreateItem(ctx, azcosmos.NewPartitionKeyString(pk), body, nil)
-	if err != nil {
+	if _, err := j.container.CreateItem(ctx, azcosmos.NewPartitionKeyString(pk), body, nil); err != nil {
 		return fmt.Errorf("creating a document: %w", err)
 	}
-	j.metrics.charge(answer.RequestCharge)
 	return nil
 }
 

@@ -237,6 +237,38 @@ func TestAContainerThatWasMadeAnewIsNeitherWrittenNorFollowed(t *testing.T) {
 	}
 }
 
+// TestAGateWithAWrongClockWritesNothing has clocks differ both ways. Reading goes on: others' revocations are obeyed.
+func TestAGateWithAWrongClockWritesNothing(t *testing.T) {
+	t.Parallel()
+	for off, refused := range map[time.Duration]bool{
+		0: false, 28 * time.Second: false, -28 * time.Second: false, 40 * time.Second: true, -40 * time.Second: true, -3 * time.Hour: true,
+	} {
+		t.Run(off.String(), func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, proper)
+			fill(t, s.open(t), 0, 1)
+			wrong := &clock{ahead: off}
+			j := s.open(t, func(c *journal.Config) { c.Clock = wrong.Now })
+			if err := j.Append(t.Context(), batchAfter(1, "x")); errors.Is(err, directory.ErrUnsent) != refused || !refused && err != nil {
+				t.Errorf("append: %v", err)
+			}
+			if batch, err := j.Next(t.Context(), 0); err != nil || len(batch) != 1 {
+				t.Errorf("next: %v %v", batch, err)
+			}
+			if !refused {
+				return
+			}
+			wrong.advance(-off)
+			if _, err := j.Next(t.Context(), 1); err != nil {
+				t.Error(err)
+			}
+			if err := j.Append(t.Context(), batchAfter(1, "x")); err != nil {
+				t.Errorf("append once the clock is right: %v", err)
+			}
+		})
+	}
+}
+
 func throttled(requests []emulator.Request) bool {
 	for _, r := range requests {
 		if r.Status == http.StatusTooManyRequests {

@@ -7,6 +7,7 @@ type metrics struct {
 	charges   prometheus.Counter
 	commits   *prometheus.CounterVec
 	snapshots *prometheus.CounterVec
+	offset    prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -21,6 +22,10 @@ func newMetrics() *metrics {
 		snapshots: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cosmosgate_directory_snapshots_total", Help: "Snapshots of the directory by this gate, by result: written or failed.",
 		}, []string{"result"}),
+		offset: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "cosmosgate_directory_clock_offset_seconds",
+			Help: "By how much this gate's clock is surely ahead of the shared directory's account, negative if behind.",
+		}),
 	}
 	for _, result := range []string{resultWritten, resultBehind, resultUnknown} {
 		m.commits.WithLabelValues(result)
@@ -38,8 +43,8 @@ const (
 	resultFailed  = "failed"
 )
 
-func (m *metrics) charge(units float32) { m.charges.Add(float64(max(0, units))) }
+func (m *metrics) charge(units float64) { m.charges.Add(max(0, units)) }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.charges, m.commits, m.snapshots}
+	return []prometheus.Collector{m.charges, m.commits, m.snapshots, m.offset}
 }

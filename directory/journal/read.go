@@ -192,7 +192,6 @@ func ask[T any](ctx context.Context, j *Journal, pk, query string, parameters ..
 		if err != nil {
 			return nil, fmt.Errorf("asking for documents: %w", err)
 		}
-		j.metrics.charge(page.RequestCharge)
 		for _, item := range page.Items {
 			var one T
 			if err := json.Unmarshal(item, &one); err != nil {

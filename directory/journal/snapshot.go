@@ -196,7 +196,6 @@ func (j *Journal) writeLease(ctx context.Context, k *held) error {
 	if err != nil {
 		return fmt.Errorf("writing the lease: %w", err)
 	}
-	j.metrics.charge(answer.RequestCharge)
 	k.etag = answer.ETag
 	return nil
 }
@@ -283,7 +282,6 @@ func (j *Journal) execute(ctx context.Context, batch azcosmos.TransactionalBatch
 	if err != nil {
 		return fmt.Errorf("running a transaction: %w", err)
 	}
-	j.metrics.charge(answer.RequestCharge)
 	for _, result := range answer.OperationResults {
 		if !answer.Success && result.StatusCode != http.StatusFailedDependency {
 			return refusedError(result.StatusCode)
@@ -307,14 +305,13 @@ func (j *Journal) retire(ctx context.Context, s snapshot) error {
 	done.AppendSet("/retired", true)
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()
-	answer, err := j.container.PatchItem(ctx, azcosmos.NewPartitionKeyString(partition), idSnapshot, done, nil)
+	_, err := j.container.PatchItem(ctx, azcosmos.NewPartitionKeyString(partition), idSnapshot, done, nil)
 	if status(err) == http.StatusPreconditionFailed {
 		return nil // there is a newer one already
 	}
 	if err != nil {
 		return fmt.Errorf("noting what a snapshot replaced: %w", err)
 	}
-	j.metrics.charge(answer.RequestCharge)
 	return nil
 }
 

@@ -48,6 +48,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := x.answer(due)
 	e.recorder.add(x.recorded(started, answer))
+	w.Header().Set("Date", started.UTC().Format(http.TimeFormat)) // by this clock, not by the server's
 	answer.compress(r.Header.Get("Accept-Encoding"))
 	answer.send(w, x.activity, due.ResetAfter)
 	if due.ResetAfter > 0 {

@@ -160,6 +160,10 @@ func (f *failure) response(activity string) *response {
 	}
 	answer := newResponse(f.status, body)
 	answer.header.Set(headerSubstatus, strconv.Itoa(f.substatus))
+	switch f.status {
+	case http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed: // looking costs, whatever is found
+		answer.charged(1)
+	}
 	if f.retryAfter > 0 {
 		answer.header.Set(headerRetryAfter, strconv.FormatInt(f.retryAfter.Milliseconds(), 10))
 	}
