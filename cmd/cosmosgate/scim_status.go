@@ -204,7 +204,8 @@ func printFailures(row func(name, format string, args ...any), failures []scim.F
 		if n := times[same{f.Method, f.Path, f.Shape, f.Detail, f.Status}]; n > 1 {
 			often = fmt.Sprintf(", %d times", n)
 		}
-		row(name, "%s%s: %s %s → %s: %s", ago(f.Time, now), often, f.Method, cmp.Or(f.Path, "/"), strings.TrimSpace(fmt.Sprintf("%d %s", f.Status, f.Kind)), f.Detail)
+		status := strings.TrimSpace(fmt.Sprintf("%d %s", f.Status, f.Kind))
+		row(name, "%s%s: %s %s → %s: %s", ago(f.Time, now), often, f.Method, cmp.Or(f.Path, "/"), status, f.Detail)
 		if f.Shape != "" {
 			row("  shape", "%s", f.Shape)
 		}
