@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxRIDs = 8192
+	maxRIDs = 8192 // known, and as many that nobody has
 	// unknownRIDFor is how long a RID that upstream does not know is not asked about again.
 	unknownRIDFor = 30 * time.Second
 	// ridReadRate and ridReadBurst bound the reads that callers can cause.
@@ -31,14 +31,9 @@ type ridCache struct {
 	limiter *rate.Limiter
 
 	mu      sync.Mutex
-	known   map[cosmos.RID]ridName
+	known   map[cosmos.RID]string
+	unknown map[cosmos.RID]time.Time // until then; apart, so that who asks for these does not push out the known
 	reading map[cosmos.RID]*ridRead
-}
-
-// ridName is a name, or until a time the knowledge that there is none.
-type ridName struct {
-	name  string
-	until time.Time
 }
 
 // ridRead is a read under way; name and err are set when done is closed.
@@ -51,7 +46,7 @@ type ridRead struct {
 func newRIDCache(read func(context.Context, cosmos.RID) (string, error), now func() time.Time) *ridCache {
 	return &ridCache{
 		read: read, now: now, limiter: rate.NewLimiter(ridReadRate, ridReadBurst),
-		known: map[cosmos.RID]ridName{}, reading: map[cosmos.RID]*ridRead{},
+		known: map[cosmos.RID]string{}, unknown: map[cosmos.RID]time.Time{}, reading: map[cosmos.RID]*ridRead{},
 	}
 }
 
@@ -59,12 +54,13 @@ func newRIDCache(read func(context.Context, cosmos.RID) (string, error), now fun
 // errNotFound if upstream says that there is nothing.
 func (c *ridCache) name(ctx context.Context, rid cosmos.RID) (string, error) {
 	c.mu.Lock()
-	if found, ok := c.known[rid]; ok && (found.name != "" || c.now().Before(found.until)) {
+	if name, ok := c.known[rid]; ok {
 		c.mu.Unlock()
-		if found.name == "" {
-			return "", errNotFound
-		}
-		return found.name, nil
+		return name, nil
+	}
+	if until, ok := c.unknown[rid]; ok && c.now().Before(until) {
+		c.mu.Unlock()
+		return "", errNotFound
 	}
 	if under := c.reading[rid]; under != nil {
 		c.mu.Unlock()
@@ -94,13 +90,20 @@ func (c *ridCache) finish(rid cosmos.RID, ended *ridRead) {
 	defer c.mu.Unlock()
 	delete(c.reading, rid)
 	close(ended.done)
-	if ended.err != nil && !errors.Is(ended.err, errNotFound) {
-		return
+	switch {
+	case ended.err == nil:
+		remember(c.known, rid, ended.name)
+		delete(c.unknown, rid)
+	case errors.Is(ended.err, errNotFound):
+		remember(c.unknown, rid, c.now().Add(unknownRIDFor))
 	}
-	if len(c.known) >= maxRIDs {
-		clear(c.known)
+}
+
+func remember[T any](in map[cosmos.RID]T, rid cosmos.RID, what T) {
+	if len(in) >= maxRIDs {
+		clear(in)
 	}
-	c.known[rid] = ridName{name: ended.name, until: c.now().Add(unknownRIDFor)}
+	in[rid] = what
 }
 
 // forget drops what is known about rid, because upstream said that it is gone.
@@ -141,10 +144,14 @@ func (c *call) nameOf(text string) (string, error) {
 	switch {
 	case err == nil:
 		return name, nil
-	case errors.Is(err, errNotFound), errors.Is(err, errTooManyReads):
+	case errors.Is(err, errNotFound):
 		refusal := cosmos.Unresolvable(c.op)
 		refusal.Reason = err.Error()
 		return "", refusal
+	case errors.Is(err, errTooManyReads): // others may have asked for them
+		busy := cosmos.Busy(busyRetryAfter)
+		busy.Reason = err.Error()
+		return "", busy
 	default:
 		return "", cosmos.Unavailable("resolving a RID: " + err.Error())
 	}

@@ -1,16 +1,21 @@
 package proxy_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	azpolicy "github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cosmosgate/cosmosgate/audit"
@@ -126,11 +131,60 @@ func TestFloodOfUnknownRIDsIsBounded(t *testing.T) {
 	known := &byRID{}
 	now := time.Now() // time brings more reads
 	g := newGate(t, setup{handler: known.ServeHTTP, edit: func(c *proxy.Config) { c.Now = func() time.Time { return now } }})
+	refused := map[int]int{}
 	for n := range uint32(flood) {
-		checkNative(t, ranges(t, g, databaseRID(5), containerRID(5, 100+n)), http.StatusForbidden)
+		got := ranges(t, g, databaseRID(5), containerRID(5, 100+n))
+		checkNative(t, got, got.Status)
+		if refused[got.Status]++; got.Status == http.StatusServiceUnavailable && got.Header.Get("X-Ms-Retry-After-Ms") == "" {
+			t.Error("who is not looked up for want of time is not told to come back")
+		}
+	}
+	if refused[http.StatusForbidden] < most/2 || refused[http.StatusServiceUnavailable] < flood-most || len(refused) > 2 {
+		t.Errorf("answers: %v", refused)
 	}
 	if len(known.seen()) > most {
 		t.Errorf("%d requests caused %d reads", flood, len(known.seen()))
+	}
+}
+
+// Whoever asks for what is not there does not make the gate forget what is.
+func TestFloodOfUnknownRIDsLeavesTheKnownOnes(t *testing.T) {
+	t.Parallel()
+	known := &byRID{}
+	var seconds atomic.Int64
+	begun := time.Now()
+	p := benchProxy(t, func(c *proxy.Config) {
+		c.Now = func() time.Time { return begun.Add(time.Duration(seconds.Load()) * time.Second) }
+		c.Accounts[0].Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/" {
+				return accountResponse(r), nil
+			}
+			w := httptest.NewRecorder()
+			known.ServeHTTP(w, r)
+			response := w.Result()
+			response.Request = r
+			return response, nil
+		})
+		c.Accounts[0].Identities = map[string]azcore.TokenCredential{"mi-orders": getToken(func(context.Context, azpolicy.TokenRequestOptions) (azcore.AccessToken, error) {
+			return azcore.AccessToken{Token: upstreamToken, ExpiresOn: begun.Add(24 * time.Hour)}, nil
+		})}
+	})
+	ask := func(container uint32, want int) {
+		t.Helper()
+		got, _ := serve(t, p, request(t, http.MethodGet, "/dbs/"+databaseRID(5)+"/colls/"+containerRID(5, container)+"/pkranges", "", "User-Agent", "sdk"))
+		if got.Status != want {
+			t.Fatalf("container %d: %d %s", container, got.Status, got.Body)
+		}
+	}
+	ask(7, http.StatusOK)
+	for n := range uint32(9000) {
+		seconds.Add(1)
+		ask(100+n, http.StatusForbidden)
+	}
+	before := len(known.seen())
+	ask(7, http.StatusOK)
+	if again := len(known.seen()) - before; again != 0 {
+		t.Errorf("what was known was read again: %v", known.seen()[before:])
 	}
 }
 
