@@ -12,6 +12,7 @@ import (
 
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/identity"
+	"github.com/cosmosgate/cosmosgate/policy"
 	"github.com/cosmosgate/cosmosgate/proxy"
 )
 
@@ -26,7 +27,11 @@ type crowd struct {
 func newCrowd(t *testing.T, limits proxy.Limits, length int64) *crowd {
 	t.Helper()
 	whole := `{"operations":[{"op":"add","path":"/a","value":1}]}`
-	return &crowd{newGate(t, setup{limits: limits, authenticate: func(_ context.Context, c identity.Credential) (identity.Principal, error) {
+	guided := func(cfg *proxy.Config) {
+		cfg.Guide = []byte(guideDocument)
+		cfg.Survey = func(policy.Principal, time.Time) ([]proxy.Reach, bool, error) { return nil, false, nil }
+	}
+	return &crowd{newGate(t, setup{limits: limits, edit: guided, authenticate: func(_ context.Context, c identity.Credential) (identity.Principal, error) {
 		who, err := ann(t.Context(), c)
 		who.Record = directory.ID(c.Token)
 		return who, err
@@ -39,6 +44,13 @@ func (c *crowd) patch(name string, body io.ReadCloser) *http.Request {
 		"Content-Type", "application/json_patch+json", "X-Ms-Documentdb-Partitionkey", `["emea"]`)
 	r.Header.Set("Authorization", strings.ReplaceAll(r.Header.Get("Authorization"), callerToken, name))
 	r.Body, r.ContentLength = body, c.length
+	return r
+}
+
+func (c *crowd) asking(name string) *http.Request {
+	c.t.Helper()
+	r := request(c.t, http.MethodGet, proxy.WhoAmIPath, "")
+	r.Header.Set("Authorization", strings.ReplaceAll(r.Header.Get("Authorization"), callerToken, name))
 	return r
 }
 
@@ -124,6 +136,9 @@ func TestOneCallerDoesNotUseUpTheGate(t *testing.T) {
 			short.ContentLength = 51
 			if got := c.do(short); got.Status != http.StatusOK {
 				t.Errorf("somebody else: %d %s", got.Status, got.Body)
+			}
+			if got := c.do(c.asking("ann")); name == "requests" && got.Status != http.StatusServiceUnavailable {
+				t.Errorf("who am I: %d %s", got.Status, got.Body)
 			}
 			held.end()
 			c.serves("ann")
