@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"bytes"
 	"context"
 	crand "crypto/rand"
 	"errors"
@@ -207,6 +208,29 @@ func TestAWriteOfOneGateIsObeyedByTheOthers(t *testing.T) {
 		}
 		if got := fresh(t).Adoption(); got != (directory.Adoption{}) {
 			t.Errorf("a directory of its own obeyed others: %+v", got)
+		}
+	})
+}
+
+func TestAnImportIsNotMeasuredByTheAgeOfItsRecords(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		old := fresh(t)
+		old.user(t, "ana")
+		var export bytes.Buffer
+		if err := old.Export(&export); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		g := gates(t, newCommonLog(), 2)
+		g[1].current(t)
+		if err := g[0].Import(t.Context(), &export); err != nil {
+			t.Fatal(err)
+		}
+		key := directory.LinkKey{Connection: corp, ExternalID: "ext-ana"}
+		eventually(t, func() bool { _, ok := g[1].Lookup(key); return ok })
+		if got := g[1].Adoption(); got.Of != 1 || got.P99 > 2*quickly {
+			t.Errorf("obeyed %+v, want one change within two polls", got)
 		}
 	})
 }
