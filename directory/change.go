@@ -99,6 +99,8 @@ type Result struct {
 	Revision uint64
 	// Changed is false if the change found everything as it wanted it.
 	Changed bool
+	// Regrouped is how many groups got other groups above them, or may have.
+	Regrouped int
 	// User is the whole user that a [CreateUser] or [EditUser] left behind.
 	User *User
 }

@@ -18,6 +18,8 @@ var (
 	ErrRevision = errors.New("record has another revision")
 	// ErrLimit means that something would exceed a fixed limit of the directory.
 	ErrLimit = errors.New("limit reached")
+	// ErrNesting means that more groups would be above one than a group may have.
+	ErrNesting = errors.New("groups are nested too much")
 	// ErrCorrupt means that the log holds something that it was not given.
 	ErrCorrupt = errors.New("log is corrupt")
 )

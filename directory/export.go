@@ -266,7 +266,7 @@ func (b *batch) admit(line exported) error {
 		}, "")
 	case lineMembers:
 		for _, id := range line.Members {
-			if _, known := p.isMember(0, id); !known {
+			if _, known := p.edge(0, id); !known {
 				return &UnknownMemberError{Member: string(id)}
 			}
 		}

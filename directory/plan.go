@@ -215,16 +215,26 @@ func (p *planner) addMembers(group ID, members []ID) (Result, error) {
 		return Result{}, err
 	}
 	missing := make([]ID, 0, len(members))
+	var children []uint32
 	for _, id := range members {
-		in, known := p.isMember(ordinal, id)
+		e, known := p.edge(ordinal, id)
 		if !known {
 			return Result{}, &UnknownMemberError{Member: string(id)}
 		}
-		if !in {
-			missing = append(missing, id)
+		if e.present {
+			continue
+		}
+		if missing = append(missing, id); e.nested {
+			children = append(children, e.member)
 		}
 	}
-	return p.changeEdges(KindAddMembers, g, missing)
+	settled := len(p.regroup) == 0
+	result, err := p.changeEdges(KindAddMembers, g, missing)
+	if err != nil || len(children) == 0 {
+		return result, err
+	}
+	result.Regrouped, err = p.nest(ordinal, children, settled)
+	return result, err
 }
 
 func (p *planner) removeMembers(group ID, members []ID) (Result, error) {
@@ -233,12 +243,21 @@ func (p *planner) removeMembers(group ID, members []ID) (Result, error) {
 		return Result{}, err
 	}
 	present := make([]ID, 0, len(members))
+	var children []uint32
 	for _, id := range members {
-		if in, _ := p.isMember(ordinal, id); in {
-			present = append(present, id)
+		e, _ := p.edge(ordinal, id)
+		if !e.present {
+			continue
+		}
+		if present = append(present, id); e.nested {
+			children = append(children, e.member)
 		}
 	}
-	return p.changeEdges(KindRemoveMembers, g, present)
+	result, err := p.changeEdges(KindRemoveMembers, g, present)
+	for range p.under(children) {
+		result.Regrouped++
+	}
+	return result, err
 }
 
 func (p *planner) setMembers(c SetMembers) (Result, error) {
@@ -267,6 +286,7 @@ func (p *planner) setMembers(c SetMembers) (Result, error) {
 	}
 	removed, err := p.removeMembers(c.Group, surplus)
 	removed.Changed = removed.Changed || added.Changed
+	removed.Regrouped += added.Regrouped
 	return removed, err
 }
 
@@ -292,22 +312,29 @@ func (p *planner) target(id ID) (uint32, *group, error) {
 	return p.ownGroup(id, 0)
 }
 
-// isMember reports whether a record is in a group, and whether it is a user or
+// edge is a membership that may be present.
+type edge struct {
+	member          uint32
+	present, nested bool // nested: the member is a group
+}
+
+// edge returns a record's membership of a group, and whether it is a user or
 // group of this connection at all.
-func (p *planner) isMember(group uint32, id ID) (in, known bool) {
+func (p *planner) edge(group uint32, id ID) (e edge, known bool) {
 	member, ok := p.findID(id)
 	if !ok {
-		return false, false
+		return edge{}, false
 	}
 	if u := p.user(member); u != nil {
-		_, in = u.direct().search(group)
-		return in, p.state.numbered(u.connection()).name == p.connection
+		_, e.present = u.direct().search(group)
+		return e, p.state.numbered(u.connection()).name == p.connection
 	}
 	if g := p.group(member); g != nil {
-		_, in = slices.BinarySearch(g.parents, group)
-		return in, p.state.numbered(g.connection).name == p.connection
+		e.member, e.nested = member, true
+		_, e.present = slices.BinarySearch(g.parents, group)
+		return e, p.state.numbered(g.connection).name == p.connection
 	}
-	return false, false
+	return edge{}, false
 }
 
 // idOf returns the id of a live record.

@@ -309,3 +309,25 @@ func TestAFilterPaysForWhatItLooksAt(t *testing.T) {
 		t.Errorf("%d requests are left of 40: the filter was charged too little, or more than it may", tokens)
 	}
 }
+
+func TestGroupsThatAreNestedTooMuchAreRefused(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	below := g.group(t, "g0")
+	for i := range 500 {
+		results, err := g.directory.Apply(t.Context(), corp,
+			directory.CreateGroup{Group: directory.GroupRecord{DisplayName: fmt.Sprintf("g%d", i+1)}},
+			directory.AddMembers{Members: []directory.ID{directory.ID(below)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		below = string(results[0].ID)
+	}
+	refused := g.want(t, http.StatusBadRequest, http.MethodPost, "/Groups", `{"displayName":"one more","members":[{"value":"`+below+`"}]}`)
+	if refused["scimType"] != "invalidValue" {
+		t.Errorf("scimType %v", refused["scimType"])
+	}
+	if groups := g.directory.Counts(corp).Groups; groups != 501 {
+		t.Errorf("%d groups: what was refused was made", groups)
+	}
+}

@@ -19,6 +19,9 @@ const (
 	longestDebt = time.Minute
 )
 
+// comparisonsPerGroup is what finding the groups above a group anew counts as.
+const comparisonsPerGroup = 20
+
 // What one answer may hold.
 const (
 	// maxShown is how many members, or memberships, an answer may hold together.

@@ -55,6 +55,9 @@ func (c *connection) commit(ctx context.Context, spent *spending, changes ...dir
 	spent.written = true
 	w := Written{Time: c.clock(), Connection: c.Name}
 	for i, r := range results {
+		if err := spent.compare(r.Regrouped * comparisonsPerGroup); err != nil {
+			return nil, err // never: what is written is owed
+		}
 		if r.Changed {
 			w.note(changes[i], r, &edits[i]) //nolint:gosec // there is one result for each change
 		}
