@@ -72,8 +72,11 @@ type sdkFault struct {
 func (f *sdkFault) Error() string { return f.text }
 func (f *sdkFault) Unwrap() error { return f.answer }
 
-// shortened returns err with the native message in place of the SDK's page, if it is about an answer.
-func shortened(err error) error {
+// shortened returns err with the native message in place of the SDK's page, if it is about an answer of the gate.
+func shortened(err error) error { return shortenedFrom("the gate", err) }
+
+// shortenedFrom does so for an answer of another.
+func shortenedFrom(who string, err error) error {
 	answer, ok := errors.AsType[*azcore.ResponseError](err)
 	if !ok {
 		return err
@@ -92,6 +95,6 @@ func shortened(err error) error {
 	if message == "" {
 		message = http.StatusText(answer.StatusCode)
 	}
-	text := fmt.Sprintf("the gate answered %d: %s", answer.StatusCode, plainCell(message))
+	text := fmt.Sprintf("%s answered %d: %s", who, answer.StatusCode, plainCell(message))
 	return &sdkFault{answer: answer, text: text}
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cosmosgate/cosmosgate/internal/control"
 )
 
 // exitCode is what the process ends with.
@@ -56,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) exitCode 
 	case !known:
 		f = misused(args, err)
 	}
-	_, _ = fmt.Fprintln(stderr, "cosmosgate:", indentFollowing(f.err.Error())) // nothing is left to tell a broken stderr
+	_, _ = fmt.Fprintln(stderr, "cosmosgate:", indentFollowing(f.err)) // nothing is left to tell a broken stderr
 	if f.note != "" {
 		_, _ = fmt.Fprint(stderr, f.note)
 	}
@@ -92,12 +94,30 @@ func badConfig(err error, hint string) error {
 	return &failure{code: exitBadConfig, err: err, hint: hint}
 }
 
-// indentFollowing puts a list of faults on lines of their own below the first.
-func indentFollowing(s string) string {
-	if strings.Contains(s, "\n") {
-		return "several faults\n  " + strings.ReplaceAll(s, "\n", "\n  ")
+// indentFollowing puts a list of faults on lines of their own below the first, and indents what a single one says on further lines.
+func indentFollowing(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\n", "\n  ")
+	if several(err) && strings.Contains(text, "\n") {
+		return "several faults\n  " + text
 	}
-	return s
+	return text
+}
+
+// several says whether an error joins others, or was told as a list.
+func several(err error) bool {
+	for err != nil {
+		switch e := err.(type) { //nolint:errorlint // it walks the chain itself
+		case *control.Error:
+			return true
+		case interface{ Unwrap() []error }:
+			return len(e.Unwrap()) > 1
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 func newRoot() *cobra.Command {

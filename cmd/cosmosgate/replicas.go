@@ -58,7 +58,7 @@ func (g *gate) openJournal() error {
 		Transport: &http.Client{Transport: trusting, Timeout: exchange},
 		Name:      fmt.Sprintf("%s/%d", name, os.Getpid()), Spool: folder, Clock: time.Now, Random: rand.Reader, Logger: g.log,
 	})
-	return err //nolint:wrapcheck // names the journal itself
+	return shortenedFrom("the account of "+shared.Database+"/"+shared.Container, err)
 }
 
 // keepJournal writes snapshots of a shared directory when they are due.

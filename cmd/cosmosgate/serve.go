@@ -7,11 +7,14 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/spf13/cobra"
 
 	"github.com/cosmosgate/cosmosgate/directory"
@@ -45,6 +48,13 @@ func configFlag(cmd *cobra.Command, path *string) {
 
 // startHint says what to do about a gate that did not come up, though its configuration is well-formed.
 func startHint(err error, path string) string {
+	const sharing = `docs/operations.md, "How do several gates share one directory?"`
+	if answer, ok := errors.AsType[*azcore.ResponseError](err); ok { // of the shared directory's account: no other is asked before the start
+		if answer.StatusCode == http.StatusNotFound {
+			return "make the container, or correct its name in " + path + ": " + sharing
+		}
+		return "let the identity of directory.cosmos read and write there: " + sharing
+	}
 	switch {
 	case errors.Is(err, directory.ErrInUse):
 		return "stop the other gate, or give this one a directory.path of its own in " + path
@@ -54,9 +64,16 @@ func startHint(err error, path string) string {
 		return "give the user that runs the gate the right to it, or correct the path in " + path
 	case errors.Is(err, fs.ErrNotExist):
 		return "make it, or correct the path in " + path
+	case unreached(err):
+		return "see whether it can be reached from here, and start the gate again: it lets nobody in without the newest state"
 	default:
 		return "correct " + path + ", or what it names; docs/operations.md has what to do by question"
 	}
+}
+
+func unreached(err error) bool {
+	_, is := errors.AsType[net.Error](err)
+	return is
 }
 
 func serve(ctx context.Context, path string, stderr io.Writer) error {

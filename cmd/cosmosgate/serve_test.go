@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -68,6 +71,18 @@ func TestAServerThatCannotUseWhatItsFileNamesSaysWhatToDo(t *testing.T) {
 		{fmt.Errorf("opening directory: %w", directory.ErrInUse), "stop the other gate, or give this one a directory.path of its own in gate.yaml"},
 		{fmt.Errorf("opening listen.admin: %w", syscall.EADDRINUSE), "something else listens there: stop it, or change listen in gate.yaml"},
 		{fmt.Errorf("reading policy: %w", fs.ErrPermission), "give the user that runs the gate the right to it, or correct the path in gate.yaml"},
+		{
+			shortenedFrom("the account of gate/directory", &azcore.ResponseError{StatusCode: http.StatusNotFound}),
+			`make the container, or correct its name in gate.yaml: docs/operations.md, "How do several gates share one directory?"`,
+		},
+		{
+			shortenedFrom("the account of gate/directory", &azcore.ResponseError{StatusCode: http.StatusForbidden}),
+			`let the identity of directory.cosmos read and write there: docs/operations.md, "How do several gates share one directory?"`,
+		},
+		{
+			fmt.Errorf("reading the container: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}),
+			"see whether it can be reached from here, and start the gate again: it lets nobody in without the newest state",
+		},
 		{fmt.Errorf("reading policy: %w", fs.ErrNotExist), "make it, or correct the path in gate.yaml"},
 	} {
 		if diff := cmp.Diff(row.want, startHint(row.err, "gate.yaml")); diff != "" {
