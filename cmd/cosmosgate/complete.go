@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cosmosgate/cosmosgate/internal/config"
 )
 
 // completionPatience bounds what a shell waits for when somebody presses tab.
@@ -49,6 +51,33 @@ func (e *engineer) completeContainers(cmd *cobra.Command, args []string, _ strin
 		seen[name] = true
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeConnections offers the SCIM connections of the configuration file.
+func (o *operator) completeConnections(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return config.FindConnections(o.config), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completionExamples shows how each shell is told to complete.
+func completionExamples(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		for _, shell := range cmd.Commands() {
+			shell.Example = map[string]string{
+				"bash": "  source <(cosmosgate completion bash)                    # for this shell\n" +
+					"  cosmosgate completion bash > ~/.local/share/bash-completion/completions/cosmosgate",
+				"zsh":        "  cosmosgate completion zsh > \"${fpath[1]}/_cosmosgate\"    # for shells that are started from now on",
+				"fish":       "  cosmosgate completion fish > ~/.config/fish/completions/cosmosgate.fish",
+				"powershell": "  cosmosgate completion powershell | Out-String | Invoke-Expression",
+			}[shell.Name()]
+		}
+	}
 }
 
 // completeWords offers a fixed set.

@@ -142,5 +142,6 @@ was wrong; 3 the configuration or the policy was wrong; 4 nobody is signed in, o
 	root.AddCommand(newLogin(), newLogout(), newWhoAmI(), newToken(), newQuery(), newLs(), newConnect(), newDoctor())
 	root.AddCommand(newServe(), newCheck(), newPolicy(), newDev(), newDemo(), newHealthcheck(), newVersion(),
 		newLock(), newUnlock(), newLocks(), newRevoke(), newRevocations(), newKey(), newSTS(), newSCIM(), newDirectory())
+	completionExamples(root)
 	return root
 }

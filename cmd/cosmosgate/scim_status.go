@@ -127,6 +127,7 @@ Refusals are counted since this gate started; contacts with other gates of the d
 		},
 	}
 	o.flags(cmd, outputTable, outputJSON)
+	cmd.ValidArgsFunction = o.completeConnections
 	return cmd
 }
 

@@ -209,6 +209,7 @@ func newTokenCreate() *cobra.Command {
 		},
 	}
 	o.flags(cmd, outputTable, outputJSON)
+	cmd.ValidArgsFunction = o.completeConnections
 	tokenFlags(cmd, &ttl, &secret)
 	return cmd
 }
@@ -233,6 +234,7 @@ func newTokenRotate() *cobra.Command {
 		},
 	}
 	o.flags(cmd, outputTable, outputJSON)
+	cmd.ValidArgsFunction = o.completeConnections
 	tokenFlags(cmd, &ttl, &secret)
 	cmd.Flags().Var(&overlap, "overlap", "how long the old one still works; 0s ends it at once")
 	return cmd
@@ -303,6 +305,7 @@ start; that of a token in the configuration file is what this gate saw since.`,
 		},
 	}
 	o.flags(cmd, outputTable, outputJSON)
+	cmd.ValidArgsFunction = o.completeConnections
 	return cmd
 }
 

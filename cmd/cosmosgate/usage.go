@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -149,11 +151,21 @@ func usageHint(cmd *cobra.Command) string {
 	return "write " + cmd.UseLine() + "; " + cmd.CommandPath() + " --help explains it"
 }
 
+func begins(name, word string) int {
+	if strings.HasPrefix(name, word) {
+		return 1
+	}
+	return 0
+}
+
 // commandHint says which command may have been meant.
 func commandHint(cmd *cobra.Command, word string) string {
 	const misspelt = 2 // letters that may differ
 	cmd.SuggestionsMinimumDistance = misspelt
 	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		slices.SortStableFunc(near, func(a, b string) int { // a beginning before a misspelling
+			return -cmp.Compare(begins(a, word), begins(b, word))
+		})
 		return "did you mean " + cmd.CommandPath() + " " + strings.Join(near, " or ") + "? See " + cmd.CommandPath() + " --help"
 	}
 	return "run " + cmd.CommandPath() + " --help for the commands"

@@ -45,11 +45,26 @@ func FindPolicy(path string) string {
 	return file.Policy.Path
 }
 
+// FindConnections reads the names of the SCIM connections from the file at path, for completion. There are none in a file that cannot be read.
+func FindConnections(path string) (names []string) {
+	file, err := outline(path)
+	if err != nil {
+		return nil
+	}
+	for i := range file.Connections {
+		names = append(names, file.Connections[i].Name)
+	}
+	return names
+}
+
 // paths are what can be found in a file that has faults elsewhere.
 type paths struct {
 	Listen struct {
 		Control Control `yaml:"control"`
 	} `yaml:"listen"`
+	Connections []struct {
+		Name string `yaml:"name"`
+	} `yaml:"connections"`
 	Directory struct {
 		Path string `yaml:"path"`
 	} `yaml:"directory"`
