@@ -137,3 +137,23 @@ func TestTheProductionPageIsValid(t *testing.T) {
 		}
 	}
 }
+
+// TestTheChangelogSaysNothingTwice finds lines that a merge left standing beside their successors.
+func TestTheChangelogSaysNothingTwice(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const beginning = 30
+	seen := map[string]int{}
+	for i, line := range strings.Split(string(text), "\n") {
+		if len(line) < beginning {
+			continue
+		}
+		if first, twice := seen[line[:beginning]]; twice {
+			t.Errorf("lines %d and %d begin alike: %s", first, i+1, line)
+		}
+		seen[line[:beginning]] = i + 1
+	}
+}
