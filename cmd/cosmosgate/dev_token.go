@@ -41,8 +41,11 @@ With --agent, the agent exchanges the person's token for one by which it acts fo
 			if err == nil && agent != "" {
 				token, err = actingFor(cmd.Context(), client, r, agent, token.AccessToken, scope)
 			}
+			if errors.Is(err, errStranger) {
+				return failed(err, "cosmosgate dev prints who there is")
+			}
 			if err != nil {
-				return failed(err, "cosmosgate dev prints who there is, and must be running")
+				return failed(err, "cosmosgate dev must be running; cosmosgate locks lists who is locked out")
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), token.AccessToken)
 			return wrapOutput(err)

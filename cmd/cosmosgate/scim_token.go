@@ -49,6 +49,8 @@ type tokenEntry struct {
 	ID string `json:"id,omitempty"`
 	// Secret is there once, in the answer to the command that made it.
 	Secret string `json:"secret,omitempty"`
+	// Beside it, there with the secret, live others of its kind, such as the one that it replaces.
+	Beside []tokenEntry `json:"beside,omitempty"`
 	// URL is there with the secret: where the provider pushes to, or exchanges it.
 	URL      string    `json:"url,omitempty"`
 	Source   string    `json:"source"`
@@ -110,6 +112,11 @@ func (g *gate) makeToken(c *control.Call, o tokenOrder, create func(owner string
 	c.Target("connection %s, token %s", o.Connection, t.ID)
 	e := g.tokens.entry(o.Connection, o.Kind, t)
 	e.Secret, e.URL = secret, g.whereToPush(o)
+	for _, other := range g.tokens.list(o.Connection) {
+		if other.Live && other.Kind == o.Kind && other.ID != e.ID {
+			e.Beside = append(e.Beside, other)
+		}
+	}
 	return e, nil
 }
 
@@ -263,8 +270,20 @@ func makeTokenCommand(cmd *cobra.Command, o *operator, act string, order tokenOr
 	if e.Kind == kindSecret {
 		use = "the client secret of client id " + e.Connection + ", for the token endpoint " + e.URL
 	}
-	return hint(cmd, fmt.Sprintf("this is shown once: it is %s; it works until %s, and is revoked with cosmosgate scim token revoke %s",
-		use, when(e.Expires), e.ID))
+	if err := hint(cmd, fmt.Sprintf("this is shown once: it is %s; it works until %s, and is revoked with cosmosgate scim token revoke %s",
+		use, when(e.Expires), e.ID)); err != nil {
+		return err
+	}
+	for i := range e.Beside {
+		other := fmt.Sprintf("%s works as well, until %s", e.Beside[i].ID, when(e.Beside[i].Expires))
+		if e.Beside[i].ID == "" {
+			other = "the token of the configuration file works as well, until it is taken out of it or " + when(e.Beside[i].Expires)
+		}
+		if err := hint(cmd, other); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newTokenRevoke() *cobra.Command {
