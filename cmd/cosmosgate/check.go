@@ -126,7 +126,7 @@ func printResolved(cmd *cobra.Command, path string, r *resolved) error {
 	}
 	for i := range r.Config.Connections {
 		x := &r.Config.Connections[i]
-		_, e := fmt.Fprintf(w, "connection  %s: people of issuer %s\n", x.Name, x.Issuer)
+		_, e := fmt.Fprintf(w, "connection  %s: people of issuer %s, pushed to %s\n", x.Name, x.Issuer, pushURL(&r.Config, x.Name))
 		err = errors.Join(err, e)
 	}
 	_, e := fmt.Fprintf(w, "policy      %s: %d roles, %d applications\n", r.Policy.Hash, len(r.Policy.Roles), len(r.Policy.Applications))

@@ -116,7 +116,10 @@ func TestTheProductionPageIsValid(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"check", "--config", file}, []string{"is valid", "account     prod: https://cosmos.corp.example/ -> https://corp-prod.documents.azure.com/, 3 identities"}},
+		{[]string{"check", "--config", file}, []string{
+			"is valid", "account     prod: https://cosmos.corp.example/ -> https://corp-prod.documents.azure.com/, 3 identities",
+			"connection  corp-entra: people of issuer corp, pushed to https://scim.corp.example/scim/v2/corp-entra",
+		}},
 		{[]string{"policy", "test", folder + "/policy"}, nil},
 		{
 			[]string{"policy", "export", folder + "/policy", "--config", file, "--format", "az"},

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cosmosgate/cosmosgate/directory"
+	"github.com/cosmosgate/cosmosgate/internal/config"
 	"github.com/cosmosgate/cosmosgate/internal/control"
 	"github.com/cosmosgate/cosmosgate/scim"
 )
@@ -122,11 +123,15 @@ func (g *gate) makeToken(c *control.Call, o tokenOrder, create func(owner string
 
 // whereToPush is the URL that a provider is given together with the secret.
 func (g *gate) whereToPush(o tokenOrder) string {
-	base := strings.TrimSuffix(g.cfg.SCIM.PublicURL, "/")
 	if o.Kind == kindSecret {
-		return base + scim.OAuthPath
+		return strings.TrimSuffix(g.cfg.SCIM.PublicURL, "/") + scim.OAuthPath
 	}
-	return base + "/scim/v2/" + o.Connection
+	return pushURL(&g.cfg, o.Connection)
+}
+
+// pushURL is the base URL of a connection, as its provider is given it.
+func pushURL(cfg *config.Config, connection string) string {
+	return strings.TrimSuffix(cfg.SCIM.PublicURL, "/") + "/scim/v2/" + connection
 }
 
 func (g *gate) revokeToken(ctx context.Context, c *control.Call, id string) (tokenEntry, error) {
