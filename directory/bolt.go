@@ -74,8 +74,8 @@ const (
 // off, and the journal. A file that another process has open is refused after
 // two seconds.
 func OpenBolt(path string) (*BoltLog, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil { //nolint:gosec // the path is the operator's
-		return nil, fmt.Errorf("making the directory's folder: %w", err)
+	if err := makeFolder(filepath.Dir(path)); err != nil {
+		return nil, err
 	}
 	return openBolt(path, folder(filepath.Dir(path)))
 }
@@ -224,7 +224,7 @@ func (l *BoltLog) Append(_ context.Context, batch []Delta) error {
 	}
 	if err != nil {
 		err = fmt.Errorf("appending to the journal: %w", err)
-		l.broken.CompareAndSwap(nil, &err)
+		l.leave(err)
 	}
 	return err
 }
@@ -410,6 +410,10 @@ func (l *BoltLog) reopen() error {
 	}
 	return l.open()
 }
+
+// leave has Close change nothing: who put the wrong file beside a journal can
+// still put back the right one.
+func (l *BoltLog) leave(cause error) { l.broken.CompareAndSwap(nil, &cause) }
 
 // Close implements [Log]. What is in the journal is folded first, so that the
 // file alone is all of a log that was closed; after a failed write everything

@@ -28,7 +28,7 @@ func (l *BoltLog) Fold(limit int) (int, error) {
 	folded, err := l.fold(l.folded.Load(), limit)
 	if err != nil {
 		err = fmt.Errorf("folding the journal: %w", err)
-		l.broken.CompareAndSwap(nil, &err)
+		l.leave(err)
 		return 0, err
 	}
 	l.folded.Store(folded)

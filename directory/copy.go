@@ -90,7 +90,7 @@ func removeBolt(path string) error {
 	for _, name := range names {
 		err = errors.Join(err, d.remove(name))
 	}
-	return err
+	return errors.Join(err, d.sync()) // before another file gets the name
 }
 
 // resume reads the copy and what the shared log holds beyond it.

@@ -76,6 +76,9 @@ func Open(config Config) (*Directory, error) {
 	}
 	d.proof.Store(new(time.Time))
 	if err := d.read(); err != nil {
+		if log, ok := d.log.(*BoltLog); ok {
+			log.leave(err)
+		}
 		return nil, errors.Join(err, d.release())
 	}
 	d.ids = idSource{random: config.Random, last: d.state.lastKey.id()}

@@ -121,6 +121,21 @@ func (d folder) rewrite(name string, at, length int64) error {
 	return nil
 }
 
+// makeFolder makes a folder, and those above it, that survive a power failure.
+func makeFolder(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	above := filepath.Dir(path)
+	if err := makeFolder(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // the path is the operator's
+		return fmt.Errorf("making the directory's folder: %w", err)
+	}
+	return folder(above).sync()
+}
+
 // osFile is a file of the operating system.
 type osFile struct{ *os.File }
 

@@ -39,9 +39,7 @@ func TestNoPowerFailureLosesWhatWasAcknowledged(t *testing.T) {
 					p.append()
 				}
 			}
-			if err := p.log.Close(); err != nil {
-				t.Fatal(err)
-			}
+			p.cutting("close", p.acknowledged, p.log.Close)
 			if left, _ := p.disk.names(""); len(left) > 0 {
 				t.Errorf("a closed log leaves %v", left)
 			}

@@ -2,12 +2,15 @@ package directory
 
 import (
 	"bytes"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -122,6 +125,42 @@ func TestAJournalThatIsRefusedIsLeftAsItWas(t *testing.T) {
 				t.Errorf("put back, it holds %v, error %v", held, err)
 			}
 		})
+	}
+}
+
+// TestADirectoryThatIsRefusedLeavesItsJournal damages a record of the state, which
+// only the reader of all of it notices.
+func TestADirectoryThatIsRefusedLeavesItsJournal(t *testing.T) {
+	t.Parallel()
+	path, _ := written(t)
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Fold(2); err != nil {
+		t.Fatal(err)
+	}
+	whole := readFile(t, path)
+	if err := l.db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte(bucketState)).Put(stateKey(prefixLock, []byte("\x011")), []byte("damaged"))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	killed(t, l)
+	c := Config{Path: path, Clock: time.Now, Random: crand.Reader, Logger: slog.New(slog.DiscardHandler)}
+	if _, err := Open(c); !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("opened with %v", err)
+	}
+	replace(t, map[string][]byte{path: whole})
+	d, err := Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := len(d.Locks()); held != 6 {
+		t.Errorf("put back, it holds %d of 6", held)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

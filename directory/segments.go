@@ -274,6 +274,7 @@ func (j *segments) name(f diskFile, size int64, fill func(*segment) error) (*seg
 		err = f.sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
+		_ = j.disk.remove(j.prefix + unnamed) // the disk may be full; who starts removes it again
 		return nil, fmt.Errorf("making a part of the journal: %w", err)
 	}
 	name := segmentName(j.prefix, j.number)

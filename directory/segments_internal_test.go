@@ -380,6 +380,21 @@ func TestAFileOfAnEarlierVersionIsTakenOver(t *testing.T) {
 	}
 }
 
+func TestTheFolderOfALogIsMadeForItsUserAlone(t *testing.T) {
+	t.Parallel()
+	above := filepath.Join(t.TempDir(), "a")
+	l, err := OpenBolt(filepath.Join(above, "b", "log.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed(t, l)
+	for _, name := range []string{above, filepath.Join(above, "b")} {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v %v", name, info, err)
+		}
+	}
+}
+
 func TestABatchOutOfOrderIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, batch := range map[string][]Delta{
