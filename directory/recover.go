@@ -142,16 +142,13 @@ func (j *segments) walk(k known) error {
 			return err
 		}
 	}
-	switch {
-	case len(j.used) > 0 && j.last < k.folded:
-		return fmt.Errorf("%w: the journal ends with version %d, the state with %d", ErrCorrupt, j.last, k.folded)
-	case j.last < k.written:
+	if j.last < max(k.folded, k.written) {
 		return fmt.Errorf("%w: the journal ends with version %d, but had come to %d: what was written last is damaged or missing",
-			ErrCorrupt, j.last, k.written)
+			ErrCorrupt, j.last, max(k.folded, k.written))
 	}
 	for _, s := range j.found {
 		err := s.eachFrame(func(f frame) error {
-			if slices.Contains(j.used, s) || f.last() > j.last {
+			if f.last() > j.last {
 				return fmt.Errorf("%w: %s holds version %d at %d, but nothing readable before it", ErrCorrupt, s.name, f.first, f.at)
 			}
 			return nil

@@ -3,8 +3,10 @@ package directory
 import (
 	"bytes"
 	crand "crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -125,6 +127,60 @@ func TestAJournalThatIsRefusedIsLeftAsItWas(t *testing.T) {
 				t.Errorf("put back, it holds %v, error %v", held, err)
 			}
 		})
+	}
+}
+
+// TestAPartOfAnEarlierTimeIsNotTakenForTheNewest puts the first part of a journal
+// behind the others, as a copy that a start made of what is not folded would be.
+func TestAPartOfAnEarlierTimeIsNotTakenForTheNewest(t *testing.T) {
+	t.Parallel()
+	path, segments := written(t)
+	content := readFile(t, segments[0])
+	binary.BigEndian.PutUint64(content[numberAt:], 99)
+	binary.BigEndian.PutUint32(content[sumAt:], crc32.Checksum(content[:sumAt], castagnoli()))
+	replace(t, map[string][]byte{segmentName(path+journalSuffix, 99): content})
+	if held, err := versions(t, path); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("opened with %v, error %v", held, err)
+	}
+}
+
+// TestAStartKnowsWhatIsNotFolded reads records and the backlog.
+func TestAStartKnowsWhatIsNotFolded(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := func(version uint64) string { return fmt.Sprintf("019aa000-0000-7000-8000-%012d", version) }
+	const large = 25 * pageBytes
+	for version := uint64(1); version <= 4; version++ {
+		d := Delta{Version: version, Time: time.Unix(1, 0), Kind: KindPutUser, Subject: id(version), Revision: version, Payload: make([]byte, large)}
+		if version == 4 {
+			d.Kind, d.Subject, d.Payload = KindDeleteUser, id(1), nil
+		}
+		if err := l.Append(t.Context(), []Delta{d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Fold(1); err != nil {
+		t.Fatal(err)
+	}
+	killed(t, l)
+	if l, err = OpenBolt(path); err != nil {
+		t.Fatal(err)
+	}
+	defer killed(t, l)
+	for version := uint64(2); version <= 3; version++ {
+		if d, err := l.Record(KindPutUser, id(version)); err != nil || d.Revision != version || len(d.Payload) != large {
+			t.Errorf("of user %d it holds revision %d, %d bytes: %v", version, d.Revision, len(d.Payload), err)
+		}
+	}
+	if _, err := l.Record(KindPutUser, id(1)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("who was deleted is there: %v", err)
+	}
+	if waiting := l.Backlog(); waiting < 50 || waiting > 60 {
+		t.Errorf("backlog %d", waiting)
 	}
 }
 
