@@ -9,20 +9,21 @@ import (
 	"github.com/cosmosgate/cosmosgate/directory"
 )
 
-// chain makes n groups, each in the next, and returns their ids.
+// chain makes n groups, each in the next, and returns their ids. It begins at the
+// top, where a new group has nothing below it to find anew.
 func chain(t *testing.T, d *directory.Directory, name string, n int) []directory.ID {
 	t.Helper()
-	ids := make([]directory.ID, 0, n)
-	for i := range n {
-		changes := []directory.Change{directory.CreateGroup{Group: directory.GroupRecord{DisplayName: fmt.Sprintf("%s%d", name, i)}}}
-		if i > 0 {
-			changes = append(changes, directory.AddMembers{Members: ids[i-1:]})
-		}
-		results, err := d.Apply(t.Context(), corp, changes...)
+	ids := make([]directory.ID, n)
+	for i := n - 1; i >= 0; i-- {
+		results, err := d.Apply(t.Context(), corp, directory.CreateGroup{Group: directory.GroupRecord{DisplayName: fmt.Sprintf("%s%d", name, i)}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids = append(ids, results[0].ID)
+		if ids[i] = results[0].ID; i < n-1 {
+			if err := put(t, d, ids[i], ids[i+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	return ids
 }

@@ -313,17 +313,16 @@ func TestAFilterPaysForWhatItLooksAt(t *testing.T) {
 func TestGroupsThatAreNestedTooMuchAreRefused(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
-	below := g.group(t, "g0")
-	for i := range 500 {
-		results, err := g.directory.Apply(t.Context(), corp,
-			directory.CreateGroup{Group: directory.GroupRecord{DisplayName: fmt.Sprintf("g%d", i+1)}},
-			directory.AddMembers{Members: []directory.ID{directory.ID(below)}})
-		if err != nil {
+	top := g.group(t, "g0")
+	for i, above := 0, top; i < 500; i++ {
+		below := g.group(t, fmt.Sprintf("g%d", i+1))
+		add := directory.AddMembers{Group: directory.ID(above), Members: []directory.ID{directory.ID(below)}}
+		if _, err := g.directory.Apply(t.Context(), corp, add); err != nil {
 			t.Fatal(err)
 		}
-		below = string(results[0].ID)
+		above = below
 	}
-	refused := g.want(t, http.StatusBadRequest, http.MethodPost, "/Groups", `{"displayName":"one more","members":[{"value":"`+below+`"}]}`)
+	refused := g.want(t, http.StatusBadRequest, http.MethodPost, "/Groups", `{"displayName":"one more","members":[{"value":"`+top+`"}]}`)
 	if refused["scimType"] != "invalidValue" {
 		t.Errorf("scimType %v", refused["scimType"])
 	}
