@@ -351,6 +351,68 @@ func TestOwnAttributesAreKeptAndShownToPolicy(t *testing.T) {
 	g.want(t, http.StatusOK, http.MethodGet, "/Schemas/"+urn, "")
 }
 
+func TestOwnAttributesAreAttributesLikeOthers(t *testing.T) {
+	t.Parallel()
+	const urn = "urn:corp:params:scim:schemas:2.0:Access"
+	g := newGate(t, func(c *scim.Config) {
+		c.Connections[0].Extensions = []scim.Schema{{ID: urn, Name: "Access", Attributes: []*scim.Attribute{
+			{Name: "clearance", Policy: "clearance"}, {Name: "level", Type: scim.TypeInteger}, {Name: "onCall", Type: scim.TypeBoolean, Policy: "onCall"},
+			{Name: "until", Type: scim.TypeDateTime}, {Name: "badge", CaseExact: true}, {Name: "sites", MultiValued: true},
+		}}}
+	})
+	id := g.user(t, "ann")
+	found := func(filter string) any {
+		t.Helper()
+		return g.want(t, http.StatusOK, http.MethodPost, "/Users/.search", `{"filter":"`+strings.ReplaceAll(filter, `"`, `\"`)+`"}`)["totalResults"]
+	}
+	for _, row := range []struct{ operation, filter string }{
+		{`{"op":"add","path":"` + urn + `:clearance","value":"high"}`, urn + `:clearance eq "HIGH"`},
+		{`{"op":"replace","value":{"` + urn + `:level":3,"externalId":"x"}}`, urn + `:level ge 3 and ` + urn + `:level lt 3.5`},
+		{`{"op":"Add","path":"` + strings.ToUpper(urn) + `:ONCALL","value":"True"}`, urn + `:onCall eq true`},
+		{`{"op":"replace","path":"` + urn + `","value":{"until":"2030-01-01T00:00:00Z"}}`, urn + `:until ge "2029-12-31T23:00:00-01:00" and ` + urn + `:until lt "2031-01-01T00:00:00Z"`},
+		{`{"op":"replace","value":{"` + urn + `":{"badge":"aB"}}}`, urn + `:badge eq "aB" and not (` + urn + `:badge eq "ab")`},
+		{`{"op":"add","path":"` + urn + `:sites","value":["fra","par"]}`, urn + `:sites eq "par"`},
+		{`{"op":"remove","path":"` + urn + `:sites","value":["FRA"]}`, `not (` + urn + `:sites eq "fra") and ` + urn + `:sites pr`},
+	} {
+		g.want(t, http.StatusOK, http.MethodPatch, "/Users/"+id, patchBody(row.operation))
+		if n := found(row.filter); n != float64(1) {
+			t.Errorf("after %s, %s finds %v", row.operation, row.filter, n)
+		}
+	}
+	want := map[string]any{"clearance": "high", "level": float64(3), "onCall": true, "until": "2030-01-01T00:00:00Z", "badge": "aB", "sites": []any{"par"}}
+	user := g.want(t, http.StatusOK, http.MethodGet, "/Users/"+id+"?attributes="+urn, "")
+	if diff := cmp.Diff(want, user[urn]); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if user := g.want(t, http.StatusOK, http.MethodGet, "/Users/"+id+"?excludedAttributes="+urn+":level", ""); user[urn].(map[string]any)["level"] != nil {
+		t.Error("an excluded attribute is there")
+	}
+	view, _ := g.directory.Lookup(directory.LinkKey{Connection: corp, ExternalID: "x"})
+	if view.Attributes["clearance"] != "high" || view.Attributes["onCall"] != "true" || view.Attributes[urn+":level"] != "3" {
+		t.Errorf("policy reads %v", view.Attributes)
+	}
+	for operation, kind := range map[string]string{
+		`{"op":"add","path":"` + urn + `:level","value":"3"}`:      "invalidValue",
+		`{"op":"add","path":"` + urn + `:level","value":3.5}`:      "invalidValue",
+		`{"op":"add","path":"` + urn + `:until","value":"soon"}`:   "invalidValue",
+		`{"op":"add","path":"` + urn + `:onCall","value":"maybe"}`: "invalidValue",
+		`{"op":"add","path":"` + urn + `:nothing","value":"x"}`:    "invalidPath",
+		`{"op":"add","value":{"` + urn + `":{"nothing":"x"}}}`:     "invalidSyntax",
+	} {
+		if refused := g.want(t, http.StatusBadRequest, http.MethodPatch, "/Users/"+id, patchBody(operation)); refused["scimType"] != kind {
+			t.Errorf("%s: scimType %v", operation, refused["scimType"])
+		}
+	}
+	kind := g.want(t, http.StatusOK, http.MethodGet, "/ResourceTypes/User", "")
+	if !strings.Contains(fmt.Sprint(kind["schemaExtensions"]), urn) {
+		t.Errorf("extensions are %v", kind["schemaExtensions"])
+	}
+	g.want(t, http.StatusOK, http.MethodPatch, "/Users/"+id, patchBody(`{"op":"remove","path":"`+urn+`"}`))
+	if view, _ := g.directory.Lookup(directory.LinkKey{Connection: corp, ExternalID: "x"}); len(view.Attributes) != 0 {
+		t.Errorf("policy reads %v of what was removed", view.Attributes)
+	}
+}
+
 func TestAWrongConfigurationIsRefusedWhole(t *testing.T) {
 	t.Parallel()
 	_, err := scim.New(scim.Config{Connections: []scim.Connection{{Name: "Bad Name", Dialect: "x", Rate: 1}}})
