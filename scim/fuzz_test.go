@@ -103,3 +103,35 @@ func FuzzBody(f *testing.F) {
 		}
 	})
 }
+
+// FuzzBulk sends any body to where a body says what is to be done, or sought: it
+// is answered in the words of SCIM, and records stay readable.
+func FuzzBulk(f *testing.F) {
+	for _, seed := range []string{
+		bulkBody(`{"method":"POST","path":"/Users","bulkId":"a","data":{"userName":"a"}}`, `{"method":"DELETE","path":"/Users/bulkId:a"}`),
+		bulkBody(`{"method":"POST","path":"/Groups","bulkId":"g","data":{"displayName":"g","members":[{"value":"bulkId:g"}]}}`),
+		bulkBody(`{"method":"PATCH","path":"/Users/bulkId:","data":{"Operations":[{"op":"remove","path":"title"}]}}`),
+		`{"failOnErrors":1,"Operations":[{"method":"PUT","path":"//","data":[]},{"method":"DELETE"}]}`, `{"Operations":[{}]}`, `{"failOnErrors":1e9,"Operations":[1]}`,
+		`{"filter":"userName eq \"a\"","count":"1","cursor":"","attributes":["id"]}`, `{"startIndex":-1,"sortBy":"meta","sortOrder":"descending"}`, `{"attributes":[null]}`,
+	} {
+		f.Add(seed)
+	}
+	g := newGate(f)
+	user := g.user(f, "kept")
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, path := range []string{"/Bulk", "/.search", "/Users/.search"} {
+			w := g.do(http.MethodPost, path, body)
+			switch w.Code {
+			case http.StatusOK, http.StatusBadRequest, http.StatusForbidden, http.StatusRequestEntityTooLarge:
+			default:
+				t.Errorf("%s %q: %d %s", path, body, w.Code, w.Body)
+			}
+			if !json.Valid(w.Body.Bytes()) {
+				t.Errorf("%s %q: no JSON: %s", path, body, w.Body)
+			}
+		}
+		if w := g.do(http.MethodGet, "/Users/"+user, ""); w.Code != http.StatusOK && w.Code != http.StatusNotFound {
+			t.Errorf("unreadable after %q: %d", body, w.Code)
+		}
+	})
+}

@@ -164,7 +164,9 @@ func (s *Server) serve(c *connection, w http.ResponseWriter, r *http.Request, q 
 	}
 	if errors.Is(closed, errUnknownToken) && !discovery(path) {
 		closed = s.openAgain(r, c)
-		q.trusted = closed == nil
+		if q.trusted = closed == nil; q.trusted {
+			c.contact.seen(s.config.Clock(), r)
+		}
 	}
 	if !q.trusted && !discovery(path) {
 		return answer{}, s.refuse(w, closed)
