@@ -179,9 +179,10 @@ func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 		c.sent, c.stood = false, time.Time{} // asked as it was when the body was given up
 		refusal := p.stands(c)
 		c.sent = sent
-		if refusal != nil {
-			return refusal
+		if refusal == nil { // they may come back
+			refusal = changed(noStanding)
 		}
+		return refusal
 	}
 	if native, ok := errors.AsType[*cosmos.Error](err); ok {
 		return native

@@ -14,6 +14,7 @@ import (
 	azpolicy "github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"github.com/cosmosgate/cosmosgate/audit"
+	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/policy"
 	"github.com/cosmosgate/cosmosgate/proxy"
 )
@@ -99,6 +100,44 @@ func TestARequestIsNotForwardedUnderARoleThatNoLongerDecides(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Whoever lost access while the body came and has it again by the time that is told did not send a bad body.
+func TestABodyThatWasGivenUpIsNotItsCallersFault(t *testing.T) {
+	t.Parallel()
+	begun := time.Now()
+	var later, asked atomic.Int64
+	there := make(chan struct{}, 100)
+	g := newGate(t, setup{
+		handler: halves,
+		decide: func(r policy.Request) policy.Decision {
+			there <- struct{}{}
+			return allow(r)
+		},
+		edit: func(c *proxy.Config) {
+			c.Now = func() time.Time { return begun.Add(time.Duration(later.Load()) * time.Second) }
+			c.Standing = func(p *identity.Principal) (identity.Principal, error) {
+				if asked.Add(1) == 1 {
+					return revoked(p)
+				}
+				return stays(p)
+			}
+		},
+	})
+	source, send := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(send, `{"id":"1",`)
+		<-there
+		later.Store(1)
+		_, _ = io.WriteString(send, `"x":"`+strings.Repeat("x", 100<<10)+`"}`)
+		_ = send.Close()
+	}()
+	r := request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`)
+	r.Body, r.ContentLength = source, int64(len(`{"id":"1","x":""}`)+100<<10)
+	checkNative(t, g.do(r), http.StatusServiceUnavailable)
+	if rec := g.ledger.next(t); rec.Outcome == audit.RequestBroken || rec.Decision != audit.Error {
+		t.Errorf("record: %v %v %q", rec.Decision, rec.Outcome, rec.Detail)
 	}
 }
 
