@@ -43,7 +43,6 @@ func TestARequestIsNotForwardedUnderARoleThatNoLongerDecides(t *testing.T) {
 		for body, size := range map[string]int{"held": 100, "passed on": 100 << 10} {
 			t.Run(name+", body "+body, func(t *testing.T) {
 				t.Parallel()
-				begun := time.Now()
 				var later atomic.Int64
 				decided := make(chan struct{}, 100)
 				g := newGate(t, setup{
@@ -57,7 +56,7 @@ func TestARequestIsNotForwardedUnderARoleThatNoLongerDecides(t *testing.T) {
 						return d
 					},
 					edit: func(c *proxy.Config) {
-						c.Now = func() time.Time { return begun.Add(time.Duration(later.Load()) * time.Second) }
+						c.Now = jumping(&later)
 						c.Standing = stays
 						c.PolicyHash = func() string {
 							if later.Load() > 0 {
@@ -106,7 +105,6 @@ func TestARequestIsNotForwardedUnderARoleThatNoLongerDecides(t *testing.T) {
 // Whoever lost access while the body came and has it again by the time that is told did not send a bad body.
 func TestABodyThatWasGivenUpIsNotItsCallersFault(t *testing.T) {
 	t.Parallel()
-	begun := time.Now()
 	var later, asked atomic.Int64
 	there := make(chan struct{}, 100)
 	g := newGate(t, setup{
@@ -116,7 +114,7 @@ func TestABodyThatWasGivenUpIsNotItsCallersFault(t *testing.T) {
 			return allow(r)
 		},
 		edit: func(c *proxy.Config) {
-			c.Now = func() time.Time { return begun.Add(time.Duration(later.Load()) * time.Second) }
+			c.Now = jumping(&later)
 			c.Standing = func(p *identity.Principal) (identity.Principal, error) {
 				if asked.Add(1) == 1 {
 					return revoked(p)
@@ -155,7 +153,6 @@ func TestARequestIsNotRepeatedUnderARoleThatNoLongerDecides(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			begun := time.Now()
 			var tokens, later atomic.Int64
 			g := newGate(t, setup{
 				handler: func(w http.ResponseWriter, r *http.Request) {
@@ -168,10 +165,10 @@ func TestARequestIsNotRepeatedUnderARoleThatNoLongerDecides(t *testing.T) {
 				},
 				token: func(context.Context, azpolicy.TokenRequestOptions) (azcore.AccessToken, error) {
 					if tokens.Add(1) == 1 {
-						return azcore.AccessToken{Token: "first", ExpiresOn: begun.Add(time.Hour)}, nil
+						return azcore.AccessToken{Token: "first", ExpiresOn: time.Now().Add(time.Hour)}, nil
 					}
 					later.Store(1)
-					return azcore.AccessToken{Token: "second", ExpiresOn: begun.Add(time.Hour)}, nil
+					return azcore.AccessToken{Token: "second", ExpiresOn: time.Now().Add(time.Hour)}, nil
 				},
 				decide: func(r policy.Request) policy.Decision {
 					d := allow(r)
@@ -181,7 +178,7 @@ func TestARequestIsNotRepeatedUnderARoleThatNoLongerDecides(t *testing.T) {
 					return d
 				},
 				edit: func(c *proxy.Config) {
-					c.Now = func() time.Time { return begun.Add(time.Duration(later.Load()) * time.Second) }
+					c.Now = jumping(&later)
 					c.Standing = row.standing
 				},
 			})
