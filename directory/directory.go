@@ -52,6 +52,7 @@ type Directory struct {
 	seen     atomic.Uint64
 	proof    atomic.Pointer[time.Time]
 	attempts []*attempt
+	turn     turn
 	metrics  *metrics
 }
 

@@ -205,6 +205,7 @@ func (d *Directory) adopt(ctx context.Context, deltas []Delta) {
 		return // the directory has stopped, and says why
 	}
 	d.settleAttempts(deltas)
+	d.turn.wins, d.turn.rival = 0, d.config.Clock()
 	d.metrics.adopted.Inc()
 	if d.running.Load() { // else nobody is let in yet
 		// What is imported keeps the times of its records. But all that was acknowledged before the last proof was known here.
@@ -235,15 +236,61 @@ func (d *Directory) makeRoom() {
 // catchUp obeys all that others have appended.
 func (d *Directory) catchUp(ctx context.Context) error {
 	for {
-		batch, err := d.next(ctx, d.state.version)
-		if err != nil || len(batch) == 0 {
-			return err
-		}
-		d.adopt(ctx, batch)
-		if err := d.Healthy(); err != nil {
+		if more, err := d.obeyNext(ctx); err != nil || !more {
 			return err
 		}
 	}
+}
+
+// obeyNext obeys the next batch that another has appended, if there is one.
+func (d *Directory) obeyNext(ctx context.Context) (bool, error) {
+	batch, err := d.next(ctx, d.state.version)
+	if err != nil || len(batch) == 0 {
+		return false, err
+	}
+	d.adopt(ctx, batch)
+	return true, d.Healthy()
+}
+
+// turn is what the writer of a shared log knows about who writes. A directory
+// that lost a place has to read what took it before it can try again, and would
+// lose the next one too, to whoever has nothing to read.
+type turn struct {
+	wins  int           // how many batches in a row are this directory's, others having had no time
+	rival time.Time     // when another's was last obeyed
+	trip  time.Duration // how long the log took for the last batch
+}
+
+const (
+	// rivalry is how long after another's batch more are to be expected. Who wants
+	// a place and never gets one is not heard of, so that now and then, after
+	// winsInARow, time is left to whoever there may be.
+	rivalry    = time.Second
+	winsInARow = 8
+	// shortestYield and longestYield bound the time that is left to others: they
+	// may be busy, and somebody waits here too.
+	shortestYield = 10 * time.Millisecond
+	longestYield  = 100 * time.Millisecond
+)
+
+// yield leaves the next place in the log to another directory that wants one
+// too, if this one had the last; it reports whether it did.
+func (d *Directory) yield(ctx context.Context) bool {
+	if d.turn.wins == 0 || d.turn.wins < winsInARow && d.config.Clock().Sub(d.turn.rival) > rivalry {
+		return false
+	}
+	d.turn.wins = 0
+	const trips = 3 // of one who lost: to learn of it, to see by whom, and to try again
+	wait := time.NewTimer(max(shortestYield, min(trips*d.turn.trip, longestYield)))
+	defer wait.Stop()
+	select {
+	case f := <-d.foreign:
+		d.adopt(ctx, f.batch)
+		close(f.done)
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	return true
 }
 
 // order gives a batch its place in the shared log. A batch without effect has
@@ -269,6 +316,7 @@ func (d *Directory) order(ctx context.Context, b *batch) error {
 	case len(d.attempts) >= maxAttempts:
 		return fmt.Errorf("%w: the outcome of %d changes is open", ErrUnavailable, maxAttempts)
 	}
+	sent := d.config.Clock()
 	switch err := d.shared.Append(ctx, b.deltas); {
 	case errors.Is(err, ErrBehind):
 		d.metrics.conflicts.Inc()
@@ -282,5 +330,6 @@ func (d *Directory) order(ctx context.Context, b *batch) error {
 	}
 	d.settleAttempts(b.deltas)
 	d.proven(started)
+	d.turn.wins, d.turn.trip = d.turn.wins+1, max(0, d.config.Clock().Sub(sent))
 	return nil
 }

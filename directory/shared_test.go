@@ -37,6 +37,7 @@ type commonLog struct {
 	// done.
 	down, refuse, lost bool
 	unsent             bool // appends are not tried
+	trip               time.Duration
 	chaos              int
 	most               int // bytes that one append may have; 0: any
 	origin             string
@@ -52,6 +53,7 @@ func (l *commonLog) Origin() string { return l.origin }
 func (l *commonLog) Close() error   { return nil }
 
 func (l *commonLog) Append(_ context.Context, batch []directory.Delta) error {
+	time.Sleep(l.trip)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := batch[0].Version - 1
@@ -79,6 +81,7 @@ func (l *commonLog) Append(_ context.Context, batch []directory.Delta) error {
 }
 
 func (l *commonLog) Next(_ context.Context, after uint64) ([]directory.Delta, error) {
+	time.Sleep(l.trip)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -344,6 +347,43 @@ func TestAnUnknownOutcomeIsNeitherLostNorRepeated(t *testing.T) {
 	if err := g[0].Healthy(); err != nil {
 		t.Errorf("an unknown outcome stopped the directory: %v", err)
 	}
+}
+
+// TestAGateThatWritesWithoutPauseLeavesPlacesToOthers has one gate want every place in a log that is some way off, and another one now and then.
+func TestAGateThatWritesWithoutPauseLeavesPlacesToOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCommonLog()
+		g := gates(t, l, 2)
+		ids := []directory.ID{g[0].user(t, "a"), g[0].user(t, "b"), g[0].user(t, "c"), g[0].user(t, "d")}
+		g[1].current(t)
+		l.trip = 10 * time.Millisecond
+		ctx, stop := context.WithCancel(t.Context())
+		var busy sync.WaitGroup
+		for i, id := range ids[:3] {
+			busy.Go(func() {
+				for n := 0; ctx.Err() == nil; n++ {
+					g[0].do(t, edit(id, func(u *directory.User) { u.Attributes = map[string]string{"n": fmt.Sprint(i, n)} }))
+				}
+			})
+		}
+		var longest time.Duration
+		for n := range 50 {
+			begun := time.Now()
+			patient, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			_, err := g[1].Apply(patient, corp, edit(ids[3], func(u *directory.User) { u.Attributes = map[string]string{"n": fmt.Sprint(n)} }))
+			if cancel(); err != nil {
+				t.Error(err)
+				break
+			}
+			longest = max(longest, time.Since(begun))
+		}
+		stop()
+		busy.Wait()
+		if longest > 500*time.Millisecond {
+			t.Errorf("somebody waited %s for a place", longest)
+		}
+	})
 }
 
 func TestAChangeThatWasNotSentIsNowhereAndIsToldSo(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -153,7 +154,10 @@ func (d *Directory) commit(ctx context.Context, first *call) {
 	// The caller's cancellation must not cut a commit in two.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	b, calls := d.gather(first)
+	b, calls := d.gather([]*call{first})
+	if len(b.deltas) > 0 && d.yield(ctx) {
+		b, calls = d.gather(calls) // on what others may have written, with what came meanwhile
+	}
 	err := d.insist(ctx, b, calls)
 	if errors.Is(err, ErrLimit) && len(calls) > 1 {
 		d.commitEach(ctx, calls)
@@ -179,22 +183,29 @@ func (d *Directory) commitEach(ctx context.Context, calls []*call) {
 	}
 }
 
-// insist keeps a batch, planned anew on what others appended first.
+// insist keeps a batch, planned anew on what others appended first. That is one
+// batch as a rule, and trying at once tells whether there is more; who lost again
+// reads to the end.
 func (d *Directory) insist(ctx context.Context, b *batch, calls []*call) error {
 	err := d.keep(ctx, b)
-	for errors.Is(err, ErrBehind) {
-		if err = d.catchUp(ctx); err == nil {
+	for far := false; errors.Is(err, ErrBehind); far = !far {
+		if far {
+			err = d.catchUp(ctx)
+		} else {
+			_, err = d.obeyNext(ctx)
+		}
+		if err == nil {
 			err = d.keep(ctx, d.plan(calls))
 		}
 	}
 	return err
 }
 
-// gather plans the first call and all that are queued behind it, within bounds.
-func (d *Directory) gather(first *call) (*batch, []*call) {
-	b := d.newBatch()
-	calls := make([]*call, 0, 1+len(d.queue))
-	for c := first; c != nil; c = d.nextCall(b, len(calls)) {
+// gather plans calls and all that are queued behind them, within bounds.
+func (d *Directory) gather(calls []*call) (*batch, []*call) {
+	calls = slices.Grow(calls, len(d.queue))
+	b := d.plan(calls)
+	for c := d.nextCall(b, len(calls)); c != nil; c = d.nextCall(b, len(calls)) {
 		calls = append(calls, c)
 		d.try(b, c)
 	}

@@ -170,6 +170,9 @@ func (j *Journal) whose(ctx context.Context, c *commit) error {
 	case err == nil && found.Batch == c.Batch:
 		return nil
 	case err == nil:
+		j.mu.Lock()
+		j.ahead[c.Version-1] = &found // whoever lost asks for it next
+		j.mu.Unlock()
 		return directory.ErrBehind
 	case absent(err):
 		// It has expired, and a snapshot has what it did; or the replica that was

@@ -377,13 +377,22 @@ func (g *gate) scim(method, path, body string) (int, map[string]any) {
 
 // pushing is scim with a token.
 func (g *gate) pushing(token, method, path, body string) (int, map[string]any) {
+	return g.provider().send(token, method, path, body)
+}
+
+// provider is one of an identity provider's workers, with connections of its own.
+type provider struct{ client *http.Client }
+
+func (g *gate) provider() provider { return provider{g.client(g.push)} }
+
+func (p provider) send(token, method, path, body string) (int, map[string]any) {
 	r, err := http.NewRequest(method, "https://"+gateHost+"/scim/v2/dev"+path, bytes.NewReader([]byte(body))) //nolint:noctx // as above
 	if err != nil {
 		return 0, nil
 	}
 	r.Header.Set("Content-Type", "application/scim+json")
 	r.Header.Set("Authorization", "Bearer "+token)
-	answer, err := g.pusher().Do(r)
+	answer, err := p.client.Do(r)
 	if err != nil {
 		return 0, nil
 	}
@@ -396,8 +405,6 @@ func (g *gate) pushing(token, method, path, body string) (int, map[string]any) {
 	_ = json.Unmarshal(text, &got)
 	return answer.StatusCode, got
 }
-
-func (g *gate) pusher() *http.Client { return g.client(g.push) }
 
 // hire makes a person known and returns the record's id.
 func (g *gate) hire(i int) string {
