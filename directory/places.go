@@ -157,7 +157,11 @@ func (r *roster) settle() {
 	slices.Sort(r.late)
 	list := r.load()
 	all := make([]uint32, 0, len(list)+len(r.late))
-	for _, ordinal := range r.late {
+	for i, ordinal := range r.late {
+		if i > 0 && ordinal == r.late[i-1] { // adopted twice, and away between: that left a hole
+			r.holes--
+			continue
+		}
 		at, back := slices.BinarySearch(list, ordinal)
 		all = append(append(all, list[:at]...), ordinal)
 		if list = list[at:]; back { // adopted, and adopted back: it was a hole
@@ -177,11 +181,12 @@ const smallestCompaction = 1024
 // holes. Only the writer may call it.
 func (r *roster) dropped(live func(ordinal uint32) bool) {
 	r.holes++
-	ordinals := r.load()
-	if r.holes < smallestCompaction || 2*r.holes < len(ordinals) {
+	if r.holes < smallestCompaction || 2*r.holes < len(r.load())+len(r.late) {
 		return
 	}
-	kept := make([]uint32, 0, len(ordinals)-r.holes)
+	r.settle() // some of the holes may be among the late
+	ordinals := r.load()
+	kept := make([]uint32, 0, len(ordinals)/2)
 	for _, o := range ordinals {
 		if live(o) {
 			kept = append(kept, o)
