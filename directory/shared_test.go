@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,8 +37,8 @@ type commonLog struct {
 	// says it failed; chaos makes one append in so many fail, before or after it is
 	// done.
 	down, refuse, lost bool
-	unsent             bool // appends are not tried
-	trip               time.Duration
+	unsent             bool         // appends are not tried
+	trip               atomic.Int64 // how long each takes, in nanoseconds
 	chaos              int
 	most               int // bytes that one append may have; 0: any
 	origin             string
@@ -53,7 +54,7 @@ func (l *commonLog) Origin() string { return l.origin }
 func (l *commonLog) Close() error   { return nil }
 
 func (l *commonLog) Append(_ context.Context, batch []directory.Delta) error {
-	time.Sleep(l.trip)
+	time.Sleep(time.Duration(l.trip.Load()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := batch[0].Version - 1
@@ -81,7 +82,7 @@ func (l *commonLog) Append(_ context.Context, batch []directory.Delta) error {
 }
 
 func (l *commonLog) Next(_ context.Context, after uint64) ([]directory.Delta, error) {
-	time.Sleep(l.trip)
+	time.Sleep(time.Duration(l.trip.Load()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -357,7 +358,7 @@ func TestAGateThatWritesWithoutPauseLeavesPlacesToOthers(t *testing.T) {
 		g := gates(t, l, 2)
 		ids := []directory.ID{g[0].user(t, "a"), g[0].user(t, "b"), g[0].user(t, "c"), g[0].user(t, "d")}
 		g[1].current(t)
-		l.trip = 10 * time.Millisecond
+		l.trip.Store(int64(10 * time.Millisecond))
 		ctx, stop := context.WithCancel(t.Context())
 		var busy sync.WaitGroup
 		for i, id := range ids[:3] {
