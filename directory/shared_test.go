@@ -480,7 +480,16 @@ func TestTheLastUseOfATokenIsKnownAtEveryGateAndAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newCommonLog()
 		folder := t.TempDir()
-		near, far := gate(t, l, folder), gates(t, l, 1)[0]
+		start := func(folder string) *house {
+			c := sharing(l, folder)
+			c.Poll = time.Minute // hours go by
+			d, err := directory.Open(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return run(t, d, folder)
+		}
+		near, far := start(folder), start(t.TempDir())
 		made, secret, err := near.CreateToken(t.Context(), corp, 48*time.Hour)
 		if err != nil {
 			t.Fatal(err)
@@ -507,7 +516,7 @@ func TestTheLastUseOfATokenIsKnownAtEveryGateAndAfterARestart(t *testing.T) {
 		}
 		noted = use(2*time.Minute, 1)
 		near.stop()
-		if got := gate(t, l, folder).Tokens(corp); !got[0].LastUsed.Equal(noted) {
+		if got := start(folder).Tokens(corp); !got[0].LastUsed.Equal(noted) {
 			t.Errorf("after a restart: %+v, want %s", got, noted)
 		}
 	})
