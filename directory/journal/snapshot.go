@@ -4,6 +4,7 @@ import (
 	"compress/flate"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -24,6 +25,10 @@ const (
 	// retireBatch is how many documents get their expiry in one transaction.
 	retireBatch = 100
 )
+
+// errCopy means that this gate's own copy is not what others should start with,
+// such as that of a directory that has stopped.
+var errCopy = errors.New("this gate's copy of the directory makes no snapshot")
 
 // Load implements [directory.Shared]: it reads the newest snapshot.
 func (j *Journal) Load(ctx context.Context, each func(directory.Delta) error) (uint64, error) {
@@ -89,6 +94,15 @@ func (j *Journal) Upkeep(ctx context.Context, replay func(each func(directory.De
 	if err != nil || k == nil {
 		return err
 	}
+	if err := j.tend(ctx, k, replay); err != nil {
+		j.giveUp(ctx, k)
+		return err
+	}
+	return nil
+}
+
+// tend does what is due, under the lease.
+func (j *Journal) tend(ctx context.Context, k *held, replay func(each func(directory.Delta) error) (uint64, error)) error {
 	w, err := j.work(ctx) // another gate may have done some before the lease was free
 	if err != nil {
 		return err
@@ -132,9 +146,15 @@ func (j *Journal) work(ctx context.Context) (work, error) {
 	if w.snapshot, err = j.readSnapshot(ctx); err != nil {
 		return w, err
 	}
+	if w.head.Origin != j.origin {
+		return w, fmt.Errorf("%w: the container holds another history", directory.ErrOutdated)
+	}
 	commits, bytes := w.head.Commits-w.snapshot.AtCommits, w.head.Bytes-w.snapshot.AtBytes
 	w.due = commits >= j.config.SnapshotCommits || bytes >= max(j.config.SnapshotBytes, w.snapshot.Bytes)
 	w.retire = w.snapshot.Version > 0 && !w.snapshot.Retired
+	if w.due || w.retire {
+		return w, errors.Join(j.account.fault(), j.meter.fault())
+	}
 	return w, nil
 }
 
@@ -182,6 +202,13 @@ func (j *Journal) renew(ctx context.Context, k *held) error {
 func (j *Journal) release(ctx context.Context, k *held) error {
 	k.Until, k.Building = 0, ""
 	return j.writeLease(ctx, k)
+}
+
+// giveUp ends the lease of a gate that could not finish, so that others may try
+// before this one does again. What it has begun is theirs to let expire.
+func (j *Journal) giveUp(ctx context.Context, k *held) {
+	k.Until = 0
+	_ = j.writeLease(ctx, k) // it ends by itself, or has ended
 }
 
 func (j *Journal) writeLease(ctx context.Context, k *held) error {
@@ -232,6 +259,9 @@ func (j *Journal) build(
 	if err != nil {
 		return s, fmt.Errorf("reading the directory for a snapshot: %w", err)
 	}
+	if err := j.fits(ctx, s.Version, w); err != nil {
+		return s, err
+	}
 	k.Building = s.Name
 	if err := j.renew(ctx, k); err != nil {
 		return s, err
@@ -257,10 +287,26 @@ func (j *Journal) build(
 	return s, j.publish(ctx, k, s)
 }
 
+// fits reports why a snapshot of a version must not be the newest: it knows less
+// than the one that is there, and what leads from one to the other expires, or
+// more than the log, which was taken back to an earlier state. Whoever started
+// with it could not go on.
+func (j *Journal) fits(ctx context.Context, version uint64, w work) error {
+	if version <= w.snapshot.Version {
+		return fmt.Errorf("%w: it ends with version %d, the newest snapshot with %d", errCopy, version, w.snapshot.Version)
+	}
+	h, err := j.readHead(ctx) // it has gone on while the copy was read
+	if err == nil && (h.Version < version || h.Origin != j.origin) {
+		return fmt.Errorf("%w: it ends with version %d, the log with %d", errCopy, version, h.Version)
+	}
+	return err
+}
+
 // publish makes a finished snapshot the newest and ends the lease.
 func (j *Journal) publish(ctx context.Context, k *held, s snapshot) error {
-	k.Until, k.Building = 0, ""
-	ended, err := json.Marshal(k.lease)
+	free := k.lease
+	free.Until, free.Building = 0, ""
+	ended, err := json.Marshal(free)
 	if err != nil {
 		return fmt.Errorf("encoding the lease: %w", err)
 	}

@@ -185,6 +185,103 @@ func TestWhoLostTheLeaseLosesTheSnapshot(t *testing.T) {
 	}
 }
 
+// TestASnapshotIsNeverReplacedByAnOlderOne has a gate whose directory has stopped, and whose copy therefore too: what leads from it to the
+// snapshot that is there expires. Another gate need not wait for it.
+func TestASnapshotIsNeverReplacedByAnOlderOne(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	stopped := s.open(t, soon, func(c *journal.Config) { c.Name = "stopped" })
+	runs := s.open(t, soon, func(c *journal.Config) { c.Name = "runs" })
+	state := fill(t, runs, 0, 5)
+	upkeep(t, runs, replayOf(5, state))
+	more := append(slices.Clone(state), fill(t, runs, 5, 5)...)
+	for _, version := range []uint64{4, 5} {
+		if err := stopped.Upkeep(t.Context(), replayOf(version, state[:version])); err == nil {
+			t.Errorf("a snapshot of version %d was published over that of version 5", version)
+		}
+	}
+	if version, got := load(t, runs); version != 5 || cmp.Diff(state, got) != "" {
+		t.Errorf("version %d is there", version)
+	}
+	upkeep(t, runs, replayOf(10, more))
+	if version, got := load(t, runs); version != 10 || cmp.Diff(more, got) != "" {
+		t.Errorf("the gate that runs could not write one: version %d is there", version)
+	}
+	s.clock.advance(25 * time.Hour)
+	if version, _ := load(t, s.open(t)); version != 10 || s.count(t, "chunk") != 1 {
+		t.Errorf("a day later: version %d, %d chunks", version, s.count(t, "chunk"))
+	}
+}
+
+// TestNoSnapshotIsAheadOfTheLog has a gate that has not noticed yet that the container was restored from a backup.
+func TestNoSnapshotIsAheadOfTheLog(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	j := s.open(t, soon)
+	state := fill(t, j, 0, 5)
+	for range 2 { // the first round makes the lease
+		_ = j.Upkeep(t.Context(), replayOf(7, state))
+	}
+	if version, _ := load(t, j); version != 0 {
+		t.Errorf("a snapshot of version %d of a log that ends with 5", version)
+	}
+}
+
+// TestAGateThatCannotReadItsCopyLeavesSnapshotsToOthers has one with a full disk, which tries every minute.
+func TestAGateThatCannotReadItsCopyLeavesSnapshotsToOthers(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	full := s.open(t, soon, func(c *journal.Config) { c.Name = "full" })
+	other := s.open(t, soon, func(c *journal.Config) { c.Name = "other" })
+	state := fill(t, other, 0, 5)
+	errDisk := errors.New("no space left")
+	failing := func(func(directory.Delta) error) (uint64, error) { return 0, errDisk }
+	var err error
+	for range 2 { // the first round makes the lease
+		err = full.Upkeep(t.Context(), failing)
+	}
+	if !errors.Is(err, errDisk) {
+		t.Fatalf("upkeep: %v", err)
+	}
+	if err := other.Upkeep(t.Context(), replayOf(5, state)); err != nil {
+		t.Fatal(err)
+	}
+	if version, _ := load(t, other); version != 5 {
+		t.Errorf("version %d: the gate that can't holds the lease", version)
+	}
+}
+
+// TestNoSnapshotIsWrittenByAGateThatMustWriteNothing has one with a wrong clock, and one that knows another history.
+func TestNoSnapshotIsWrittenByAGateThatMustWriteNothing(t *testing.T) {
+	t.Parallel()
+	for name, play := range map[string]func(*stand, *clock) error{
+		"wrong clock": func(_ *stand, own *clock) error { own.advance(time.Hour); return nil },
+		"another history": func(s *stand, _ *clock) error {
+			return s.UpsertItem(database, container,
+				[]byte(`{"id":"head","pk":"journal","format":1,"origin":"another","version":5,"commits":5}`))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, proper)
+			own := &clock{}
+			j := s.open(t, soon, func(c *journal.Config) { c.Clock = own.Now })
+			state := fill(t, j, 0, 5)
+			if err := play(s, own); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := j.Upkeep(t.Context(), replayOf(5, state)); err == nil {
+					t.Error("upkeep went on")
+				}
+			}
+			if version, _ := load(t, s.open(t)); version != 0 || s.count(t, "chunk") != 0 {
+				t.Errorf("a snapshot of version %d, %d chunks", version, s.count(t, "chunk"))
+			}
+		})
+	}
+}
+
 func TestALogThatWentBackIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, proper)
