@@ -11,19 +11,27 @@ import (
 // of its length, and time of every look-up.
 const maxAbove = 500
 
+// maxWalked bounds the groups that the changes of one call look at, each time:
+// everybody else's changes wait meanwhile.
+const maxWalked = 5_000_000
+
 // nest refuses an edge from a group to others, which the batch has, that puts too
 // many groups above one of those below. It returns how many there are below. The
 // batch was settled before if it had no other edge between groups.
-func (b *batch) nest(parent uint32, children []uint32, settled bool) (below int, err error) {
-	above := 1 + b.over(parent)
-	for ordinal := range b.under(children) {
+func (p *planner) nest(parent uint32, children []uint32, settled bool) (below int, err error) {
+	above := 1 + p.over(parent)
+	for ordinal := range p.under(children) {
 		below++
-		if settled && above+len(b.group(ordinal).ancestors) <= maxAbove {
+		if settled && above+len(p.group(ordinal).ancestors) <= maxAbove {
 			continue
 		}
-		if b.over(ordinal) > maxAbove {
+		over := p.over(ordinal)
+		if p.walked += over; over > maxAbove {
 			return below, fmt.Errorf("%w: more than %d above one", ErrNesting, maxAbove)
 		}
+	}
+	if p.walked > maxWalked {
+		return below, fmt.Errorf("%w: too many groups are below those that it puts into others", ErrLimit)
 	}
 	return below, nil
 }
@@ -50,22 +58,24 @@ func (b *batch) over(ordinal uint32) int {
 }
 
 // under yields the given groups and every group below them, as the batch leaves
-// them, each once.
-func (b *batch) under(roots []uint32) iter.Seq[uint32] {
+// them, each once, until too many were walked through.
+func (p *planner) under(roots []uint32) iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		seen := map[uint32]struct{}{}
 		next := slices.Clone(roots)
-		for len(next) > 0 {
+		for len(next) > 0 && p.walked <= maxWalked {
 			ordinal := next[len(next)-1]
 			next = next[:len(next)-1]
-			if _, known := seen[ordinal]; known || b.group(ordinal) == nil {
+			if _, known := seen[ordinal]; known || p.group(ordinal) == nil {
 				continue
 			}
 			seen[ordinal] = struct{}{}
 			if !yield(ordinal) {
 				return
 			}
-			next = b.appendChildren(next, ordinal)
+			had := len(next)
+			next = p.appendChildren(next, ordinal)
+			p.walked += 1 + len(next) - had
 		}
 	}
 }

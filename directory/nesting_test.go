@@ -85,6 +85,44 @@ func TestACircleOfGroupsIsNoDeeperThanItIsLong(t *testing.T) {
 	}
 }
 
+// TestAChangeThatGoesThroughManyGroupsAgainAndAgainIsRefused puts a group with many others into one and takes it out, over and over: everybody's
+// changes would wait for that.
+func TestAChangeThatGoesThroughManyGroupsAgainAndAgainIsRefused(t *testing.T) {
+	t.Parallel()
+	d := fresh(t).Directory
+	const below, times = 2000, 2000
+	changes := make([]directory.Change, 0, 2*times)
+	for i := range below {
+		changes = append(changes, directory.CreateGroup{Group: directory.GroupRecord{DisplayName: fmt.Sprintf("g%d", i)}})
+	}
+	results, err := d.Apply(t.Context(), corp, changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub, top := chain(t, d, "hub", 1)[0], chain(t, d, "top", 1)[0]
+	members := make([]directory.ID, 0, below)
+	for _, r := range results {
+		members = append(members, r.ID)
+	}
+	if _, err := d.Apply(t.Context(), corp, directory.AddMembers{Group: hub, Members: members}); err != nil {
+		t.Fatal(err)
+	}
+	changes = changes[:0]
+	for range times {
+		changes = append(changes,
+			directory.AddMembers{Group: top, Members: []directory.ID{hub}}, directory.RemoveMembers{Group: top, Members: []directory.ID{hub}})
+	}
+	if _, err := d.Apply(t.Context(), corp, changes...); !errors.Is(err, directory.ErrLimit) {
+		t.Errorf("%d times: %v", times, err)
+	}
+	if _, err := d.Apply(t.Context(), corp, changes[:11]...); err != nil || d.MemberCount(top) != 1 {
+		t.Errorf("a few times: %v, %d members", err, d.MemberCount(top))
+	}
+	if _, err := d.Apply(t.Context(), corp, directory.DeleteGroup{ID: hub}); err != nil || d.MemberCount(top) != 0 {
+		t.Errorf("a removal: %v, %d members", err, d.MemberCount(top))
+	}
+}
+
 // What is committed together counts together.
 func TestChainsThatAreJoinedAtOnceAreNoWayAroundTheBound(t *testing.T) {
 	t.Parallel()

@@ -22,6 +22,8 @@ type planner struct {
 	read map[ID]Delta
 	// relinked are users whose external id changed or went away.
 	relinked []ID
+	// walked is how many groups were looked at to find those below others.
+	walked int
 }
 
 // plan validates and applies one change.
