@@ -522,6 +522,33 @@ func TestTheLastUseOfATokenIsKnownAtEveryGateAndAfterARestart(t *testing.T) {
 	})
 }
 
+// TestATokenThatHasEndedIsNotNotedAnyMore calls every minute, as a gate does: what is noted of a token ends with it.
+func TestATokenThatHasEndedIsNotNotedAnyMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCommonLog()
+		g := gates(t, l, 1)[0]
+		_, secret, err := g.CreateToken(t.Context(), corp, 2*time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.VerifyToken(corp, secret)
+		time.Sleep(3 * time.Minute)
+		g.VerifyToken(corp, secret) // its provider was not told
+		for range 3 {
+			if err := g.NoteUse(t.Context()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.last != 1 {
+			t.Errorf("%d commits, want the one that made the token", l.last)
+		}
+	})
+}
+
 func TestAFailedPollChangesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

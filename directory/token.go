@@ -172,10 +172,11 @@ const useEvery = time.Hour
 // NoteUse keeps when tokens were last used, to within an hour, for the other
 // directories of a shared log and for the next start. Call it now and then.
 func (d *Directory) NoteUse(ctx context.Context) error {
+	now := d.config.Clock()
 	for _, t := range *d.state.tokens.Load() {
 		known, revision := d.noted(t.ID)
 		used := t.used.Load()
-		if used-known < useEvery.Milliseconds() {
+		if used-known < useEvery.Milliseconds() || !now.Before(t.Expires) { // what is noted ends with the token
 			continue
 		}
 		e := Entry{Class: useEntries, Name: t.ID, Expires: t.Expires, Value: binary.BigEndian.AppendUint64(nil, uint64(used))} //nolint:gosec // after 1970
