@@ -36,7 +36,7 @@ func (g *gate) adopt(ctx context.Context, c *control.Call, o adoptOrder) (direct
 			"nothing was changed: stop provisioning of "+o.To+", delete there what is in the way, and adopt again")
 	case err != nil && done.Users+done.Groups > 0:
 		return done, control.Unavailable(
-			fmt.Sprintf("%d people and %d groups are adopted, the others are not: %v", done.Users, done.Groups, err),
+			fmt.Sprintf("%d people and %d groups are adopted, and then it broke off: %v", done.Users, done.Groups, err),
 			"run the same command again: it adopts the others")
 	default:
 		return done, directoryFault(err)

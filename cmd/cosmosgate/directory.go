@@ -92,18 +92,34 @@ func (g *gate) importDirectory(ctx context.Context, c *control.Call, r io.Reader
 	case errors.Is(err, directory.ErrNotEmpty):
 		return control.Conflict("the directory has records, so nothing was imported", "import into an empty one: stop the gate, move directory.path and every .journal-… beside it away, start it again")
 	case err != nil:
-		return directoryFault(err)
+		return g.brokenOff(err)
 	}
-	s := importSummary{Left: sifted.Left}
-	for i := range g.cfg.Connections {
-		counts := g.directory.Counts(g.cfg.Connections[i].Name)
-		s.Users, s.Groups = s.Users+counts.Users, s.Groups+counts.Groups
-	}
-	s.Locks = len(g.directory.Locks())
+	s := g.imported()
+	s.Left = sifted.Left
 	if err := json.NewEncoder(w).Encode(s); err != nil {
 		return fmt.Errorf("answering: %w", err)
 	}
 	return nil
+}
+
+// imported counts what there is.
+func (g *gate) imported() importSummary {
+	s := importSummary{Locks: len(g.directory.Locks())}
+	for i := range g.cfg.Connections {
+		counts := g.directory.Counts(g.cfg.Connections[i].Name)
+		s.Users, s.Groups = s.Users+counts.Users, s.Groups+counts.Groups
+	}
+	return s
+}
+
+// brokenOff says what an import has left that ended early: it is made of many commits.
+func (g *gate) brokenOff(err error) error {
+	s := g.imported()
+	if s.Users+s.Groups == 0 {
+		return directoryFault(err)
+	}
+	return control.Unavailable(fmt.Sprintf("the import broke off, and %d people and %d groups of it are in the directory: %v", s.Users, s.Groups, err),
+		"empty the directory and import again: an import is only taken by an empty one")
 }
 
 // newOwners reads which connections' records are given to others: an act of its own, so that it is in the record.
