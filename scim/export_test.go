@@ -1,5 +1,7 @@
 package scim
 
+import "context"
+
 // ShowAtMost lowers how many members an answer of a connection may hold.
 func (s *Server) ShowAtMost(connection string, members int) {
 	s.connections[connection].account.mostShown = members
@@ -15,4 +17,18 @@ func (s *Server) AnswerAtMost(connection string, bytes int) {
 // take.
 func (s *Server) RoomFor(connection string, bytes int64) {
 	s.connections[connection].account.room.left = bytes
+}
+
+// HoldDear takes the one place for dear requests of a connection until it is
+// given back.
+func (s *Server) HoldDear(connection string) (giveBack func()) {
+	dear := s.connections[connection].account.dear
+	dear <- struct{}{}
+	return func() { <-dear }
+}
+
+// Refresh reads what policy may know of a connection's people anew, as
+// [Server.Run] does at first.
+func (s *Server) Refresh(ctx context.Context, connection string) (changed int, err error) {
+	return s.connections[connection].refresh(ctx)
 }

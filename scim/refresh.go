@@ -34,8 +34,14 @@ func (c *connection) refresh(ctx context.Context) (changed int, err error) {
 	}
 	var stale []directory.ID
 	for u := range c.directory.Users(c.Name, "") {
-		edited, err := c.reread(u)
-		if err != nil || maps.Equal(edited.Attributes, u.Attributes) {
+		if ctx.Err() != nil {
+			return 0, fmt.Errorf("reading attributes anew: %w", context.Cause(ctx))
+		}
+		whole, err := c.directory.ReadUser(c.Name, u.ID)
+		if err == nil {
+			whole, err = c.reread(whole)
+		}
+		if err != nil || maps.Equal(whole.Attributes, u.Attributes) {
 			continue // a document that cannot be read is answered as one; it is no reason to leave the others
 		}
 		stale = append(stale, u.ID)

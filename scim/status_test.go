@@ -284,3 +284,29 @@ func TestAnAttributeExposedLaterIsThereForPeoplePushedBefore(t *testing.T) {
 		t.Errorf("attributes (-want +got):\n%s", diff)
 	}
 }
+
+// TestASchemaThatComesBackIsThereForPeoplePushedBefore has people of whom policy knows nothing meanwhile.
+func TestASchemaThatComesBackIsThereForPeoplePushedBefore(t *testing.T) {
+	t.Parallel()
+	const urn = "urn:corp:params:scim:schemas:2.0:Access"
+	own := func(c *scim.Config) {
+		c.Connections[0].Extensions = []scim.Schema{{ID: urn, Attributes: []*scim.Attribute{{Name: "clearance", Policy: "clearance"}}}}
+	}
+	with := newGate(t, own)
+	without := with.again(t)
+	with.want(t, http.StatusCreated, http.MethodPost, "/Users", `{"userName":"ann","externalId":"x","`+urn+`":{"clearance":"low"}}`)
+	with.user(t, "bo")
+	for i, step := range []struct {
+		*gate
+
+		changed int
+	}{{with, 0}, {without, 1}, {with, 1}, {with, 0}} {
+		if changed, err := step.Refresh(t.Context(), corp); err != nil || changed != step.changed {
+			t.Errorf("step %d: %d people were changed, error %v", i, changed, err)
+		}
+	}
+	view, _ := with.directory.Lookup(directory.LinkKey{Connection: corp, ExternalID: "x"})
+	if view.Attributes["clearance"] != "low" {
+		t.Errorf("policy knows %v", view.Attributes)
+	}
+}
