@@ -65,7 +65,7 @@ func (c *connection) handleBulk(ctx context.Context, k call) (answer, error) {
 	for len(waiting) > 0 && !b.over() {
 		left := b.pass(ctx, operations, waiting, results)
 		if len(left) == len(waiting) {
-			b.refuseAll(operations, left, results, b.hopeless())
+			b.refuseAll(operations, left, results, b.hopeless(ctx))
 			break
 		}
 		waiting = left
@@ -175,7 +175,10 @@ func (b *bulk) ready(op *bulkOperation) bool {
 func (b *bulk) late() bool { return b.spent.compared > maxBulkWork || !b.c.clock().Before(b.until) }
 
 // hopeless is what operations are told that were not begun.
-func (b *bulk) hopeless() *Error {
+func (b *bulk) hopeless(ctx context.Context) *Error {
+	if ctx.Err() != nil { // for the status of the connection: it is nobody's mistake
+		return &Error{Status: http.StatusServiceUnavailable, Detail: "the request ended before this operation was begun"}
+	}
 	if b.late() {
 		return &Error{Status: http.StatusTooManyRequests, Detail: "the operations before this one took too long together: send it again"}
 	}

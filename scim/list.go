@@ -190,8 +190,7 @@ type window struct {
 func (c *connection) collect(w *window, kind *resourceType, f *filter) error {
 	sorted := w.query.sortBy != ""
 	if f == nil && !sorted {
-		c.collectAll(w, kind)
-		return nil
+		return c.collectAll(w, kind)
 	}
 	rows, indexed := c.candidates(kind, f)
 	found := 0
@@ -253,8 +252,9 @@ func (e *effort) add(r *row) error {
 	}
 }
 
-// collectAll pages through everything without looking at rows it won't show.
-func (c *connection) collectAll(w *window, kind *resourceType) {
+// collectAll pages through everything without reading rows it won't show. Those
+// before the page are passed one by one, which is paid as a comparison.
+func (c *connection) collectAll(w *window, kind *resourceType) error {
 	counts := c.directory.Counts(c.Name)
 	total := counts.Users
 	if kind == c.kinds.group {
@@ -266,9 +266,13 @@ func (c *connection) collectAll(w *window, kind *resourceType) {
 			w.more = true
 			break
 		}
+		if err := w.query.spent.compare(1); err != nil {
+			return err
+		}
 		w.add(r, false)
 	}
 	w.total = before + total
+	return nil
 }
 
 // add counts a row and keeps it if it is on the page.

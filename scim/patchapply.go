@@ -150,6 +150,9 @@ func (e editor) remove(container map[string]any, a *Attribute, op operation) err
 	if !op.given || !a.MultiValued {
 		return clearValue(container, a)
 	}
+	if op.value == nil {
+		return refusal(KindInvalidValue, "removing values of %s needs a list of them, or no value at all", a.Name)
+	}
 	value, err := e.value(a, op.value)
 	if err != nil {
 		return err

@@ -50,9 +50,7 @@ func (c *connection) patchUser(ctx context.Context, k call, id directory.ID, rev
 	}
 	results, err := c.commit(ctx, k.query.spent, directory.EditUser{ID: id, IfRevision: revision, Edit: e.user(operations)})
 	if !tried {
-		if err := k.query.spent.compare(*e.work); err != nil {
-			return answer{}, err // refused as well, and has cost
-		}
+		k.query.spent.owe(*e.work) // also what was refused has cost
 	}
 	if err != nil {
 		return answer{}, err
@@ -64,8 +62,21 @@ func (c *connection) patchUser(ctx context.Context, k call, id directory.ID, rev
 func weight(operations []operation) int {
 	sum := 0
 	for _, op := range operations {
-		list, _ := op.value.([]any)
-		sum += 1 + op.target.element.terms() + len(list)
+		sum += 1 + op.target.element.terms() + values(op.value)
+	}
+	return sum
+}
+
+// values is how many elements the lists in a value have.
+func values(value any) int {
+	sum := 0
+	switch v := value.(type) {
+	case []any:
+		sum = len(v)
+	case map[string]any: // of an extension
+		for _, inner := range v {
+			sum += values(inner)
+		}
 	}
 	return sum
 }

@@ -160,6 +160,15 @@ func (s *spending) tokens() int {
 	return s.compared/comparisonsPerToken + s.decoded/documentsPerToken + s.shown/membersPerToken + s.received/bytesPerToken
 }
 
+// owe counts comparisons that the directory has made: they wait for no turn, and
+// refuse nothing.
+func (s *spending) owe(comparisons int) {
+	s.compared += comparisons
+	owed := max(0, s.tokens()-s.paid)
+	s.paid += owed
+	s.account.take(owed)
+}
+
 // settle pays what is owed and not paid yet.
 func (s *spending) settle() error {
 	owed := s.tokens() - s.paid
@@ -178,7 +187,7 @@ func (s *spending) pay(tokens int) error {
 		return nil
 	}
 	err := s.turn()
-	if s.written { // nothing can be refused any more
+	if s.written { // its answer can't be refused any more
 		s.account.take(tokens)
 		return nil
 	}

@@ -1,11 +1,14 @@
 package scim_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -170,4 +173,68 @@ func TestAnAnswerHoldsSoManyMembers(t *testing.T) {
 	g.want(t, http.StatusOK, http.MethodGet, "/Groups?excludedAttributes=members", "")
 	g.want(t, http.StatusOK, http.MethodGet, "/Groups?count=4", "")
 	g.want(t, http.StatusOK, http.MethodGet, "/Groups/"+string(id), "")
+}
+
+func TestRowsBeforeAPageArePaid(t *testing.T) {
+	t.Parallel()
+	const rows = 21_000
+	g, _ := paced(t, 4)
+	people(t, g, rows)
+	g.want(t, http.StatusOK, http.MethodGet, "/Users?count=1", "")
+	g.want(t, http.StatusOK, http.MethodGet, fmt.Sprintf("/Users?count=1&startIndex=%d", rows), "") // one more
+	g.want(t, http.StatusOK, http.MethodGet, "/Users?count=0", "")
+	g.want(t, http.StatusTooManyRequests, http.MethodGet, "/Users?count=0", "")
+}
+
+// TestWhatWasDoneWaitsForNoTurn has a change that makes the directory compute the groups above many, while another request of the connection
+// works: neither the answer nor the record may wait for that.
+func TestWhatWasDoneWaitsForNoTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		recorded := 0
+		g := newGate(t, func(c *scim.Config) { c.Record = func(scim.Written) { recorded++ } })
+		var changes []directory.Change
+		for i := range 1100 {
+			changes = append(changes, directory.CreateGroup{Group: directory.GroupRecord{DisplayName: fmt.Sprintf("g%d", i)}})
+		}
+		results, err := g.directory.Apply(t.Context(), corp, changes...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var below []directory.ID
+		for _, r := range results {
+			below = append(below, r.ID)
+		}
+		middle, top := g.group(t, "middle"), g.group(t, "top")
+		if _, err := g.directory.Apply(t.Context(), corp, directory.AddMembers{Group: directory.ID(middle), Members: below}); err != nil {
+			t.Fatal(err)
+		}
+		defer g.HoldDear(corp)()
+		recorded = 0
+		began := time.Now()
+		g.want(t, http.StatusNoContent, http.MethodPatch, "/Groups/"+top, patchBody(`{"op":"add","path":"members","value":[{"value":"`+middle+`"}]}`))
+		if took := time.Since(began); took != 0 || recorded != 1 {
+			t.Errorf("answered after %s, with %d records", took, recorded)
+		}
+	})
+}
+
+// TestOperationsOfARequestThatEndedAreNoMistakes has a client that hangs up before the first operation of a Bulk request is begun.
+func TestOperationsOfARequestThatEndedAreNoMistakes(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	ctx, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	body := bulkBody(`{"method":"POST","path":"/Users","bulkId":"a","data":{"userName":"ann"}}`, `{"method":"DELETE","path":"/Users/x"}`)
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/scim/v2/corp/Bulk", strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+token)
+	g.ServeHTTP(httptest.NewRecorder(), r)
+	for _, f := range g.Status()[0].Failures {
+		if f.Status != http.StatusServiceUnavailable {
+			t.Errorf("%s is told as %d %s: %s", f.Method, f.Status, f.Kind, f.Detail)
+		}
+	}
+	if n := g.directory.Counts(corp).Users; n != 0 {
+		t.Errorf("%d people were made", n)
+	}
 }

@@ -40,3 +40,15 @@ func TestNoBodyTakesMoreMemoryThanItIsCounted(t *testing.T) { //nolint:parallelt
 		}
 	}
 }
+
+func TestListsWithinAnExtensionWeighAsOthersDo(t *testing.T) {
+	t.Parallel()
+	list := make([]any, 2*untried)
+	for name, value := range map[string]any{
+		"a list": list, "in an extension": map[string]any{"tags": list}, "in one of a path-less value": map[string]any{"urn:x": map[string]any{"tags": list}},
+	} {
+		if w := weight([]operation{{value: value}}); w != 2*untried+1 {
+			t.Errorf("%s: %d", name, w)
+		}
+	}
+}

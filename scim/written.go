@@ -53,11 +53,9 @@ func (c *connection) commit(ctx context.Context, spent *spending, changes ...dir
 		return nil, err //nolint:wrapcheck // explain translates the directory's own words
 	}
 	spent.written = true
-	w := Written{Time: c.clock(), Connection: c.Name}
+	w, regrouped := Written{Time: c.clock(), Connection: c.Name}, 0
 	for i, r := range results {
-		if err := spent.compare(r.Regrouped * comparisonsPerGroup); err != nil {
-			return nil, err // never: what is written is owed
-		}
+		regrouped += r.Regrouped
 		if r.Changed {
 			w.note(changes[i], r, &edits[i]) //nolint:gosec // there is one result for each change
 		}
@@ -66,6 +64,7 @@ func (c *connection) commit(ctx context.Context, spent *spending, changes ...dir
 		w.OnSettled = open.OnSettled
 	}
 	c.wrote(w)
+	spent.owe(regrouped * comparisonsPerGroup)
 	return results, err //nolint:wrapcheck // as above
 }
 
