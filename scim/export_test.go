@@ -32,3 +32,14 @@ func (s *Server) HoldDear(connection string) (giveBack func()) {
 func (s *Server) Refresh(ctx context.Context, connection string) (changed int, err error) {
 	return s.connections[connection].refresh(ctx)
 }
+
+// Held is what requests of a connection hold of the places, turns and memory: as
+// many as are under way, or a leak.
+func (s *Server) Held(connection string) (places, dear, turns int, room int64) {
+	a := s.connections[connection].account
+	a.room.mu.Lock()
+	defer a.room.mu.Unlock()
+	a.room.of.mu.Lock()
+	defer a.room.of.mu.Unlock()
+	return len(a.places), len(a.dear), len(a.turns), ownRoom - a.room.left + allRoom - a.room.of.left
+}
