@@ -14,6 +14,9 @@ func advice(e *Error) string {
 		}
 		return "slow the provider down, or raise rate of the connection in the configuration file"
 	case http.StatusServiceUnavailable:
+		if strings.HasPrefix(e.Detail, hungUp) {
+			return "the provider, or a proxy before the gate, did not wait for the answer: raise its timeout"
+		}
 		return "the gate's directory takes no writes: see the gate's log and /readyz"
 	case http.StatusRequestEntityTooLarge:
 		return "have the provider send less at once"

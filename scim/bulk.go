@@ -177,7 +177,7 @@ func (b *bulk) late() bool { return b.spent.compared > maxBulkWork || !b.c.clock
 // hopeless is what operations are told that were not begun.
 func (b *bulk) hopeless(ctx context.Context) *Error {
 	if ctx.Err() != nil { // for the status of the connection: it is nobody's mistake
-		return &Error{Status: http.StatusServiceUnavailable, Detail: "the request ended before this operation was begun"}
+		return &Error{Status: http.StatusServiceUnavailable, Detail: hungUp + " this operation was begun"}
 	}
 	if b.late() {
 		return &Error{Status: http.StatusTooManyRequests, Detail: "the operations before this one took too long together: send it again"}

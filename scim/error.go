@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,6 +70,9 @@ func noEndpoint() *Error {
 
 const wrongBase = "no such endpoint"
 
+// hungUp begins what is noted of a request whose client did not wait; it is there for the status, and nobody reads it as an answer.
+const hungUp = "the request ended before"
+
 // errorBody is the resource of RFC 7644 §3.12; status is a string there.
 type errorBody struct {
 	Schemas []string `json:"schemas"`
@@ -115,6 +119,8 @@ func explain(err error) *Error {
 		e := refusal(KindInvalidValue, "member %q does not exist", clip(unknown.Member))
 		e.unknownMember = true
 		return e
+	case errors.Is(err, context.Canceled):
+		return &Error{Status: http.StatusServiceUnavailable, Detail: hungUp + " it was answered"}
 	case errors.Is(err, directory.ErrNotFound):
 		return notFound()
 	case errors.Is(err, directory.ErrLimit):

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -62,9 +64,9 @@ func (l *silentLog) Next(_ context.Context, after uint64) ([]directory.Delta, er
 	return l.batches[after], nil
 }
 
-// What a provider is told nothing certain about must be in the record, and so must its end.
-func TestAWriteWhoseAnswerIsLostIsRecordedAsThatAndAgainOnceItIsKnown(t *testing.T) {
-	t.Parallel()
+// overSilentLog is a directory over such a log that runs until the test ends.
+func overSilentLog(t *testing.T) (*silentLog, *directory.Directory) {
+	t.Helper()
 	l := &silentLog{batches: map[uint64][]directory.Delta{}}
 	d, err := directory.Open(directory.Config{
 		Path: filepath.Join(t.TempDir(), "directory.db"), Shared: l, Poll: time.Millisecond,
@@ -82,6 +84,32 @@ func TestAWriteWhoseAnswerIsLostIsRecordedAsThatAndAgainOnceItIsKnown(t *testing
 			t.Error(err)
 		}
 	})
+	return l, d
+}
+
+// A provider that does not wait is no failure of the directory, and its operator is not sent to look for one.
+func TestAClientThatHangsUpIsToldAsThat(t *testing.T) {
+	t.Parallel()
+	l, d := overSilentLog(t)
+	var log strings.Builder
+	g := serverOver(t, d, func(c *scim.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	l.mu.Lock() // it does not answer
+	ctx, hangUp := context.WithCancel(t.Context())
+	defer time.AfterFunc(time.Millisecond, hangUp).Stop()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/scim/v2/corp/Users", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	g.ServeHTTP(httptest.NewRecorder(), r)
+	l.mu.Unlock()
+	failures := g.Status()[0].Failures
+	if len(failures) != 1 || !strings.Contains(failures[0].Detail, "ended before") || strings.Contains(failures[0].Fix, "directory") || log.Len() > 0 {
+		t.Errorf("%+v\n%s", failures, log.String())
+	}
+}
+
+// What a provider is told nothing certain about must be in the record, and so must its end.
+func TestAWriteWhoseAnswerIsLostIsRecordedAsThatAndAgainOnceItIsKnown(t *testing.T) {
+	t.Parallel()
+	l, d := overSilentLog(t)
 	type told struct {
 		Detail string
 		Open   bool

@@ -236,7 +236,7 @@ func (s *Server) openAgain(r *http.Request, c *connection) error {
 // push a provider's failures out of sight.
 func (s *Server) report(c *connection, q *request, err error) *Error {
 	e := explain(err)
-	if e.Status == http.StatusServiceUnavailable {
+	if e.Status == http.StatusServiceUnavailable && !errors.Is(err, context.Canceled) {
 		s.config.Logger.Error("scim request failed", "connection", c.Name, "method", q.method, "error", err)
 	}
 	switch {
