@@ -160,7 +160,7 @@ func (s *Store) load(w *watched, always bool) error {
 		return fmt.Errorf("loading %s %q: %w", w.kind, w.name, err)
 	}
 	s.config.Logger.Info("TLS material loaded", "kind", string(w.kind), "name", w.name, "files", w.files, "not_after", expiry)
-	if key := w.files[len(w.files)-1]; w.kind == kindKeyPair && readableByOthers(key) {
+	if key := w.files[len(w.files)-1]; w.kind != kindBundle && readableByOthers(key) {
 		s.config.Logger.Warn("a private key can be read by every user of this machine: make its mode 0600 or 0640", "file", key)
 	}
 	return nil

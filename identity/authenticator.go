@@ -43,6 +43,8 @@ type Config struct {
 	Transmitters []Transmitter
 	// Keys are the account keys that the gate accepts. Nil means none.
 	Keys *Keys
+	// MaxWaiting is how many callers may wait for the keys of issuers at once, of all issuers together; zero means 256.
+	MaxWaiting int
 	// CacheSize is the number of verified tokens kept; zero means 10,000.
 	CacheSize int
 	// InsecureLoopbackIssuers accepts issuers on loopback, also over plain HTTP. For development only.
@@ -74,6 +76,7 @@ type Authenticator struct {
 	clock        func() time.Time
 	cache        *cache
 	metrics      *metrics
+	waiting      *places // for keys of issuers
 	issuers      []*issuer
 	transmitters map[string]*issuer // by iss
 	messengers   []*issuer          // transmitters with keys of their own
@@ -101,6 +104,7 @@ func New(cfg Config) (*Authenticator, error) {
 		clock:        cfg.Clock,
 		cache:        remembered,
 		metrics:      newMetrics(),
+		waiting:      newPlaces(cfg.MaxWaiting),
 		transmitters: make(map[string]*issuer, len(cfg.Transmitters)),
 		byURL:        make(map[string]*issuer, len(cfg.Issuers)),
 	}
@@ -127,7 +131,7 @@ func New(cfg Config) (*Authenticator, error) {
 			use: is.keyUse(),
 		})
 
-		is.keys, err = newKeySet(source, cfg.Logger.With(slog.String("issuer", is.Name)), a.metrics.issuer(is.Name))
+		is.keys, err = newKeySet(source, cfg.Logger.With(slog.String("issuer", is.Name)), a.metrics.issuer(is.Name), a.waiting)
 		if err != nil {
 			return nil, err
 		}

@@ -2,8 +2,10 @@ package identity_test
 
 import (
 	"context"
+	"encoding/base64"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/identity"
@@ -143,4 +145,71 @@ func TestKeysThatAreOpenedHoldUpNotTooManyAtOnce(t *testing.T) {
 	for range most {
 		next("accepted")
 	}
+}
+
+// stuck is a key vault that does not answer about some secrets.
+type stuck struct {
+	identity.Sealer
+
+	waited func()
+	never  map[string]bool // sealed
+	sealed []string        // as they were asked for
+	plain  [][]byte
+}
+
+func (s *stuck) Open(ctx context.Context, sealed, associated []byte) ([]byte, error) {
+	if s.never[string(sealed)] && ctx.Err() == nil {
+		<-ctx.Done()
+		s.waited()
+	}
+
+	if err := ctx.Err(); err != nil {
+		return nil, err //nolint:wrapcheck // in the place of the other.
+	}
+
+	plain, err := s.Sealer.Open(ctx, sealed, associated)
+	s.sealed, s.plain = append(s.sealed, string(sealed)), append(s.plain, plain)
+
+	return plain, err //nolint:wrapcheck // in the place of the other.
+}
+
+// Secrets over which a key vault hangs take turns with those that open, also after a start, when no key is open yet.
+func TestASecretThatHangsKeepsNoOtherFromBeingOpened(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sealer := &stuck{}
+		v := newVault(t, func(c *identity.KeysConfig) {
+			sealer.Sealer = c.Sealer
+			c.Sealer = sealer
+		})
+		sealer.waited = func() { v.clock.move(10 * time.Second) }
+
+		for _, application := range []string{legacy, legacy, "second"} {
+			v.mint(t, identity.Minting{Application: application})
+		}
+
+		sealer.sealed, sealer.plain = nil, nil
+
+		v.build(t)
+		v.keys.List(t.Context())
+
+		if len(sealer.sealed) != 3 {
+			t.Fatalf("%d secrets were opened", len(sealer.sealed))
+		}
+
+		last := base64.StdEncoding.EncodeToString(sealer.plain[2])
+		sealer.never = map[string]bool{sealer.sealed[0]: true, sealer.sealed[1]: true}
+
+		v.build(t)
+
+		var err error
+
+		for range 3 {
+			_, err = v.present(t, signed(t, last, itemLink, v.clock.read()))
+		}
+
+		if err != nil {
+			t.Errorf("a key whose secret opens: %v", err)
+		}
+	})
 }

@@ -42,11 +42,11 @@ func (k *Keys) current(ctx context.Context) (*keyRing, error) {
 
 	switch {
 	case ring == nil || ring.generation != k.cfg.Entries.EntryGeneration(classKeys):
-		defer k.waiting.Add(-1)
-
-		if k.waiting.Add(1) > maxWaiting {
+		if !k.waiting.take() {
 			return nil, unavailable(errWaiting)
 		}
+
+		defer k.waiting.leave()
 	case !ring.retry(k.cfg.Clock()) || !k.retrying.CompareAndSwap(false, true):
 		return ring, nil
 	default:
@@ -90,6 +90,15 @@ func (r *keyRing) retry(now time.Time) bool {
 	return false
 }
 
+// closedKey is a key whose secret has yet to be opened.
+type closedKey struct {
+	*storedKey
+
+	entry    string
+	revision uint64
+	again    time.Time // when it may be tried again; zero if it never was
+}
+
 // open builds a ring, taking over from the old one what has not changed.
 func (k *Keys) open(ctx context.Context, old *keyRing, generation uint64) *keyRing {
 	if old == nil {
@@ -98,6 +107,8 @@ func (k *Keys) open(ctx context.Context, old *keyRing, generation uint64) *keyRi
 
 	now := k.cfg.Clock()
 	ring := &keyRing{generation: generation, byID: map[string]*liveKey{}, extra: map[string]bool{}, failed: map[string]time.Time{}}
+
+	var closed []closedKey
 
 	for _, e := range k.cfg.Entries.Entries(classKeys) {
 		stored, err := decodeStoredKey(e.Value)
@@ -111,26 +122,44 @@ func (k *Keys) open(ctx context.Context, old *keyRing, generation uint64) *keyRi
 			continue
 		}
 
-		if again, failed := old.failed[stored.ID]; failed && now.Before(again) {
+		again := old.failed[stored.ID]
+		if now.Before(again) {
 			ring.failed[stored.ID] = again
 
 			continue
 		}
 
-		secret, err := k.cfg.Sealer.Open(ctx, stored.Sealed, stored.associated())
-		if err != nil || len(secret) != keyBytes {
-			ring.failed[stored.ID] = k.cfg.Clock().Add(reopenAfter) // it may have taken long
-			k.cfg.Logger.ErrorContext(ctx, "virtual key does not open: it is not accepted", slog.String("key", stored.ID), slog.Any("error", err))
+		closed = append(closed, closedKey{storedKey: stored, entry: e.Name, revision: e.Revision, again: again})
+	}
+
+	k.openAll(ctx, closed, ring, old)
+	ring.choose(k.cfg.ByHost)
+
+	return ring
+}
+
+// openAll opens secrets until time is up. Those that were never tried come first, then those that were tried longest ago: one over
+// which a key vault hangs takes its turn, and keeps no other from being opened.
+func (k *Keys) openAll(ctx context.Context, closed []closedKey, ring, old *keyRing) {
+	slices.SortStableFunc(closed, func(a, b closedKey) int { return a.again.Compare(b.again) })
+
+	for _, c := range closed {
+		if ctx.Err() != nil {
+			ring.failed[c.ID] = c.again // not tried, and due
 
 			continue
 		}
 
-		ring.byID[stored.ID] = newLiveKey(stored, secret, e.Name, e.Revision, old.byID[stored.ID])
+		secret, err := k.cfg.Sealer.Open(ctx, c.Sealed, c.associated())
+		if err != nil || len(secret) != keyBytes {
+			ring.failed[c.ID] = k.cfg.Clock().Add(reopenAfter) // it may have taken long
+			k.cfg.Logger.ErrorContext(ctx, "virtual key does not open: it is not accepted", slog.String("key", c.ID), slog.Any("error", err))
+
+			continue
+		}
+
+		ring.byID[c.ID] = newLiveKey(c.storedKey, secret, c.entry, c.revision, old.byID[c.ID])
 	}
-
-	ring.choose(k.cfg.ByHost)
-
-	return ring
 }
 
 func newLiveKey(stored *storedKey, secret []byte, entry string, revision uint64, before *liveKey) *liveKey {

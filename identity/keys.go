@@ -38,6 +38,8 @@ type KeysConfig struct {
 	DateSkew time.Duration
 	// WarnBefore is how long before its end a key is warned of; zero means 14 days.
 	WarnBefore time.Duration
+	// MaxWaiting is how many callers may wait at once for keys that are opened anew; zero means 256.
+	MaxWaiting int
 	// Clock tells the time, Random makes secrets, Logger receives warnings. Required.
 	Clock  func() time.Time
 	Random io.Reader
@@ -73,7 +75,7 @@ type Keys struct {
 	cfg      KeysConfig
 	ring     atomic.Pointer[keyRing]
 	rebuild  sync.Mutex
-	waiting  atomic.Int64 // for a ring that is built anew
+	waiting  *places // for a ring that is built anew
 	retrying atomic.Bool
 	metrics  *keyMetrics
 }
@@ -97,7 +99,7 @@ func NewKeys(cfg KeysConfig) (*Keys, error) {
 		cfg.WarnBefore = defaultWarnBefore
 	}
 
-	k := &Keys{cfg: cfg}
+	k := &Keys{cfg: cfg, waiting: newPlaces(cfg.MaxWaiting)}
 	k.metrics = newKeyMetrics(k)
 
 	return k, nil

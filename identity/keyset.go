@@ -25,8 +25,6 @@ const (
 	demandInterval = 30 * time.Second
 	// demandWait bounds how long a caller waits for a refresh; the refresh itself goes on.
 	demandWait = 5 * time.Second
-	// maxWaiting is how many callers wait for one issuer at once, whoever they are: they take places of the gate meanwhile.
-	maxWaiting = 256
 	// maxStale is how long the last good keys serve through an outage.
 	maxStale = 24 * time.Hour
 	// unknownTTL is how long a kid that the issuer doesn't have causes no refresh, for up to unknownKIDs of them.
@@ -54,7 +52,7 @@ type keySet struct {
 	generation atomic.Uint64
 	unknown    *lru.Cache[string, time.Time]
 	wake       chan struct{}
-	waiting    atomic.Int64
+	waiting    *places
 
 	mu         sync.Mutex
 	flight     chan struct{} // closed when the refresh under way, or asked for, has ended
@@ -62,7 +60,7 @@ type keySet struct {
 	lastErr    error
 }
 
-func newKeySet(f *fetcher, logger *slog.Logger, metrics issuerMetrics) (*keySet, error) {
+func newKeySet(f *fetcher, logger *slog.Logger, metrics issuerMetrics, waiting *places) (*keySet, error) {
 	unknown, err := lru.New[string, time.Time](unknownKIDs)
 	if err != nil {
 		return nil, fmt.Errorf("making the memory of unknown kids: %w", err)
@@ -75,6 +73,7 @@ func newKeySet(f *fetcher, logger *slog.Logger, metrics issuerMetrics) (*keySet,
 		metrics: metrics,
 		unknown: unknown,
 		wake:    make(chan struct{}, 1),
+		waiting: waiting,
 		lastErr: errNotFetched,
 	}, nil
 }
@@ -227,11 +226,11 @@ func (k *keySet) wait(ctx context.Context, flight chan struct{}) error {
 		return nil
 	}
 
-	defer k.waiting.Add(-1)
-
-	if k.waiting.Add(1) > maxWaiting {
+	if !k.waiting.take() {
 		return unavailable(errWaiting)
 	}
+
+	defer k.waiting.leave()
 
 	timer := time.NewTimer(demandWait)
 	defer timer.Stop()

@@ -182,11 +182,7 @@ func TestAnUnresponsiveIssuerHoldsNobodyForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t).start(t)
-		w.provider.misbehave(func(r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
-
-			return nil, r.Context().Err()
-		})
+		w.provider.misbehave(hang)
 
 		begun := time.Now()
 		w.expect(t, "unknown kid", w.signer.sign(t, object{"kid": "k2"}, w.person()), "unavailable")
@@ -206,40 +202,84 @@ func TestAnUnresponsiveIssuerHoldsNotTooManyAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t).start(t)
-		w.provider.misbehave(func(r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
+		w.provider.misbehave(hang)
 
-			return nil, r.Context().Err()
-		})
-
-		const all, most = 1000, 256
-
-		var held atomic.Int64
-
-		var callers sync.WaitGroup
-
-		begun := time.Now()
-
-		for i := range all {
-			raw := w.signer.sign(t, object{"kid": "bogus-" + strconv.Itoa(i)}, w.person())
-
-			callers.Go(func() {
-				w.expect(t, "bogus kid", raw, "unavailable")
-
-				if time.Since(begun) > 0 {
-					held.Add(1)
-				}
-			})
+		var bogus []string
+		for i := range 1000 {
+			bogus = append(bogus, w.signer.sign(t, object{"kid": "bogus-" + strconv.Itoa(i)}, w.person()))
 		}
 
-		callers.Wait()
-
-		if held.Load() != most {
-			t.Errorf("%d were held up, not %d", held.Load(), most)
+		if held := w.heldUp(t, bogus); held != 256 {
+			t.Errorf("%d were held up", held)
 		}
 
 		w.expect(t, "known kid", w.signer.sign(t, nil, w.person()), "accepted")
 	})
+}
+
+// Nor do several issuers that hang at once, as all do when the gate's way out is cut.
+func TestUnresponsiveIssuersTogetherHoldNotTooManyAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.config.MaxWaiting = 10
+
+		var bogus []string
+
+		for i := range 4 {
+			other := newSigner(t, "k"+strconv.Itoa(i))
+			partner := newProvider("https://login.partner"+strconv.Itoa(i)+".example", other)
+			partner.misbehave(hang)
+
+			w.config.Issuers = append(w.config.Issuers, identity.Issuer{
+				Name: "partner" + strconv.Itoa(i), URL: partner.url, Audiences: []string{corpAudience}, HTTPClient: &http.Client{Transport: partner},
+			})
+
+			for range 10 {
+				bogus = append(bogus, other.sign(t, nil, w.person().with(object{"iss": partner.url})))
+			}
+		}
+
+		w.start(t)
+
+		if held := w.heldUp(t, bogus); held != 10 {
+			t.Errorf("%d were held up", held)
+		}
+
+		w.expect(t, "the healthy issuer", w.signer.sign(t, nil, w.person()), "accepted")
+	})
+}
+
+// hang answers when it is too late.
+func hang(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+
+	return nil, r.Context().Err()
+}
+
+// heldUp shows tokens all at once, none of which can be checked, and counts those that are not refused at once.
+func (w *world) heldUp(t *testing.T, tokens []string) int64 {
+	t.Helper()
+
+	var held atomic.Int64
+
+	var callers sync.WaitGroup
+
+	begun := time.Now()
+
+	for _, raw := range tokens {
+		callers.Go(func() {
+			w.expect(t, "bogus", raw, "unavailable")
+
+			if time.Since(begun) > 0 {
+				held.Add(1)
+			}
+		})
+	}
+
+	callers.Wait()
+
+	return held.Load()
 }
 
 func TestAnOutageKeepsTheLastGoodKeysForADay(t *testing.T) {

@@ -90,7 +90,7 @@ func (a *Authenticator) addTransmitters(cfg Config) error {
 		source := newFetcher(is.URL, fetchConfig{
 			client: is.HTTPClient, loopback: cfg.InsecureLoopbackIssuers, clock: cfg.Clock, keysURL: is.KeysURL,
 		})
-		if is.keys, err = newKeySet(source, cfg.Logger.With(slog.String("transmitter", is.Name)), a.metrics.issuer(is.Name)); err != nil {
+		if is.keys, err = newKeySet(source, cfg.Logger.With(slog.String("transmitter", is.Name)), a.metrics.issuer(is.Name), a.waiting); err != nil {
 			return err
 		}
 

@@ -140,7 +140,7 @@ func (p *Provisioners) platform(cfg ProvisionersConfig, declared Provisioner) (*
 	source := newFetcher(f.Issuer, fetchConfig{client: cfg.HTTPClient, loopback: cfg.InsecureLoopback, clock: cfg.Clock})
 
 	var err error
-	if platform.keys, err = newKeySet(source, cfg.Logger.With(slog.String("issuer", platform.Name)), cfg.Authenticator.metrics.issuer(platform.Name)); err != nil {
+	if platform.keys, err = newKeySet(source, cfg.Logger.With(slog.String("issuer", platform.Name)), cfg.Authenticator.metrics.issuer(platform.Name), newPlaces(maxWaiting)); err != nil {
 		return nil, err
 	}
 

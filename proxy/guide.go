@@ -49,6 +49,10 @@ func (p *Proxy) guide(c *call) {
 		p.whoAmI(c)
 		return
 	}
+	if err := p.enter(c); err != nil { // a guide may be long, and be read slowly
+		p.refuse(c, err)
+		return
+	}
 	c.verdict = audit.Allow
 	c.w.Header().Set("Cache-Control", "public, max-age=300")
 	p.answerGuide(c, http.StatusOK, p.cfg.Guide)

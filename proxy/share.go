@@ -22,7 +22,8 @@ type shares struct {
 	known map[sharer]share
 }
 
-// sharer is who has a share: a person, also for whom agents act, or an application or agent.
+// sharer is who has a share: a person, also for whom agents act, or an application or agent. The zero sharer is everybody who is
+// answered without being let in.
 type sharer struct {
 	kind identity.Kind
 	name string
@@ -75,7 +76,7 @@ func (s *shares) give(who sharer, less share) {
 	s.known[who] = left
 }
 
-// enter counts a call whose caller is known.
+// enter counts a call under its caller, as far as that is known.
 func (p *Proxy) enter(c *call) error {
 	who := sharer{c.principal.Kind, string(c.principal.Record)}
 	if who.name == "" {

@@ -16,6 +16,9 @@ import (
 	"github.com/cosmosgate/cosmosgate/proxy"
 )
 
+// stranger is the token of somebody who is not let in.
+const stranger = "stranger"
+
 // crowd is a gate that people use by tokens which are their names.
 type crowd struct {
 	*gate
@@ -34,6 +37,9 @@ func newCrowd(t *testing.T, limits proxy.Limits, length int64) *crowd {
 	return &crowd{newGate(t, setup{limits: limits, edit: guided, authenticate: func(_ context.Context, c identity.Credential) (identity.Principal, error) {
 		who, err := ann(t.Context(), c)
 		who.Record = directory.ID(c.Token)
+		if c.Token == stranger {
+			return identity.Principal{}, &identity.Error{Substatus: identity.SubstatusRevoked, Reason: identity.ReasonNoRecord, Refused: &who}
+		}
 		return who, err
 	}}), length, whole + strings.Repeat(" ", int(length)-len(whole))}
 }
@@ -162,6 +168,61 @@ func TestCallersTogetherDoNotUseUpTheGate(t *testing.T) {
 			second.end()
 			third.end()
 			c.begin("bob", 64, 48).end()
+		})
+	}
+}
+
+// unread is an answer that its caller does not read until they are let go; refusals for being busy are.
+type unread struct {
+	discarding
+
+	letGo chan struct{}
+}
+
+func (w *unread) Write(b []byte) (int, error) {
+	if w.status != http.StatusServiceUnavailable {
+		<-w.letGo
+	}
+	return len(b), nil
+}
+
+// What is answered to people who are not let in may be long, and they may read it slowly: together they get no further than one caller.
+func TestStrangersDoNotUseUpTheGate(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{proxy.GuidePath, proxy.WhoAmIPath} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			const all, most = 8, 6
+			c := newCrowd(t, proxy.Limits{MaxInFlight: all}, 100)
+			answers, letGo := make(chan int, all), make(chan struct{})
+			for range all {
+				r := c.asking(stranger)
+				r.URL.Scheme, r.URL.Host, r.URL.Path, r.Body = "", "", path, http.NoBody // as a server reads it
+				go func() {
+					w := &unread{discarding{header: http.Header{}}, letGo}
+					c.proxy.ServeHTTP(w, r)
+					answers <- w.status
+				}()
+			}
+			next := func(refused bool) {
+				t.Helper()
+				select {
+				case got := <-answers:
+					if (got == http.StatusServiceUnavailable) != refused {
+						t.Errorf("answer %d", got)
+					}
+				case <-time.After(10 * time.Second):
+					t.Error("no answer")
+				}
+			}
+			for range all - most {
+				next(true)
+			}
+			c.serves("ann")
+			close(letGo)
+			for range most {
+				next(false)
+			}
 		})
 	}
 }

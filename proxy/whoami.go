@@ -87,11 +87,9 @@ func (p *Proxy) whoAmI(c *call) {
 		p.refuse(c, err)
 		return
 	}
-	if err == nil {
-		if busy := p.enter(c); busy != nil {
-			p.refuse(c, busy)
-			return
-		}
+	if busy := p.enter(c); busy != nil {
+		p.refuse(c, busy)
+		return
 	}
 	answer := WhoAmI{Known: err == nil}
 	status := http.StatusOK

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"log/slog"
 	"math/big"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,17 @@ func TestTheCertificateOfAnUpstreamIdentityIsReadAgain(t *testing.T) {
 	write(applicationPEM(t))
 	if err := g.certs.Reload(); err != nil {
 		t.Errorf("a good one in its place: %v", err)
+	}
+}
+
+// However small a gate is set, whoever waits before it is known who they are cannot fill it.
+func TestWhoWaitsForKeysCannotFillTheGate(t *testing.T) {
+	t.Parallel()
+	for all, want := range map[int]int{1: 1, 8: 2, 1024: 256} {
+		cfg := &config.Config{Limits: config.Limits{MaxInFlight: all}}
+		if got := identityConfig(cfg, http.DefaultClient, slog.New(slog.DiscardHandler)).MaxWaiting; got != want {
+			t.Errorf("of %d: %d, want %d", all, got, want)
+		}
 	}
 }
 

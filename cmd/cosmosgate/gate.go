@@ -156,7 +156,7 @@ func (g *gate) newAuthenticator() (*identity.Authenticator, error) {
 
 // identityConfig is what the configuration says about issuers.
 func identityConfig(cfg *config.Config, client *http.Client, log *slog.Logger) identity.Config {
-	c := identity.Config{Clock: time.Now, Logger: log}
+	c := identity.Config{Clock: time.Now, Logger: log, MaxWaiting: mostWaiting(&cfg.Limits)}
 	for i := range cfg.Issuers {
 		x := &cfg.Issuers[i]
 		c.InsecureLoopbackIssuers = c.InsecureLoopbackIssuers || x.InsecureLoopback
@@ -169,6 +169,13 @@ func identityConfig(cfg *config.Config, client *http.Client, log *slog.Logger) i
 		})
 	}
 	return c
+}
+
+// mostWaiting is how many callers may wait for issuers before it is known who they are, and as many for virtual keys: so that they
+// cannot take more than half of what the gate takes on.
+func mostWaiting(limits *config.Limits) int {
+	const part = 4
+	return max(limits.MaxInFlight/part, 1)
 }
 
 // ownAuthorities gives each issuer that has a bundle of its own a client that trusts that bundle alone.

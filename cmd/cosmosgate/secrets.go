@@ -38,7 +38,8 @@ func (g *gate) newKeys() error {
 	var err error
 	g.keys, err = identity.NewKeys(identity.KeysConfig{
 		Entries: g.directory, Owners: g.directory, Sealer: g.sealer, Applications: g.policy.declaredApplications,
-		ByHost: k.ByHost, DateSkew: k.DateSkew, WarnBefore: k.WarnBefore, Clock: time.Now, Random: rand.Reader, Logger: g.log,
+		ByHost: k.ByHost, DateSkew: k.DateSkew, WarnBefore: k.WarnBefore, MaxWaiting: mostWaiting(&g.cfg.Limits),
+		Clock: time.Now, Random: rand.Reader, Logger: g.log,
 	})
 	if err != nil {
 		return fmt.Errorf("preparing virtual keys: %w", err)
