@@ -247,3 +247,29 @@ func TestAnAdoptionIsReadFromTheLogAsItWasMade(t *testing.T) {
 		t.Errorf("bob is %v %+v", ok, view)
 	}
 }
+
+// TestWhoIsBetweenTwoConnectionsCanBeDeleted has each provider delete what is its own while groups are still, or already, the other's.
+func TestWhoIsBetweenTwoConnectionsCanBeDeleted(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	ann, bob := h.user(t, "ann"), h.user(t, "bob")
+	inner := h.group(t, "inner", ann, bob)
+	outer := h.group(t, "outer", inner, bob)
+	take := func(changes ...directory.Change) {
+		t.Helper()
+		if _, err := h.Apply(t.Context(), next, changes...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take(directory.AdoptUser{ID: ann, From: corp})
+	take(directory.DeleteUser{ID: ann}) // whose group is the other's still
+	if _, found := h.Lookup(directory.LinkKey{Connection: next, ExternalID: "ext-ann"}); found || h.MemberCount(inner) != 1 {
+		t.Error("ann is still there")
+	}
+	take(directory.AdoptGroup{ID: outer, From: corp})
+	h.do(t, directory.DeleteUser{ID: bob}) // one of whose groups is the other's already
+	h.do(t, directory.DeleteGroup{ID: inner})
+	if _, found := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "ext-bob"}); found || h.MemberCount(outer) != 0 {
+		t.Error("bob is still there")
+	}
+}

@@ -197,14 +197,15 @@ func (p *planner) removeGroup(c DeleteGroup) (Result, error) {
 	return Result{ID: c.ID, Revision: d.Revision, Changed: true}, p.emit(d)
 }
 
-// leaveAll removes a record from the groups that hold it.
+// leaveAll removes a record from the groups that hold it, also from another
+// connection's: an adoption that isn't over leaves such.
 func (p *planner) leaveAll(member ID, groups []uint32) error {
 	for _, group := range groups {
 		g := p.group(group)
 		if g == nil {
 			continue
 		}
-		if _, err := p.removeMembers(g.key.id(), []ID{member}); err != nil {
+		if _, err := p.changeEdges(KindRemoveMembers, g, []ID{member}); err != nil {
 			return err
 		}
 	}
