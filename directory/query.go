@@ -19,6 +19,27 @@ func (d *Directory) User(connection string, id ID) (User, bool) {
 	return User{}, false
 }
 
+// Revision returns that of a connection's user, or group if the kind is
+// [KindPutGroup].
+func (d *Directory) Revision(kind Kind, connection string, id ID) (uint64, bool) {
+	ordinal, ok := d.state.findID(id)
+	if !ok {
+		return 0, false
+	}
+	if kind == KindPutGroup {
+		g := d.state.groupAt(ordinal)
+		if g == nil || d.state.numbered(g.connection).name != connection {
+			return 0, false
+		}
+		return g.revision, true
+	}
+	r := d.state.user(ordinal)
+	if r == nil || d.state.numbered(r.connection()).name != connection {
+		return 0, false
+	}
+	return r.revision(), true
+}
+
 // ReadUser returns a connection's user with its document, which it reads from
 // the log. Errors: [ErrNotFound], and those of reading.
 func (d *Directory) ReadUser(connection string, id ID) (User, error) {

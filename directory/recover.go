@@ -254,7 +254,7 @@ func (j *segments) copy(from []*segment, folded uint64) (*segment, error) {
 				return err
 			}
 		}
-		return to.zero()
+		return to.zero(false)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -149,22 +150,27 @@ func (s *segment) seal(b []byte) []byte {
 }
 
 // zero writes zeros from the end of the frames to that of the file, and syncs a
-// little at a time, since commits wait for the same disk.
-func (s *segment) zero() error {
+// little at a time, since commits wait for the same disk: gently, if nobody waits
+// for it, with as long a rest after each.
+func (s *segment) zero(gently bool) error {
 	zeros := make([]byte, zeroBytes)
 	for at := s.end; at < s.size; at += zeroBytes {
+		started := time.Now()
 		if _, err := s.file.WriteAt(zeros[:min(zeroBytes, s.size-at)], at); err != nil {
 			return err //nolint:wrapcheck // the caller says what was tried
 		}
 		if err := s.file.sync(); err != nil {
 			return err
 		}
+		if gently {
+			time.Sleep(time.Since(started))
+		}
 	}
 	return nil
 }
 
 // zeroBytes is how much of a new file is written between two syncs.
-const zeroBytes = 256 << 10
+const zeroBytes = 64 << 10
 
 // read returns the frame at a place, and whether there is one. It uses and
 // returns buf.

@@ -176,7 +176,7 @@ func (j *segments) room(length int64) (*segment, error) {
 			size = j.size
 		}
 		var err error
-		if s, err = j.make(max(size, pageBytes+pages(length))); err != nil {
+		if s, err = j.make(max(size, pageBytes+pages(length)), false); err != nil {
 			return nil, err
 		}
 	}
@@ -216,7 +216,7 @@ func (j *segments) prepare() error {
 	if ready != nil || early {
 		return nil
 	}
-	s, err := j.make(j.size)
+	s, err := j.make(j.size, true)
 	if err != nil {
 		return err
 	}
@@ -226,13 +226,14 @@ func (j *segments) prepare() error {
 	return nil
 }
 
-// make makes a segment of a new file. Callers hold making.
-func (j *segments) make(size int64) (*segment, error) {
+// make makes a segment of a new file, gently if nobody waits for it. Callers hold
+// making.
+func (j *segments) make(size int64, gently bool) (*segment, error) {
 	f, err := j.disk.create(j.prefix + unnamed)
 	if err != nil {
 		return nil, err
 	}
-	return j.name(f, size, (*segment).zero)
+	return j.name(f, size, func(s *segment) error { return s.zero(gently) })
 }
 
 // reuse makes a segment of the file of one that is no longer needed. Callers

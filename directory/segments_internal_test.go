@@ -321,7 +321,7 @@ func TestANewSegmentIsWrittenALittleAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer killed(t, l)
-	if s, err := l.journal.make(segmentBytes); err != nil || s.size != segmentBytes {
+	if s, err := l.journal.make(segmentBytes, true); err != nil || s.size != segmentBytes {
 		t.Fatal(s, err)
 	}
 	if *u.most == 0 || *u.most > zeroBytes+pageBytes {

@@ -126,7 +126,7 @@ func (c *connection) create(ctx context.Context, k call, kind *resourceType) (an
 		return answer{}, err
 	}
 	if kind == c.kinds.user {
-		return c.showUser(results[0].User, http.StatusCreated, k.query)
+		return c.showUser(results[0].User, document, http.StatusCreated, k.query)
 	}
 	return c.show(kind, results[0].ID, http.StatusCreated, k.query)
 }
@@ -147,9 +147,14 @@ func (c *connection) show(kind *resourceType, id directory.ID, status int, q que
 	return answer{status: status, location: c.location(kind, id), version: version, body: body}, nil
 }
 
-// showUser answers with a user as a change left it.
-func (c *connection) showUser(u *directory.User, status int, q query) (answer, error) {
-	resource, err := c.renderUser(*u, q.projection(c.kinds.user))
+// showUser answers with a user as a change left it, and its document, which
+// nobody else needs any more.
+func (c *connection) showUser(u *directory.User, document map[string]any, status int, q query) (answer, error) {
+	p := q.projection(c.kinds.user)
+	if err := p.spent.render(len(u.Document)); err != nil {
+		return answer{}, err
+	}
+	resource, err := c.completeUser(document, *u, p)
 	if err != nil {
 		return answer{}, err
 	}
@@ -176,12 +181,12 @@ func (c *connection) rendered(kind *resourceType, id directory.ID, p projection)
 
 // revision returns a resource's current version.
 func (c *connection) revision(kind *resourceType, id directory.ID) (uint64, error) {
-	if kind == c.kinds.user {
-		if u, ok := c.directory.User(c.Name, id); ok {
-			return u.Revision, nil
-		}
-	} else if g, ok := c.directory.Group(c.Name, id); ok {
-		return g.Revision, nil
+	of := directory.KindPutUser
+	if kind == c.kinds.group {
+		of = directory.KindPutGroup
+	}
+	if revision, ok := c.directory.Revision(of, c.Name, id); ok {
+		return revision, nil
 	}
 	return 0, notFound()
 }
@@ -239,7 +244,7 @@ func (c *connection) replace(ctx context.Context, k call, kind *resourceType, id
 		return answer{}, err
 	}
 	if kind == c.kinds.user {
-		return c.showUser(results[0].User, http.StatusOK, k.query)
+		return c.showUser(results[0].User, document, http.StatusOK, k.query)
 	}
 	return c.show(kind, id, http.StatusOK, k.query)
 }

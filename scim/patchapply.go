@@ -25,6 +25,8 @@ type editor struct {
 	kind *resourceType
 	// work counts comparisons.
 	work *int
+	// edited is what the last edit of a user made of its document.
+	edited *map[string]any
 	// spent pays for them, nil in the writer.
 	spent *spending
 }

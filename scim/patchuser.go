@@ -41,7 +41,7 @@ func (c *connection) patchUser(ctx context.Context, k call, id directory.ID, rev
 	if len(operations) > maxUserOperations {
 		return answer{}, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "too many operations"}
 	}
-	e := editor{kind: c.kinds.user, normalizer: c.normalizer, work: new(int)}
+	e := editor{kind: c.kinds.user, normalizer: c.normalizer, work: new(int), edited: &map[string]any{}}
 	tried := weight(operations) > untried
 	if tried {
 		if err := c.try(k.query.spent, e, id, operations); err != nil {
@@ -55,7 +55,7 @@ func (c *connection) patchUser(ctx context.Context, k call, id directory.ID, rev
 	if err != nil {
 		return answer{}, err
 	}
-	return c.showUser(results[0].User, http.StatusOK, k.query)
+	return c.showUser(results[0].User, *e.edited, http.StatusOK, k.query)
 }
 
 // weight is how many terms and values operations have together.
@@ -107,6 +107,7 @@ func (e editor) user(operations []operation) func(directory.User) (directory.Use
 				return u, err
 			}
 		}
+		*e.edited = document
 		err = fillUser(&u, e.kind, document)
 		return u, err // after what filled it
 	}

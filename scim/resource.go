@@ -29,10 +29,15 @@ func (c *connection) renderUser(u directory.User, p projection) (map[string]any,
 	if err := p.spent.render(len(u.Document)); err != nil {
 		return nil, err
 	}
-	resource, err := decodeDocument(u.Document)
+	document, err := decodeDocument(u.Document)
 	if err != nil {
 		return nil, err
 	}
+	return c.completeUser(document, u, p)
+}
+
+// completeUser makes the answer for a user of its document.
+func (c *connection) completeUser(resource map[string]any, u directory.User, p projection) (map[string]any, error) {
 	urns := []any{urnUser}
 	for _, schema := range c.kinds.user.extensions {
 		if _, ok := resource[schema.ID]; ok {
