@@ -24,9 +24,11 @@ type segments struct {
 	firstSize, size int64
 	id              uuid.UUID
 
-	// making is held while a segment is made; number is that of the last.
+	// making is held while a segment is made; number is that of the last. What was
+	// folded leaves spent segments, the oldest first, whose files become others.
 	making sync.Mutex
 	number uint64
+	spent  []*segment
 
 	// pinned is held by who reads more than a record; nothing is dropped meanwhile.
 	pinned sync.RWMutex
@@ -176,7 +178,7 @@ func (j *segments) room(length int64) (*segment, error) {
 			size = j.size
 		}
 		var err error
-		if s, err = j.make(max(size, pageBytes+pages(length)), false); err != nil {
+		if s, err = j.another(max(size, pageBytes+pages(length)), false); err != nil {
 			return nil, err
 		}
 	}
@@ -216,7 +218,7 @@ func (j *segments) prepare() error {
 	if ready != nil || early {
 		return nil
 	}
-	s, err := j.make(j.size, true)
+	s, err := j.another(j.size, true)
 	if err != nil {
 		return err
 	}
@@ -224,6 +226,16 @@ func (j *segments) prepare() error {
 	defer j.mu.Unlock()
 	j.ready = s
 	return nil
+}
+
+// another makes a segment of a spent one's file, or of a new one. Callers hold making.
+func (j *segments) another(size int64, gently bool) (*segment, error) {
+	if len(j.spent) == 0 || size > j.spent[0].size {
+		return j.make(size, gently)
+	}
+	s := j.spent[0]
+	j.spent = j.spent[1:]
+	return j.reuse(s)
 }
 
 // make makes a segment of a new file, gently if nobody waits for it. Callers hold
@@ -354,8 +366,8 @@ func (j *segments) at(c *cursor) (*segment, int64) {
 	return nil, 0
 }
 
-// drop lets go of deltas that were folded. A segment of the usual size that has
-// no others becomes the next one, the rest are removed.
+// drop lets go of deltas that were folded. A segment that has no others is
+// retired.
 func (j *segments) drop(deltas []Delta) error {
 	folded := deltas[len(deltas)-1].Version
 	j.waiting.Add(-j.cursor.passed)
@@ -395,24 +407,22 @@ func (j *segments) oldest(folded uint64) *segment {
 	return s
 }
 
+// retire keeps a segment of the usual size, in which all is folded, for its
+// room, and removes others. A file that is removed may keep the disk from syncing
+// for some 100 ms, and so may the making of another in its place.
 func (j *segments) retire(s *segment) error {
 	j.making.Lock()
 	defer j.making.Unlock()
-	j.mu.RLock()
-	ready := j.ready
-	j.mu.RUnlock()
-	if ready != nil || s.size != j.size {
+	if s.size != j.size || len(j.spent) >= maxSpent {
 		return j.remove(s)
 	}
-	next, err := j.reuse(s)
-	if err != nil {
-		return err
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.ready = next
+	j.spent = append(j.spent, s)
 	return nil
 }
+
+// maxSpent is how many segments are kept for their room: as many as a run takes
+// up that is folded when it is over.
+const maxSpent = maxBacklog / 2 * pageBytes / segmentBytes
 
 // replay calls each for the deltas after a version, as many as there were when
 // it was called, with payloads that are valid until it returns.
@@ -452,13 +462,15 @@ func (j *segments) replay(after uint64, each func(Delta) error) (last uint64, er
 
 // files returns every open segment.
 func (j *segments) files() []*segment {
+	j.making.Lock()
+	defer j.making.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	all := slices.Concat(j.used, j.found)
+	all := slices.Concat(j.spent, j.used, j.found)
 	if j.ready != nil {
 		all = append(all, j.ready)
 	}
-	j.used, j.found, j.ready = nil, nil, nil
+	j.spent, j.used, j.found, j.ready = nil, nil, nil, nil
 	return all
 }
 

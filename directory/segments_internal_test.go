@@ -312,6 +312,50 @@ func (f unsyncedFile) sync() error {
 	return f.diskFile.sync()
 }
 
+// TestSegmentsThatAreFoldedAreUsedAgain commits and folds more than a run's
+// worth: the files of the first run serve the second, and no more are kept than
+// a bound.
+func TestSegmentsThatAreFoldedAreUsedAgain(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.journal.firstSize, l.journal.size = 3*pageBytes, 3*pageBytes
+	version := uint64(0)
+	run := func(segments int) (files int) {
+		t.Helper()
+		for range 2 * segments {
+			version++
+			if err := l.Append(t.Context(), putting(version)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for left := 1; left > 0; {
+			if left, err = l.Fold(8); err != nil {
+				t.Fatal(err)
+			}
+		}
+		names, err := filepath.Glob(path + ".journal-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names)
+	}
+	first := run(10)
+	if again := run(10); first < 10 || again > first+1 { // one may be ready
+		t.Errorf("%d files after a run, %d after another", first, again)
+	}
+	if most := run(3 * maxSpent); most > maxSpent+3 {
+		t.Errorf("%d files are kept", most)
+	}
+	killed(t, l)
+	if held, err := versions(t, path); err != nil || len(held) != int(version) {
+		t.Errorf("%d of %d versions, %v", len(held), version, err)
+	}
+}
+
 // TestANewSegmentIsWrittenALittleAtATime, since commits wait for the same disk.
 func TestANewSegmentIsWrittenALittleAtATime(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package scim_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -43,6 +44,7 @@ func patched(b *testing.B) (*gate, [][36]byte) {
 // BenchmarkPatch measures a durable change of one attribute over loopback HTTP,
 // as 1 and as 25 clients see it that ask again at once, and as 25 do that
 // together ask 2,500 times a second: then time counts from when they meant to.
+// Their connections are open before.
 func BenchmarkPatch(b *testing.B) {
 	g, ids := patched(b)
 	web := httptest.NewServer(g)
@@ -57,6 +59,7 @@ func BenchmarkPatch(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: load.clients}}
 			defer client.CloseIdleConnections()
+			connect(b, client, web.URL+"/scim/v2/corp/ServiceProviderConfig", load.clients)
 			took := make([]time.Duration, b.N)
 			b.ResetTimer()
 			started := time.Now()
@@ -81,6 +84,27 @@ func BenchmarkPatch(b *testing.B) {
 			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 		})
+	}
+}
+
+// connect opens as many connections as there are clients.
+func connect(b *testing.B, client *http.Client, address string, clients int) {
+	b.Helper()
+	answers := make([]*http.Response, clients)
+	for i := range answers {
+		r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, address, http.NoBody)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if answers[i], err = client.Do(r); err != nil { //nolint:bodyclose // below, once all are there
+			b.Fatal(err)
+		}
+	}
+	for _, answer := range answers {
+		_, err := io.Copy(io.Discard, answer.Body)
+		if err := errors.Join(err, answer.Body.Close()); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
