@@ -6,21 +6,45 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 )
 
-// Room for the JSON of a usual document and of a usual answer.
 const (
+	// documentRoom is room for the JSON of a usual document, answerRoom for that of
+	// a usual answer.
 	documentRoom = 1 << 10
 	answerRoom   = 4 << 10
+	// maxPooled bounds the buffers that are kept for other answers.
+	maxPooled = 64 << 10
 )
+
+// buffers are those of answers, each for one at a time.
+type buffers struct{ pool sync.Pool }
+
+// encode calls send with the JSON of an answer, which is valid until it returns.
+func (p *buffers) encode(answer any, send func([]byte)) error {
+	b, _ := p.pool.Get().(*[]byte)
+	if b == nil {
+		b = new(make([]byte, 0, answerRoom))
+	}
+	body, err := appendJSON((*b)[:0], answer)
+	if err != nil {
+		return fmt.Errorf("encoding an answer: %w", err)
+	}
+	send(body)
+	if cap(body) <= maxPooled {
+		*b = body
+		p.pool.Put(b)
+	}
+	return nil
+}
 
 // encodeJSON writes a value without escaping what only HTML minds. It writes
 // what encoding/json does, but for documents and answers, which are maps and
-// lists, without reflection: they are most of the work of a write. It makes room
-// for some bytes at first.
-func encodeJSON(value any, room int) ([]byte, error) {
-	b, err := appendJSON(make([]byte, 0, room), value)
+// lists, without reflection: they are most of the work of a write.
+func encodeJSON(value any) ([]byte, error) {
+	b, err := appendJSON(make([]byte, 0, documentRoom), value)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a resource: %w", err)
 	}
@@ -39,6 +63,8 @@ func appendJSON(b []byte, value any) ([]byte, error) {
 		return appendArray(b, v)
 	case map[string]any:
 		return appendObject(b, v)
+	case json.RawMessage: // ours
+		return append(b, v...), nil
 	default:
 		return appendOther(b, value)
 	}

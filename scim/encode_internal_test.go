@@ -25,7 +25,7 @@ func FuzzEncodeJSON(f *testing.F) {
 		if err := e.Encode(value); err != nil {
 			t.Fatalf("encoding/json refuses what was parsed: %v", err)
 		}
-		got, err := encodeJSON(value, 0)
+		got, err := encodeJSON(value)
 		if err != nil || !bytes.Equal(append(got, '\n'), want.Bytes()) {
 			t.Fatalf("got %s, %v, want %s", got, err, want.Bytes())
 		}
@@ -33,7 +33,7 @@ func FuzzEncodeJSON(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s is not read back: %v", got, err)
 		}
-		if twice, err := encodeJSON(again, 0); err != nil || !bytes.Equal(twice, got[:len(twice)]) {
+		if twice, err := encodeJSON(again); err != nil || !bytes.Equal(twice, got[:len(twice)]) {
 			t.Fatalf("got %s, %v after reading back, want %s", twice, err, got)
 		}
 	})
@@ -53,11 +53,11 @@ func TestValuesOfOtherTypesAreEncodedAsEncodingJSONDoes(t *testing.T) {
 		if err := e.Encode(value); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := encodeJSON(value, 0); err != nil || string(got)+"\n" != want.String() {
+		if got, err := encodeJSON(value); err != nil || string(got)+"\n" != want.String() {
 			t.Errorf("%#v: got %s, %v, want %s", value, got, err, want.String())
 		}
 	}
-	if got, err := encodeJSON(map[string]any{"a": func() {}}, 0); err == nil {
+	if got, err := encodeJSON(map[string]any{"a": func() {}}); err == nil {
 		t.Errorf("a function is encoded as %s", got)
 	}
 }

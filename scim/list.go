@@ -74,7 +74,7 @@ func (r *row) values(path attrPath) any {
 			groups, err := r.c.groupsOf(r.user.ID, nil)
 			r.unread = errors.Join(r.unread, err)
 			r.compared += len(groups)
-			return groups
+			return groups.objects()
 		case "meta":
 			if r.user.ID != "" {
 				return r.c.meta(r.kind, r.id(), r.user.Created, r.user.Modified, r.user.Revision)

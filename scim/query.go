@@ -190,6 +190,13 @@ func (p projection) wants(name string) bool {
 	return false
 }
 
+// parts reports whether some of a core attribute's sub-attributes are named.
+func (p projection) parts(name string) bool {
+	return slices.ContainsFunc(slices.Concat(p.only, p.without), func(path attrPath) bool {
+		return path.extension == nil && path.attribute.Name == name && path.sub != nil
+	})
+}
+
 // asks reports whether a core sub-attribute is named.
 func (p projection) asks(name, sub string) bool {
 	return slices.ContainsFunc(p.only, func(path attrPath) bool {

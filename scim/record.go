@@ -52,7 +52,7 @@ func fillUser(u *directory.User, kind *resourceType, document map[string]any) (e
 const maxDocument = 1 << 20
 
 func encodeDocument(document map[string]any) ([]byte, error) {
-	text, err := encodeJSON(document, documentRoom)
+	text, err := encodeJSON(document)
 	if err == nil && len(text) > maxDocument {
 		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the resource is larger than 1 MiB"}
 	}

@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/cosmosgate/cosmosgate/directory"
@@ -52,35 +53,73 @@ func (c *connection) completeUser(resource map[string]any, u directory.User, p p
 		if err != nil {
 			return nil, err
 		}
-		if len(groups) > 0 {
-			resource["groups"] = groups
+		switch {
+		case len(groups) == 0:
+		case p.parts("groups"):
+			resource["groups"] = groups.objects()
+		default:
+			if resource["groups"], err = groups.json(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return p.apply(resource), nil
 }
 
 // groupsOf lists a user's effective groups.
-func (c *connection) groupsOf(id directory.ID, spent *spending) ([]any, error) {
+func (c *connection) groupsOf(id directory.ID, spent *spending) (groupEntries, error) {
 	effective := c.directory.EffectiveGroups(id)
 	if err := spent.show(len(effective), "groups"); err != nil {
 		return nil, err
 	}
-	direct := map[directory.ID]bool{}
-	for _, g := range c.directory.DirectGroups(id) {
-		direct[g.ID] = true
-	}
-	groups := make([]any, 0, len(effective))
+	direct := c.directory.DirectGroups(id) // in the same order
+	groups := make(groupEntries, 0, len(effective))
 	for _, g := range effective {
 		kind := "indirect"
-		if direct[g.ID] {
-			kind = "direct"
+		if len(direct) > 0 && direct[0].ID == g.ID {
+			kind, direct = "direct", direct[1:]
 		}
-		groups = append(groups, map[string]any{
-			"value": string(g.ID), "display": g.DisplayName, "type": kind,
-			"$ref": c.location(c.kinds.group, g.ID),
-		})
+		groups = append(groups, groupEntry{c.location(c.kinds.group, g.ID), g.DisplayName, kind, string(g.ID)})
 	}
 	return groups, nil
+}
+
+// groupEntry is a group in a user's list.
+type groupEntry struct{ ref, display, kind, value string }
+
+type groupEntries []groupEntry
+
+// roomPerGroup is what a group usually takes of an answer, in bytes.
+const roomPerGroup = 256
+
+// objects returns the list as parsing JSON would.
+func (l groupEntries) objects() []any {
+	objects := make([]any, 0, len(l))
+	for _, g := range l {
+		objects = append(objects, map[string]any{"$ref": g.ref, "display": g.display, "type": g.kind, "value": g.value})
+	}
+	return objects
+}
+
+// json returns the list as it is sent. It is most of an answer, and needs no maps
+// unless a part of each group is asked for. The list is not empty.
+func (l groupEntries) json() (json.RawMessage, error) {
+	b := make([]byte, 0, 2+len(l)*roomPerGroup)
+	for _, g := range l {
+		b = append(b, ',', '{')
+		for i, field := range [...][2]string{{`"$ref":`, g.ref}, {`"display":`, g.display}, {`"type":`, g.kind}, {`"value":`, g.value}} {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			var err error
+			if b, err = appendText(append(b, field[0]...), field[1]); err != nil {
+				return nil, err
+			}
+		}
+		b = append(b, '}')
+	}
+	b[0] = '['
+	return append(b, ']'), nil
 }
 
 // renderGroup builds the answer for a group.

@@ -33,6 +33,7 @@ type Server struct {
 	config      Config
 	connections map[string]*connection
 	metrics     *metrics
+	buffers     buffers
 }
 
 // connection is what the server knows about one identity provider.
@@ -136,7 +137,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if q.spent.written && !bulkRequest(segments(rest)) { // a Bulk request's first change does not wait for its last
 		c.contact.inForce(s.config.Clock().Sub(started))
 	}
-	a.write(w)
+	a.write(w, &s.buffers)
 	s.metrics.observe(c.Name, r.Method, a.status, "", s.config.Clock().Sub(started))
 }
 
@@ -303,7 +304,7 @@ func acceptable(contentType string) bool {
 }
 
 // write sends the answer.
-func (a answer) write(w http.ResponseWriter) {
+func (a answer) write(w http.ResponseWriter, b *buffers) {
 	h := w.Header()
 	if a.location != "" {
 		if a.status == http.StatusCreated {
@@ -318,13 +319,13 @@ func (a answer) write(w http.ResponseWriter) {
 		w.WriteHeader(a.status)
 		return
 	}
-	body, err := encodeJSON(a.body, answerRoom)
+	err := b.encode(a.body, func(body []byte) {
+		h.Set("Content-Type", mediaType)
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(a.status)
+		_, _ = w.Write(body) // a client that went away needs no answer
+	})
 	if err != nil {
 		(&Error{Status: http.StatusInternalServerError, Detail: "answer can't be encoded"}).write(w)
-		return
 	}
-	h.Set("Content-Type", mediaType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(a.status)
-	_, _ = w.Write(body) // a client that went away needs no answer
 }
