@@ -49,14 +49,17 @@ func BenchmarkPatch(b *testing.B) {
 	g, ids := patched(b)
 	web := httptest.NewServer(g)
 	defer web.Close()
-	for name, load := range map[string]struct {
+	// Those who never rest come last: what they leave to be folded would be the next one's burden.
+	for _, load := range []struct {
+		name    string
 		clients int
 		every   time.Duration
 	}{
-		"1 client": {clients: 1}, "25 clients": {clients: 25},
-		"25 clients at 2500 per second": {clients: 25, every: 10 * time.Millisecond},
+		{name: "1 client", clients: 1},
+		{name: "25 clients at 2500 per second", clients: 25, every: 10 * time.Millisecond},
+		{name: "25 clients", clients: 25},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(load.name, func(b *testing.B) {
 			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: load.clients}}
 			defer client.CloseIdleConnections()
 			connect(b, client, web.URL+"/scim/v2/corp/ServiceProviderConfig", load.clients)
