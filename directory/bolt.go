@@ -448,8 +448,10 @@ func (l *BoltLog) finish() error {
 	return nil
 }
 
-// closeChunk is how many keys are folded at once when the log is closed.
-const closeChunk = 4096
+// closeChunk is how many keys are folded at once when the log is closed. What a
+// transaction replaces stays in the file's list of free pages, which every later
+// one writes whole: more at once would make all folding dearer.
+const closeChunk = 512
 
 // stateReplay turns the state bucket into deltas: records before the
 // memberships between them.

@@ -176,8 +176,8 @@ type builder struct {
 	keys int
 }
 
-// buildChunk is how many keys one transaction of a builder writes.
-const buildChunk = 1 << 16
+// buildChunk is how many keys one transaction of a builder writes, see closeChunk.
+const buildChunk = 1 << 12
 
 func (b *builder) take(d Delta) error {
 	if b.tx == nil {
