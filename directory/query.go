@@ -268,6 +268,19 @@ func (d *Directory) Counts(connection string) Counts {
 	}
 }
 
+// Connections names those that own people or groups, also ones that no
+// configuration knows any more, in order.
+func (d *Directory) Connections() []string {
+	var names []string
+	for name, p := range *d.state.connections.Load() {
+		if p.userCount.Load()+p.groupCount.Load() > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 func (d *Directory) userNamed(sp space, connection, value string) (User, bool) {
 	if ordinal, ok := d.state.holder(sp, nameKey{d.state.population(connection), value}); ok {
 		return d.state.ownUser(ordinal, connection)

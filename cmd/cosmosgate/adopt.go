@@ -19,15 +19,31 @@ type adoptOrder struct {
 	To   string `json:"to"`
 }
 
+// adoptAnswer is what changed hands; Owners says whose records there are if nothing did.
+type adoptAnswer struct {
+	directory.Adopted
+
+	Owners []string `json:"owners,omitempty"`
+}
+
 // adopt gives the records of one connection to another.
-func (g *gate) adopt(ctx context.Context, c *control.Call, o adoptOrder) (directory.Adopted, error) {
+func (g *gate) adopt(ctx context.Context, c *control.Call, o adoptOrder) (adoptAnswer, error) {
 	c.Target("adopting %s=%s", o.From, o.To)
 	if o.From == o.To {
-		return directory.Adopted{}, control.Invalid("the records of "+o.From+" are its own already", "")
+		return adoptAnswer{}, control.Invalid("the records of "+o.From+" are its own already", "")
 	}
 	if err := g.knownConnection(o.To); err != nil {
-		return directory.Adopted{}, err
+		return adoptAnswer{}, err
 	}
+	done, err := g.adoptAll(ctx, o)
+	answer := adoptAnswer{Adopted: done}
+	if err == nil && done.Users+done.Groups == 0 {
+		answer.Owners = g.directory.Connections()
+	}
+	return answer, err
+}
+
+func (g *gate) adoptAll(ctx context.Context, o adoptOrder) (directory.Adopted, error) {
 	done, err := g.directory.AdoptConnection(ctx, o.From, o.To)
 	_, clash := errors.AsType[*directory.ClashError](err)
 	switch {
@@ -57,15 +73,21 @@ to a hundred. Bindings of policy that name a group together with its connection 
 		Example: "  cosmosgate directory adopt corp-okta corp-entra",
 		Args:    cobra.ExactArgs(2), //nolint:mnd // OLD and NEW
 		RunE: func(cmd *cobra.Command, args []string) error {
-			done, err := ask[directory.Adopted](cmd.Context(), &o, actAdopt, adoptOrder{From: args[0], To: args[1]})
+			done, err := ask[adoptAnswer](cmd.Context(), &o, actAdopt, adoptOrder{From: args[0], To: args[1]})
 			if err != nil {
 				return err
 			}
 			if o.output == outputJSON {
 				return printJSON(cmd.OutOrStdout(), done)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d people and %d groups of %s belong to %s now\n", done.Users, done.Groups, args[0], args[1])
-			return wrapOutput(err)
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s and %s of %s belong to %s now\n",
+				counted(done.Users, "person", "people"), counted(done.Groups, "group", "groups"), args[0], args[1]); err != nil {
+				return wrapOutput(err)
+			}
+			if done.Users+done.Groups == 0 {
+				return hint(cmd, fmt.Sprintf("%s had none: owners of records are %s", args[0], listed(done.Owners)))
+			}
+			return nil
 		},
 	}
 	o.flags(cmd, outputTable, outputJSON)

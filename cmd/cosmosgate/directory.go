@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,8 @@ type importSummary struct {
 	Users  int `json:"users"`
 	Groups int `json:"groups"`
 	Locks  int `json:"locks"`
+	// Strangers are owners of records that the configuration does not name: nobody signs in as these people, and nobody changes them.
+	Strangers []string `json:"unknown_connections,omitempty"`
 	// Left counts the credentials that were in the file and left out.
 	Left int `json:"credentials_left_out,omitempty"`
 }
@@ -102,12 +105,15 @@ func (g *gate) importDirectory(ctx context.Context, c *control.Call, r io.Reader
 	return nil
 }
 
-// imported counts what there is.
+// imported counts what there is, whoever owns it.
 func (g *gate) imported() importSummary {
 	s := importSummary{Locks: len(g.directory.Locks())}
-	for i := range g.cfg.Connections {
-		counts := g.directory.Counts(g.cfg.Connections[i].Name)
+	for _, owner := range g.directory.Connections() {
+		counts := g.directory.Counts(owner)
 		s.Users, s.Groups = s.Users+counts.Users, s.Groups+counts.Groups
+		if g.knownConnection(owner) != nil {
+			s.Strangers = append(s.Strangers, owner)
+		}
 	}
 	return s
 }
@@ -248,11 +254,51 @@ to another: its issuer then names these people. Tokens stay behind. It is refuse
 				defer file.Close() //nolint:errcheck // it was only read
 				in = file
 			}
-			return askStream(cmd.Context(), &o, actImport, credentialParams(all, adopt), in, cmd.OutOrStdout())
+			var answer bytes.Buffer
+			if err := askStream(cmd.Context(), &o, actImport, credentialParams(all, adopt), in, &answer); err != nil {
+				return err
+			}
+			return showImport(cmd, &o, answer.Bytes())
 		},
 	}
-	o.flags(cmd)
+	o.flags(cmd, outputTable, outputJSON)
 	cmd.Flags().BoolVar(&all, paramCredentials, false, "also take the credentials that the file holds, though some may have been withdrawn since")
 	cmd.Flags().StringArrayVar(&adopt, "adopt", nil, "OLD=NEW: give the records of connection OLD to NEW (repeatable)")
 	return cmd
+}
+
+// showImport prints what an import brought, and what is left to do.
+func showImport(cmd *cobra.Command, o *operator, answer []byte) error {
+	var s importSummary
+	if err := json.Unmarshal(answer, &s); err != nil {
+		return fmt.Errorf("reading the gate's answer: %w", err)
+	}
+	if o.output == outputJSON {
+		return printJSON(cmd.OutOrStdout(), s)
+	}
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "the directory holds %s, %s and %s now\n",
+		counted(s.Users, "person", "people"), counted(s.Groups, "group", "groups"), counted(s.Locks, "lock", "locks")); err != nil {
+		return wrapOutput(err)
+	}
+	if s.Left > 0 {
+		if err := hint(cmd, counted(s.Left, "credential", "credentials")+
+			" of the file left out: make new ones with cosmosgate scim token create and cosmosgate key mint"); err != nil {
+			return err
+		}
+	}
+	for _, owner := range s.Strangers {
+		if err := hint(cmd, fmt.Sprintf(
+			"the configuration names no connection %s, so nobody can sign in as its people: give them to one with cosmosgate directory adopt %s NEW", owner, owner)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// counted says how many there are of something.
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

@@ -62,7 +62,8 @@ func runningDirectory(t *testing.T, batches int32) *directory.Directory {
 	return d
 }
 
-// TestAnImportThatBreaksOffSaysWhatIsThere fails with the second of its commits. Nobody may read that nothing was changed.
+// TestAnImportThatBreaksOffSaysWhatIsThere fails with the second of its commits. Nobody may read that nothing was changed, also not of people
+// of a connection that the configuration does not name.
 func TestAnImportThatBreaksOffSaysWhatIsThere(t *testing.T) {
 	t.Parallel()
 	changes := make([]directory.Change, 0, 1500)
@@ -70,7 +71,7 @@ func TestAnImportThatBreaksOffSaysWhatIsThere(t *testing.T) {
 		changes = append(changes, directory.CreateUser{User: directory.User{UserName: fmt.Sprintf("u%d", i), Active: true}})
 	}
 	from := runningDirectory(t, 1)
-	if _, err := from.Apply(t.Context(), "dev", changes...); err != nil {
+	if _, err := from.Apply(t.Context(), "gone", changes...); err != nil {
 		t.Fatal(err)
 	}
 	var people bytes.Buffer
