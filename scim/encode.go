@@ -23,7 +23,9 @@ const (
 type buffers struct{ pool sync.Pool }
 
 // encode calls send with the JSON of an answer, which is valid until it returns.
-func (p *buffers) encode(answer any, send func([]byte)) error {
+// If it returns an error, HTTP/2 may still be sending a part (writeDataFromHandler,
+// when the stream was reset meanwhile): nobody else gets that buffer.
+func (p *buffers) encode(answer any, send func([]byte) error) error {
 	b, _ := p.pool.Get().(*[]byte)
 	if b == nil {
 		b = new(make([]byte, 0, answerRoom))
@@ -32,8 +34,7 @@ func (p *buffers) encode(answer any, send func([]byte)) error {
 	if err != nil {
 		return fmt.Errorf("encoding an answer: %w", err)
 	}
-	send(body)
-	if cap(body) <= maxPooled {
+	if send(body) == nil && cap(body) <= maxPooled {
 		*b = body
 		p.pool.Put(b)
 	}

@@ -3,6 +3,7 @@ package scim
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"testing"
 )
 
@@ -59,5 +60,26 @@ func TestValuesOfOtherTypesAreEncodedAsEncodingJSONDoes(t *testing.T) {
 	}
 	if got, err := encodeJSON(map[string]any{"a": func() {}}); err == nil {
 		t.Errorf("a function is encoded as %s", got)
+	}
+}
+
+func TestABufferThatMayStillBeSentIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	var shared buffers
+	var stillSent []byte
+	err := shared.encode("the answer to one", func(body []byte) error {
+		stillSent = body
+		return errors.New("stream closed")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if err := shared.encode("the answer to another", func([]byte) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := string(stillSent); got != `"the answer to one"` {
+		t.Errorf("it became %s", got)
 	}
 }

@@ -319,11 +319,12 @@ func (a answer) write(w http.ResponseWriter, b *buffers) {
 		w.WriteHeader(a.status)
 		return
 	}
-	err := b.encode(a.body, func(body []byte) {
+	err := b.encode(a.body, func(body []byte) error {
 		h.Set("Content-Type", mediaType)
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		w.WriteHeader(a.status)
-		_, _ = w.Write(body) // a client that went away needs no answer
+		_, err := w.Write(body) // a client that went away needs no answer
+		return err              //nolint:wrapcheck // it is no more than a sign
 	})
 	if err != nil {
 		(&Error{Status: http.StatusInternalServerError, Detail: "answer can't be encoded"}).write(w)
