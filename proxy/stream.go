@@ -25,7 +25,11 @@ func (p *Proxy) stream(c *call, from *answer) {
 	if !ok {
 		pooled = new(make([]byte, bufferSize))
 	}
-	defer p.buffers.Put(pooled)
+	defer func() {
+		if pooled != nil {
+			p.buffers.Put(pooled)
+		}
+	}()
 	buffer := *pooled
 
 	n, err := p.next(c, from, buffer)
@@ -47,6 +51,7 @@ func (p *Proxy) stream(c *call, from *answer) {
 			return
 		}
 		if n > 0 && !p.pass(c, buffer[:n]) {
+			pooled = nil // HTTP/2 may still be sending this piece (writeDataFromHandler): nobody else's may take its place.
 			return
 		}
 		switch {
