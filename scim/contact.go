@@ -3,13 +3,14 @@ package scim
 import (
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	// maxFailures is how many refusals are remembered.
+	// maxFailures is how many refusals that differ are remembered.
 	maxFailures = 20
 	// riskWindow is how many outcomes quarantine risk is judged by.
 	riskWindow = 100
@@ -114,8 +115,23 @@ func (c *contact) failed(f Failure, unknownMember bool) {
 		c.parked, c.lastParked = c.parked+1, f.Time
 	}
 	c.note(f.Status != http.StatusNotFound)
+	c.remember(f)
+}
+
+// remember puts a refusal behind the others. One that is like an earlier one
+// takes its place: a provider that repeats itself, as those do that are told to
+// wait, must not push other refusals out of sight.
+func (c *contact) remember(f Failure) {
+	f.Times = 1
+	alike := func(o Failure) bool {
+		return o.Method == f.Method && o.Path == f.Path && o.Status == f.Status && o.Detail == f.Detail && o.Shape == f.Shape
+	}
+	if i := slices.IndexFunc(c.failures, alike); i >= 0 {
+		f.Times += c.failures[i].Times
+		c.failures = slices.Delete(c.failures, i, i+1)
+	}
 	if len(c.failures) >= maxFailures {
-		c.failures = append(c.failures[:0], c.failures[1:]...)
+		c.failures = slices.Delete(c.failures, 0, 1)
 	}
 	c.failures = append(c.failures, f)
 }

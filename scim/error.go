@@ -68,7 +68,7 @@ func noEndpoint() *Error {
 	return &Error{Status: http.StatusNotFound, Detail: wrongBase + ": records are at /scim/v2/CONNECTION/Users and …/Groups"}
 }
 
-const wrongBase = "no such endpoint"
+const wrongBase = "no such connection or endpoint"
 
 // hungUp begins what is noted of a request whose client did not wait; it is there for the status, and nobody reads it as an answer.
 const hungUp = "the request ended before"

@@ -355,7 +355,7 @@ func (p *filterParser) path() (attrPath, error) {
 		return path, nil
 	}
 	p.at = start
-	return attrPath{}, p.fail("undefined attribute")
+	return attrPath{}, p.fail(`undefined attribute "` + clip(name) + `"`)
 }
 
 // literal reads a JSON string, number or word.

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -92,8 +93,19 @@ type OAuth struct {
 	config    OAuthConfig
 	known     map[string]*rate.Limiter
 	strangers *rate.Limiter
-	told      *rate.Limiter // refused assertions in the log
+	told      *rate.Limiter // refused clients in the log
 	requests  *prometheus.CounterVec
+
+	mu      sync.Mutex
+	refused map[string]Unproven
+}
+
+// Unproven are the requests of clients that said they were a connection's and
+// could not prove it, since the start.
+type Unproven struct {
+	Count  int       `json:"count"`
+	Last   time.Time `json:"last"`
+	Reason string    `json:"reason"` // of the last
 }
 
 // access is what the directory keeps of an access token, beside its hash.
@@ -124,7 +136,7 @@ func NewOAuth(c OAuthConfig) (*OAuth, error) {
 		telling = 10 * time.Second
 	)
 	o := &OAuth{
-		config: c, known: map[string]*rate.Limiter{}, strangers: rate.NewLimiter(alien, alien*burst),
+		config: c, known: map[string]*rate.Limiter{}, refused: map[string]Unproven{}, strangers: rate.NewLimiter(alien, alien*burst),
 		told: rate.NewLimiter(rate.Every(telling), burst),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cosmosgate_scim_oauth_requests_total", Help: "Requests for access tokens by connection (empty if unproven) and result.",
@@ -180,7 +192,7 @@ func (o *OAuth) token(w http.ResponseWriter, r *http.Request) (connection string
 	}
 	client, err := o.authenticate(r, form)
 	if err == nil && !shows(r, o.config.Pinned[client.name]) {
-		err = invalidClient()
+		err = o.unproven(client.name, client.method, "shows none of the connection's certificates")
 	}
 	if err != nil {
 		return "", grant{}, o.limited(o.strangers, err)
@@ -277,6 +289,27 @@ func (o *OAuth) find(connection, token string) (access, bool) {
 		return access{}, false
 	}
 	return a, a.ProofID == "" || o.config.Secrets.SecretLives(connection, a.ProofID)
+}
+
+// Unproven returns what was refused of clients that named a connection.
+func (o *OAuth) Unproven(connection string) Unproven {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.refused[connection]
+}
+
+// unproven notes and logs why a client was not let in, and says none of it to it.
+func (o *OAuth) unproven(client, method, reason string) error {
+	now := o.config.Clock()
+	if o.told.AllowN(now, 1) {
+		o.config.Logger.Warn("scim client refused", "client", clip(client), "method", method, "reason", reason)
+	}
+	if o.known[client] != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.refused[client] = Unproven{Count: o.refused[client].Count + 1, Last: now, Reason: reason}
+	}
+	return invalidClient()
 }
 
 // Tokens lists the live access tokens of a connection.

@@ -160,11 +160,11 @@ func (o *OAuth) byBasic(r *http.Request, clientID string) (provenClient, error) 
 
 func (o *OAuth) bySecret(name, secret, method string) (provenClient, error) {
 	if o.known[name] == nil {
-		return provenClient{}, invalidClient()
+		return provenClient{}, o.unproven(name, method, "no connection has this name")
 	}
 	id, ok := o.config.Secrets.FindSecret(name, secret)
 	if !ok {
-		return provenClient{}, invalidClient()
+		return provenClient{}, o.unproven(name, method, "not a live client secret of the connection")
 	}
 	return provenClient{name: name, method: method, secret: id}, nil
 }
@@ -176,8 +176,9 @@ func (o *OAuth) byAssertion(r *http.Request, form url.Values) (provenClient, err
 	if form.Get("client_assertion_type") != assertionType || form.Get("client_assertion") == "" {
 		return provenClient{}, invalidRequest("client_assertion and client_assertion_type " + assertionType + " go together")
 	}
+	const method = "private_key_jwt"
 	if o.config.Assertions == nil {
-		return provenClient{}, invalidClient()
+		return provenClient{}, o.unproven(form.Get("client_id"), method, "no connection has oauth.keys or oauth.federated")
 	}
 	name, err := o.config.Assertions.Assert(r.Context(), form.Get("client_id"), form.Get("client_assertion"), o.audiences())
 	var undecided unready
@@ -185,12 +186,9 @@ func (o *OAuth) byAssertion(r *http.Request, form url.Values) (provenClient, err
 	case errors.As(err, &undecided) && undecided.CouldNotDecide():
 		return provenClient{}, fmt.Errorf("proving an assertion: %w", err)
 	case err != nil:
-		if o.told.AllowN(o.config.Clock(), 1) {
-			o.config.Logger.Warn("scim assertion refused", "client", clip(form.Get("client_id")), "reason", err.Error())
-		}
-		return provenClient{}, invalidClient()
+		return provenClient{}, o.unproven(form.Get("client_id"), method, err.Error())
 	case o.known[name] == nil:
 		return provenClient{}, invalidClient()
 	}
-	return provenClient{name: name, method: "private_key_jwt"}, nil
+	return provenClient{name: name, method: method}, nil
 }

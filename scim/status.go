@@ -44,7 +44,7 @@ type Status struct {
 	WrongTokens    int            `json:"wrong_tokens"`
 	LastWrongToken time.Time      `json:"last_wrong_token,omitzero"`
 	Risk           Risk           `json:"quarantine_risk"`
-	// Failures are the most recent refusals, oldest first.
+	// Failures are the most recent refusals that differ, oldest first.
 	Failures []Failure `json:"failures,omitempty"`
 	Counts   Census    `json:"counts"`
 	// Warnings say what to change, in the provider or here.
@@ -61,9 +61,12 @@ type Census struct {
 	Groups   int `json:"groups"`
 }
 
-// Failure is one refused request, without what it says about people.
+// Failure is a refused request, without what it says about people. Requests that
+// were refused alike are one.
 type Failure struct {
+	// Time is that of the last, Times how many there were.
 	Time   time.Time `json:"time"`
+	Times  int       `json:"times"`
 	Method string    `json:"method"`
 	Path   string    `json:"path"`
 	Status int       `json:"status"`
@@ -159,7 +162,7 @@ func (s *Status) warnings(now time.Time) []Warning {
 			text = "last " + s.LastContact.UTC().Format(time.RFC3339)
 		}
 		all = append(all, Warning{Kind: WarnSilent, Text: fmt.Sprintf(
-			"the provider has not been heard of for %s (%s): see whether provisioning is running, and whether it reaches this address", s.SilentAfter, text)})
+			"the provider has not been heard of for more than %s (%s): see whether provisioning is running, and whether it reaches this address", s.SilentAfter, text)})
 	}
 	if s.Risk.Level != riskNone {
 		all = append(all, Warning{Kind: WarnQuarantine, Count: s.Risk.Refused, Text: fmt.Sprintf(

@@ -47,7 +47,7 @@ func TestStatusShowsContactAndRefusalsWithTheirFix(t *testing.T) {
 		t.Fatalf("%d failures, want those of the provider and not the stranger's", len(s.Failures))
 	}
 	want := scim.Failure{
-		Time: s.Failures[1].Time, Method: http.MethodPost, Path: "/Users", Status: http.StatusBadRequest, Kind: scim.KindInvalidSyntax,
+		Time: s.Failures[1].Time, Times: 1, Method: http.MethodPost, Path: "/Users", Status: http.StatusBadRequest, Kind: scim.KindInvalidSyntax,
 		Detail: `unknown attribute "shoeSize"`, Shape: `{shoeSize: {left: number, secret: string}, userName: string}`,
 		Fix: "take the attribute out of the provider's mapping, or declare it in scim.schemas of the configuration file",
 	}
@@ -56,6 +56,19 @@ func TestStatusShowsContactAndRefusalsWithTheirFix(t *testing.T) {
 	}
 	if path := s.Failures[2].Path; path != "/Users/{id}" {
 		t.Errorf("path = %s, want the id hidden", path)
+	}
+}
+
+func TestWhatIsRefusedOftenHidesNoOtherRefusal(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	g.want(t, http.StatusBadRequest, http.MethodPost, "/Users", `{"userName":"b","shoeSize":42}`)
+	for range 30 {
+		g.want(t, http.StatusNotFound, http.MethodGet, "/Users/019aa000-0000-7000-8000-000000000001", "")
+	}
+	failures := g.Status()[0].Failures
+	if len(failures) != 2 || failures[0].Status != http.StatusBadRequest || failures[1].Times != 30 {
+		t.Errorf("failures: %+v, want the first beside thirty that are one", failures)
 	}
 }
 

@@ -29,6 +29,8 @@ type connectionStatus struct {
 	// Elsewhere is how soon this gate has obeyed what other gates were told.
 	Elsewhere *obeyed      `json:"other_gates_obeyed,omitempty"`
 	Tokens    []tokenEntry `json:"tokens"`
+	// Unproven is what the token endpoint refused of clients that said they were this provider.
+	Unproven *scim.Unproven `json:"token_endpoint_refused,omitempty"`
 }
 
 // obeyed is how long it took from a change at another gate until this one obeyed it, by the clocks of both: the PATCH to the denial.
@@ -54,8 +56,13 @@ func (g *gate) scimActs(m *control.Mux) {
 		}
 		for i, s := range g.scim.Status() { // in the order of the configuration
 			one := connectionStatus{
-				Status: s, Issuer: g.cfg.Connections[i].Issuer, Tokens: g.tokens.list(s.Connection),
+				Status: s, Issuer: g.cfg.Connections[i].Issuer, Tokens: append([]tokenEntry{}, g.tokens.list(s.Connection)...),
 				DirectoryAge: g.directory.Age(time.Now()).Seconds(), Elsewhere: g.obeyed(),
+			}
+			if g.tokens.oauth != nil {
+				if refused := g.tokens.oauth.Unproven(s.Connection); refused.Count > 0 {
+					one.Unproven = &refused
+				}
 			}
 			for n := range g.cfg.Issuers {
 				if g.cfg.Issuers[n].Name == one.Issuer {
@@ -170,40 +177,45 @@ func printConnection(out *printer, s *connectionStatus, now time.Time) {
 	row("requests", "%d since %s", s.Requests, when(s.Since))
 	row("refused", "%s", refusedText(s))
 	row("quarantine risk", "%s: %d of the last %d refused, %d in a row", s.Risk.Level, s.Risk.Refused, s.Risk.Of, s.Risk.Run)
-	for i := range s.Tokens {
-		t := &s.Tokens[i]
-		if t.Live {
-			row("token", "%s %s, of the %s, %sends %s, used %s",
-				strings.ReplaceAll(t.Kind, "_", " "), dash(t.ID), t.Source, ageText(t.Created, now), when(t.Expires), ago(t.LastUsed, now))
-		}
-	}
+	printTokens(row, s.Tokens, now)
 	printFailures(row, s.Failures, now)
 	for _, warning := range s.Warnings {
 		row("warning", "%s", warning.Text)
 	}
 }
 
-// printFailures prints the last refusals that differ, the newest first.
-func printFailures(row func(name, format string, args ...any), failures []scim.Failure, now time.Time) {
-	const most = 5
-	type same struct {
-		method, path, shape, detail string
-		status                      int
-	}
-	times := map[same]int{}
-	var shown []*scim.Failure
-	for i := range slices.Backward(failures) {
-		f := &failures[i]
-		key := same{f.Method, f.Path, f.Shape, f.Detail, f.Status}
-		if times[key]++; times[key] == 1 && len(shown) < most {
-			shown = append(shown, f)
+// printTokens prints what is live. Of access tokens, of which there may be hundreds for an hour each, it prints how many.
+func printTokens(row func(name, format string, args ...any), tokens []tokenEntry, now time.Time) {
+	issued, last := 0, time.Time{}
+	for i := range tokens {
+		t := &tokens[i]
+		switch {
+		case !t.Live:
+		case t.Kind == kindAccess:
+			issued++
+			if t.Expires.After(last) {
+				last = t.Expires
+			}
+		default:
+			row("token", "%s %s, of the %s, %sends %s, used %s",
+				strings.ReplaceAll(t.Kind, "_", " "), dash(t.ID), t.Source, ageText(t.Created, now), when(t.Expires), ago(t.LastUsed, now))
 		}
 	}
+	if issued > 0 {
+		row("access tokens", "%d of the token endpoint, the last ends %s", issued, when(last))
+	}
+}
+
+// printFailures prints the last refusals, the newest first.
+func printFailures(row func(name, format string, args ...any), failures []scim.Failure, now time.Time) {
+	const most = 5
 	name := "last refusal"
-	for _, f := range shown {
+	failures = failures[max(0, len(failures)-most):]
+	for i := range slices.Backward(failures) {
+		f := &failures[i]
 		often := ""
-		if n := times[same{f.Method, f.Path, f.Shape, f.Detail, f.Status}]; n > 1 {
-			often = fmt.Sprintf(", %d times", n)
+		if f.Times > 1 {
+			often = fmt.Sprintf(", %d times", f.Times)
 		}
 		status := strings.TrimSpace(fmt.Sprintf("%d %s", f.Status, f.Kind))
 		row(name, "%s%s: %s %s → %s: %s", ago(f.Time, now), often, f.Method, cmp.Or(f.Path, "/"), status, f.Detail)
@@ -259,6 +271,9 @@ func refusedText(s *connectionStatus) string {
 	}
 	if s.WrongTokens > 0 {
 		parts = append(parts, fmt.Sprintf("%d with a wrong token, last %s", s.WrongTokens, when(s.LastWrongToken)))
+	}
+	if s.Unproven != nil {
+		parts = append(parts, fmt.Sprintf("%d at the token endpoint, last %s: %s", s.Unproven.Count, when(s.Unproven.Last), s.Unproven.Reason))
 	}
 	if len(parts) == 0 {
 		return "nothing"

@@ -103,7 +103,7 @@ func (g *gate) makeToken(c *control.Call, o tokenOrder, create func(owner string
 	}
 	const most = 2
 	if live := g.liveTokens(o.Connection, o.Kind); len(live) >= most {
-		return tokenEntry{}, control.Conflict(fmt.Sprintf("%s has two live ones: %s", o.Connection, strings.Join(live, ", ")),
+		return tokenEntry{}, control.Conflict(fmt.Sprintf("%s has two live %ss: %s", o.Connection, spoken(o.Kind), strings.Join(live, ", ")),
 			"revoke one with cosmosgate scim token revoke ID, or take it out of the configuration file; cosmosgate scim token ls tells when each was last used")
 	}
 	t, secret, err := create(owner)
@@ -167,6 +167,14 @@ func (g *gate) knownConnection(name string) error {
 		return control.NotFound(fmt.Sprintf("there is no connection %q", name), "the configuration names "+listed(names))
 	}
 	return nil
+}
+
+// spoken is a kind as people call it.
+func spoken(kind string) string {
+	if kind == kindBearer {
+		return "bearer token"
+	}
+	return strings.ReplaceAll(kind, "_", " ")
 }
 
 // liveTokens names a connection's live tokens of a kind.
