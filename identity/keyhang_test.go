@@ -3,6 +3,7 @@ package identity_test
 import (
 	"context"
 	"encoding/base64"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -210,6 +211,52 @@ func TestASecretThatHangsKeepsNoOtherFromBeingOpened(t *testing.T) {
 
 		if err != nil {
 			t.Errorf("a key whose secret opens: %v", err)
+		}
+	})
+}
+
+// However many wait for keys that a key vault hangs over, they wait for it once, and not one after the other.
+func TestThoseWhoWaitForAKeyVaultWaitTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sealer := &stuck{never: map[string]bool{}}
+		v := newVault(t, func(c *identity.KeysConfig) {
+			sealer.Sealer = c.Sealer
+			c.Sealer = sealer
+		})
+		sealer.waited = func() { v.clock.move(10 * time.Second) }
+
+		for _, application := range []string{legacy, legacy, "second"} {
+			v.mint(t, identity.Minting{Application: application})
+		}
+
+		sealer.sealed = nil
+
+		v.build(t)
+		v.keys.List(t.Context())
+
+		for _, sealed := range sealer.sealed {
+			sealer.never[sealed] = true
+		}
+
+		v.build(t)
+
+		request := signed(t, base64.StdEncoding.EncodeToString(make([]byte, 64)), itemLink, v.clock.read())
+		began := time.Now()
+
+		var waiting sync.WaitGroup
+
+		for range 20 {
+			waiting.Go(func() {
+				_, _ = v.gate.Authenticate(t.Context(), identity.Credential{Scheme: identity.SchemeMasterKey, Signed: request})
+			})
+		}
+
+		waiting.Wait()
+
+		// Whoever comes after the first answer may be the one who tries another secret.
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("they waited %v", took)
 		}
 	})
 }

@@ -51,21 +51,24 @@ func (k *Keys) current(ctx context.Context) (*keyRing, error) {
 		return ring, nil
 	default:
 		defer k.retrying.Store(false)
+
+		return k.latest(ctx, true), nil
 	}
 
-	return k.latest(ctx), nil
+	return k.latest(ctx, false), nil
 }
 
-// latest is current for those who may wait.
-func (k *Keys) latest(ctx context.Context) *keyRing {
-	k.rebuild.Lock()
-	defer k.rebuild.Unlock()
+// latest is current for those who may wait: for the keys as they are now and, if again is set, for the secrets that it is time to try
+// again. Who waits behind others while a key vault hangs is content with what they found, or each of them would wait for the vault anew.
+func (k *Keys) latest(ctx context.Context, again bool) *keyRing {
+	k.rebuild <- struct{}{}
+	defer func() { <-k.rebuild }()
 
 	// Read before the entries are, so that a change in between is seen the next time.
 	generation := k.cfg.Entries.EntryGeneration(classKeys)
 
 	ring := k.ring.Load()
-	if ring != nil && ring.generation == generation && !ring.retry(k.cfg.Clock()) {
+	if ring != nil && ring.generation == generation && !(again && ring.retry(k.cfg.Clock())) {
 		return ring
 	}
 

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -74,8 +73,8 @@ var (
 type Keys struct {
 	cfg      KeysConfig
 	ring     atomic.Pointer[keyRing]
-	rebuild  sync.Mutex
-	waiting  *places // for a ring that is built anew
+	rebuild  chan struct{} // holds a token while somebody builds a ring
+	waiting  *places       // for a ring that is built anew
 	retrying atomic.Bool
 	metrics  *keyMetrics
 }
@@ -99,7 +98,7 @@ func NewKeys(cfg KeysConfig) (*Keys, error) {
 		cfg.WarnBefore = defaultWarnBefore
 	}
 
-	k := &Keys{cfg: cfg, waiting: newPlaces(cfg.MaxWaiting)}
+	k := &Keys{cfg: cfg, rebuild: make(chan struct{}, 1), waiting: newPlaces(cfg.MaxWaiting)}
 	k.metrics = newKeyMetrics(k)
 
 	return k, nil
@@ -301,7 +300,7 @@ func (k *Keys) stored() []*storedKey {
 
 // List returns all keys, dead ones too for a while, with their states, by application and age.
 func (k *Keys) List(ctx context.Context) []Key {
-	ring := k.latest(ctx)
+	ring := k.latest(ctx, true)
 	now := k.cfg.Clock()
 
 	var list []Key
