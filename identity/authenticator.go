@@ -415,6 +415,16 @@ func shutOut(who Principal, reason string) *Error {
 	return &Error{Substatus: SubstatusRevoked, Reason: reason, Refused: &who}
 }
 
+// Waiting is how many callers wait for keys, of whom nobody knows yet who they are.
+func (a *Authenticator) Waiting() int {
+	waiting := a.waiting.used()
+	if a.keys != nil {
+		waiting += a.keys.waiting.used()
+	}
+
+	return waiting
+}
+
 // Ready returns nil once the tokens of at least one issuer can be checked, else what keeps each from it. An issuer in an outage
 // whose last good keys still serve counts; one issuer's trouble never takes the gate from the others (watch the metrics for it).
 func (a *Authenticator) Ready() error {

@@ -140,6 +140,10 @@ func TestKeysThatAreOpenedHoldUpNotTooManyAtOnce(t *testing.T) {
 		next("unavailable")
 	}
 
+	if got := v.gate.Waiting(); got != most {
+		t.Errorf("%d wait, want %d", got, most)
+	}
+
 	sealer.hangs.Store(false)
 	close(sealer.letGo)
 

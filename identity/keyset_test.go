@@ -277,7 +277,15 @@ func (w *world) heldUp(t *testing.T, tokens []string) int64 {
 		})
 	}
 
+	synctest.Wait()
+
+	waiting := w.gate.Waiting()
+
 	callers.Wait()
+
+	if int64(waiting) != held.Load() {
+		t.Errorf("%d were said to wait, %d did", waiting, held.Load())
+	}
 
 	return held.Load()
 }

@@ -32,5 +32,8 @@ func (p *places) take() bool {
 	return true
 }
 
+// used is how many are taken.
+func (p *places) used() int { return int(min(p.taken.Load(), p.most)) }
+
 // leave gives a place back.
 func (p *places) leave() { p.taken.Add(-1) }

@@ -142,6 +142,8 @@ type Config struct {
 	Freshness Freshness
 	// Standing ends answers to callers whose access ends meanwhile. Nil: what was allowed when it was asked for is answered.
 	Standing Standing
+	// Waiting returns how many callers the authenticator keeps waiting. They are under way, but in nobody's share. Nil: none.
+	Waiting func() int
 	// Guide is the JSON document at [GuidePath], for everybody to read. Nil: there is no guide, and no who-am-I.
 	Guide []byte
 	// Survey tells callers what they may do. Required with Guide.

@@ -41,12 +41,13 @@ func (s share) minus(less share) share {
 	return share{s.requests - less.requests, s.bytes - less.bytes}
 }
 
-// take adds to a caller's share, unless that makes it too large.
-func (s *shares) take(who sharer, more share) bool {
+// take adds to a caller's share, unless that makes it too large. So many requests are under way in nobody's share.
+func (s *shares) take(who sharer, more share, waiting int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	has, taken := s.known[who], s.taken.plus(more)
 	free := s.all.minus(taken)
+	free.requests -= waiting
 	if !fits(has.requests, more.requests, free.requests) || !fits(has.bytes, more.bytes, free.bytes) {
 		return false
 	}
@@ -82,7 +83,11 @@ func (p *Proxy) enter(c *call) error {
 	if who.name == "" {
 		who.name = c.principal.Application
 	}
-	if !p.shares.take(who, share{requests: 1}) {
+	waiting := 0
+	if p.cfg.Waiting != nil {
+		waiting = p.cfg.Waiting()
+	}
+	if !p.shares.take(who, share{requests: 1}, waiting) {
 		busy := cosmos.Busy(busyRetryAfter)
 		busy.Reason = "the caller has too many requests under way"
 		return busy
@@ -93,7 +98,7 @@ func (p *Proxy) enter(c *call) error {
 
 // hold counts bytes that are held in memory for a call; false if that is too much for its caller, or for all.
 func (p *Proxy) hold(c *call, bytes int64) bool {
-	if !p.shares.take(c.sharer, share{bytes: bytes}) {
+	if !p.shares.take(c.sharer, share{bytes: bytes}, 0) {
 		return false
 	}
 	c.body.budgeted += bytes

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,8 +17,11 @@ import (
 	"github.com/cosmosgate/cosmosgate/proxy"
 )
 
-// stranger is the token of somebody who is not let in.
-const stranger = "stranger"
+// stranger is the token of somebody who is not let in, nobody that of those of whom it is not known yet whether they are.
+const (
+	stranger = "stranger"
+	nobody   = "nobody"
+)
 
 // crowd is a gate that people use by tokens which are their names.
 type crowd struct {
@@ -25,23 +29,34 @@ type crowd struct {
 
 	length int64
 	whole  string
+
+	waiting atomic.Int64  // with the token nobody
+	known   chan struct{} // closed when it is known whose it is
 }
 
 func newCrowd(t *testing.T, limits proxy.Limits, length int64) *crowd {
 	t.Helper()
 	whole := `{"operations":[{"op":"add","path":"/a","value":1}]}`
+	c := &crowd{length: length, whole: whole + strings.Repeat(" ", int(length)-len(whole)), known: make(chan struct{})}
 	guided := func(cfg *proxy.Config) {
+		cfg.Waiting = func() int { return int(c.waiting.Load()) }
 		cfg.Guide = []byte(guideDocument)
 		cfg.Survey = func(policy.Principal, time.Time) ([]proxy.Reach, bool, error) { return nil, false, nil }
 	}
-	return &crowd{newGate(t, setup{limits: limits, edit: guided, authenticate: func(_ context.Context, c identity.Credential) (identity.Principal, error) {
-		who, err := ann(t.Context(), c)
-		who.Record = directory.ID(c.Token)
-		if c.Token == stranger {
+	c.gate = newGate(t, setup{limits: limits, edit: guided, authenticate: func(_ context.Context, shown identity.Credential) (identity.Principal, error) {
+		who, err := ann(t.Context(), shown)
+		who.Record = directory.ID(shown.Token)
+		switch shown.Token {
+		case stranger:
 			return identity.Principal{}, &identity.Error{Substatus: identity.SubstatusRevoked, Reason: identity.ReasonNoRecord, Refused: &who}
+		case nobody:
+			c.waiting.Add(1)
+			defer c.waiting.Add(-1)
+			<-c.known
 		}
 		return who, err
-	}}), length, whole + strings.Repeat(" ", int(length)-len(whole))}
+	}})
+	return c
 }
 
 func (c *crowd) patch(name string, body io.ReadCloser) *http.Request {
@@ -170,6 +185,25 @@ func TestCallersTogetherDoNotUseUpTheGate(t *testing.T) {
 			c.begin("bob", 64, 48).end()
 		})
 	}
+}
+
+// Who waits before it is known who they are has a place too, so that one caller beside them gets less, and leaves some to others.
+func TestOneCallerBesideThoseWhoWaitDoesNotUseUpTheGate(t *testing.T) {
+	t.Parallel()
+	const all, most = 16, 6
+	c := newCrowd(t, proxy.Limits{MaxInFlight: all}, 100)
+	var unknown sync.WaitGroup
+	for range all / 2 {
+		unknown.Go(func() { c.do(c.asking(nobody)) })
+	}
+	for c.waiting.Load() < all/2 {
+		time.Sleep(time.Millisecond)
+	}
+	held := c.begin("ann", most+1, most)
+	c.serves("bob")
+	close(c.known)
+	unknown.Wait()
+	held.end()
 }
 
 // unread is an answer that its caller does not read until they are let go; refusals for being busy are.

@@ -39,7 +39,8 @@ func (g *gate) newProxy() (*proxy.Proxy, error) {
 			}
 			return r, nil
 		},
-		Logger: g.log, Now: time.Now, NewID: newID, Limits: limits, Freshness: g.freshness(), Standing: g.identity.Recheck,
+		Logger: g.log, Now: time.Now, NewID: newID, Limits: limits, Freshness: g.freshness(),
+		Standing: g.identity.Recheck, Waiting: g.identity.Waiting,
 	}
 	for i := range g.cfg.Accounts {
 		a, err := g.account(&g.cfg.Accounts[i])
