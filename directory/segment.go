@@ -149,9 +149,9 @@ func (s *segment) seal(b []byte) []byte {
 	return append(b, make([]byte, int(pages(int64(len(b))))-len(b))...)
 }
 
-// zero writes zeros from the end of the frames to that of the file, and syncs a
-// little at a time, since commits wait for the same disk: gently, if nobody waits
-// for it, with as long a rest after each.
+// zero writes zeros from the end of the frames to that of the file: gently, if
+// nobody waits for it, a little at a time with a sync and as long a rest after
+// each, since commits wait for the same disk.
 func (s *segment) zero(gently bool) error {
 	zeros := make([]byte, zeroBytes)
 	for at := s.end; at < s.size; at += zeroBytes {
@@ -159,12 +159,13 @@ func (s *segment) zero(gently bool) error {
 		if _, err := s.file.WriteAt(zeros[:min(zeroBytes, s.size-at)], at); err != nil {
 			return err //nolint:wrapcheck // the caller says what was tried
 		}
+		if !gently {
+			continue
+		}
 		if err := s.file.sync(); err != nil {
 			return err
 		}
-		if gently {
-			time.Sleep(time.Since(started))
-		}
+		time.Sleep(time.Since(started))
 	}
 	return nil
 }
@@ -216,20 +217,25 @@ func (f frame) last() uint64 { return f.first + uint64(f.count) - 1 } //nolint:g
 func (f frame) next() int64 { return f.at + pages(frameHead+int64(len(f.deltas))) }
 
 // each calls for every delta with the place of its stored form in the file.
-func (f frame) each(do func(d Delta, at int64, stored []byte) error) error {
+func (f frame) each(do func(d Delta, at int64, stored []byte) error) error { return f.eachAfter(0, do) }
+
+// eachAfter is each for the deltas after a version.
+func (f frame) eachAfter(after uint64, do func(d Delta, at int64, stored []byte) error) error {
 	rest, at := f.deltas, f.at+frameHead
 	for version := f.first; version < f.first+uint64(f.count); version++ { //nolint:gosec // a count
 		if len(rest) < lengthSize || len(rest)-lengthSize < int(binary.BigEndian.Uint32(rest)) {
 			return fmt.Errorf("%w: the frame of version %d is short", ErrCorrupt, f.first)
 		}
 		stored := rest[lengthSize:][:binary.BigEndian.Uint32(rest)]
-		d, err := decodeDelta(versionKey(version), stored)
-		if err != nil {
-			return err
-		}
-		d.Version = version
-		if err := do(d, at+lengthSize, stored); err != nil {
-			return err
+		if version > after {
+			d, err := decodeDelta(versionKey(version), stored)
+			if err != nil {
+				return err
+			}
+			d.Version = version
+			if err := do(d, at+lengthSize, stored); err != nil {
+				return err
+			}
 		}
 		rest, at = rest[lengthSize+len(stored):], at+lengthSize+int64(len(stored))
 	}

@@ -64,6 +64,7 @@ type cursor struct {
 	number uint64 // of the segment
 	at     int64
 	passed int64 // bytes of frames read since the last drop
+	frame  frame // that frame, once it is read
 	buf    []byte
 }
 
@@ -321,30 +322,48 @@ func (j *segments) foldable(folded uint64, limit int) ([]Delta, error) {
 		if s == nil || keys >= limit {
 			return deltas, nil
 		}
-		f, ok, buf, err := s.read(j.cursor.at, j.cursor.buf)
-		if j.cursor.buf = buf; err != nil {
-			return nil, err
-		}
-		if !ok || f.next() > end {
-			return nil, fmt.Errorf("%w: %s has no frame at %d any more", ErrCorrupt, s.name, j.cursor.at)
-		}
-		err = f.each(func(d Delta, _ int64, _ []byte) error {
-			if d.Version > folded && keys < limit {
-				d.Payload = bytes.Clone(d.Payload)
-				deltas = append(deltas, d)
-				keys += d.keys()
-			}
-			return nil
-		})
+		f, err := j.cursor.read(s, end)
 		if err != nil {
 			return nil, err
 		}
-		if n := len(deltas); n > 0 && deltas[n-1].Version+1 < f.first+uint64(f.count) { //nolint:gosec // a count
+		err = f.eachAfter(folded, func(d Delta, _ int64, _ []byte) error {
+			if keys >= limit {
+				return errEnough
+			}
+			d.Payload = bytes.Clone(d.Payload)
+			deltas = append(deltas, d)
+			keys += d.keys()
+			return nil
+		})
+		if errors.Is(err, errEnough) {
 			return deltas, nil // the rest of the frame is for the next time
 		}
-		j.cursor.at = f.next()
+		if err != nil {
+			return nil, err
+		}
+		j.cursor.at, j.cursor.frame = f.next(), frame{}
 		j.cursor.passed += f.next() - f.at
 	}
+}
+
+// errEnough ends a walk through a frame.
+var errEnough = errors.New("enough")
+
+// read returns the frame at a cursor's place. It is read once, however often
+// something of it is folded.
+func (c *cursor) read(s *segment, end int64) (frame, error) {
+	if c.frame.count > 0 {
+		return c.frame, nil
+	}
+	f, ok, buf, err := s.read(c.at, c.buf)
+	if c.buf = buf; err != nil {
+		return frame{}, err
+	}
+	if !ok || f.next() > end {
+		return frame{}, fmt.Errorf("%w: %s has no frame at %d any more", ErrCorrupt, s.name, c.at)
+	}
+	c.frame = f
+	return f, nil
 }
 
 // at returns the segment of a cursor and where its frames end, nil if the
@@ -445,12 +464,7 @@ func (j *segments) replay(after uint64, each func(Delta) error) (last uint64, er
 			if !ok {
 				return 0, fmt.Errorf("%w: %s has no frame at %d any more", ErrCorrupt, s.name, at)
 			}
-			err = f.each(func(d Delta, _ int64, _ []byte) error {
-				if d.Version <= after {
-					return nil
-				}
-				return each(d)
-			})
+			err = f.eachAfter(after, func(d Delta, _ int64, _ []byte) error { return each(d) })
 			if err != nil {
 				return 0, err
 			}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -573,5 +574,64 @@ func seal(content []byte) {
 		if length := binary.BigEndian.Uint32(content[at:]); length >= frameHead && int64(at)+int64(length) <= int64(len(content)) {
 			binary.BigEndian.PutUint32(content[at+4:], s.sum(length, content[at+8:at+int(length)]))
 		}
+	}
+}
+
+// counting is a disk that counts what is read.
+type counting struct {
+	disk
+	read *int
+}
+
+func (c counting) open(name string) (diskFile, error) {
+	f, err := c.disk.open(name)
+	return countingFile{f, c.read}, err
+}
+
+type countingFile struct {
+	diskFile
+	read *int
+}
+
+func (f countingFile) ReadAt(b []byte, at int64) (int, error) {
+	*f.read += len(b)
+	return f.diskFile.ReadAt(b, at)
+}
+
+func TestALargeFrameIsReadOnceHoweverOftenSomeOfItIsFolded(t *testing.T) {
+	t.Parallel()
+	read := 0
+	j, err := newSegments(counting{newForgetful(), &read}, "log"+journalSuffix, known{journal: uuid.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := make([]Delta, 1000)
+	for i := range batch {
+		batch[i] = putting(uint64(i + 1))[0]
+	}
+	for range 2 {
+		if err := j.append(batch); err != nil {
+			t.Fatal(err)
+		}
+		for i := range batch {
+			batch[i].Version += uint64(len(batch))
+		}
+	}
+	read = 0
+	for folded := uint64(0); folded < j.end(); {
+		deltas, err := j.foldable(folded, 16)
+		if err != nil || len(deltas) == 0 || len(deltas) > 16 || deltas[0].Version != folded+1 {
+			t.Fatalf("%d deltas after version %d: %v", len(deltas), folded, err)
+		}
+		folded += uint64(len(deltas))
+		if err := j.drop(deltas); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if whole := int(j.used[0].end); len(j.used) > 1 || read > 3*whole {
+		t.Errorf("%d bytes were read of %d segments", read, len(j.used))
+	}
+	if left := j.waiting.Load(); left != 0 {
+		t.Errorf("%d bytes still wait", left)
 	}
 }
