@@ -73,18 +73,17 @@ func newArena(cell func(ordinal uint32) *atomic.Uint64) *arena {
 	return a
 }
 
-// load returns the record that a cell refers to, nil for none. A cell that has
-// changed by the time that its chunk is at hand is read again: the chunk's
-// place may be another's by then.
+// load returns the record that a cell refers to, nil for none. If the chunks have
+// changed meanwhile the cell is read again: its chunk's place may be another's by
+// then, and the cell may say the same of that as of the one before.
 func (a *arena) load(cell *atomic.Uint64) []byte {
 	for {
-		r := cell.Load()
+		chunks, r := a.chunks.Load(), cell.Load()
 		if r == 0 || r&refGroup != 0 {
 			return nil
 		}
-		chunk := (*a.chunks.Load())[ref(r).chunk()]
-		if chunk != nil && cell.Load() == r {
-			return ref(r).of(chunk)
+		if a.chunks.Load() == chunks {
+			return ref(r).of((*chunks)[ref(r).chunk()])
 		}
 	}
 }
