@@ -27,11 +27,12 @@ type page struct {
 // a change that was reported.
 type slot = atomic.Pointer[seen]
 
-// seen is the view of a user and whom it is of, or empty.
+// seen is the view of a user and whom it is of, or empty: small, since it stays in
+// the slot of everybody who changed.
 type seen struct {
 	link       string // the external id
 	connection uint16
-	view       UserView
+	view       *UserView
 }
 
 // is reports whether it is the view of a user by an external id while the

@@ -43,7 +43,7 @@ func TestAViewReadBeforeAChangeIsNotRememberedAfterIt(t *testing.T) {
 				ordinal, _ := s.findID(id)
 				slot := s.places.slot(ordinal)
 				known := slot.Load()
-				late := &seen{link: "ext", view: UserView{ID: id, Active: true, Generation: [2]uint64{1, s.closure.Load()}}}
+				late := &seen{link: "ext", view: &UserView{ID: id, Active: true, Generation: [2]uint64{1, s.closure.Load()}}}
 
 				version := uint64(1)
 				meanwhile(s, func() { version++; put(version, false) }, look)

@@ -311,7 +311,7 @@ func (s *state) look(ordinal uint32, p *population, externalID string) (UserView
 	for slot := s.places.slot(ordinal); ; {
 		closure, known := s.closure.Load(), slot.Load()
 		if known.is(p.number, externalID, closure) {
-			return known.view, true
+			return *known.view, true
 		}
 		r := s.user(ordinal)
 		if !r.linked(p.number, externalID) {
@@ -328,7 +328,7 @@ func (s *state) look(ordinal uint32, p *population, externalID string) (UserView
 		if s.closure.Load() != closure {
 			continue
 		}
-		if s.places.remember(slot, known, &seen{link: strings.Clone(externalID), connection: p.number, view: v}) {
+		if s.places.remember(slot, known, &seen{link: strings.Clone(externalID), connection: p.number, view: &v}) {
 			return v, true // else another was first, perhaps with what is older: nobody may see that later
 		}
 	}
