@@ -200,11 +200,19 @@ func (b *batch) changeMembers(d Delta) error {
 func (b *batch) changeMember(group, member uint32, d Delta) {
 	add := d.Kind == KindAddMembers
 	if u := b.user(member); u != nil {
-		direct, changed := u.direct().changed(group, add)
+		if add {
+			u = b.prune(u)
+		}
+		_, own := b.own[member]
+		next, changed := u.changed(group, add, d.Version, own)
 		if !changed {
 			return
 		}
-		b.setUser(member, u.with(direct, d.Version))
+		if own {
+			b.users[member] = next
+		} else {
+			b.setUser(member, next)
+		}
 		b.setEdge(group, member, add)
 	} else if g := b.group(member); g != nil {
 		at, found := slices.BinarySearch(g.parents, group)
@@ -217,10 +225,25 @@ func (b *batch) changeMember(group, member uint32, d Delta) {
 		} else {
 			next.parents = slices.Delete(next.parents, at, at+1)
 		}
+		next.parents = slices.DeleteFunc(next.parents, b.gone)
 		b.setGroup(member, next)
 		b.regroup[member] = struct{}{}
 		b.setEdge(group, member, add)
 	}
+}
+
+// gone reports whether there is no group with an ordinal any more.
+func (b *batch) gone(ordinal uint32) bool { return b.group(ordinal) == nil }
+
+// prune returns a user without groups that are gone, which stay in the records of
+// their members. It looks for them whenever the list has doubled.
+func (b *batch) prune(u userRecord) userRecord {
+	const small = 8
+	if n := u.direct().len(); n < small || n&(n-1) != 0 {
+		return u
+	}
+	kept := slices.DeleteFunc(u.direct().ordinals(), b.gone)
+	return u.with(packEdges(kept), u.generation())
 }
 
 func (b *batch) setEdge(group, member uint32, present bool) {

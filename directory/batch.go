@@ -16,7 +16,10 @@ type batch struct {
 	now    time.Time
 	placed map[recordKey]uint32  // ordinals of new records
 	users  map[uint32]userRecord // nil: deleted
-	groups map[uint32]*group     // nil: deleted
+	// own are users whose record in users was made by the call that is tried, and
+	// is nobody else's: somebody may leave a hundred thousand groups at once.
+	own    map[uint32]struct{}
+	groups map[uint32]*group // nil: deleted
 	// documents are those of records that were put.
 	documents map[uint32][]byte
 	names     [spaces]map[nameKey]int64  // the holder's ordinal, or free
@@ -39,9 +42,10 @@ type batch struct {
 const free = -1
 
 func newBatch(s *state, now time.Time) *batch {
+	s.nextOrdinal = s.given // what a batch before took and didn't publish is free
 	b := &batch{
 		state: s, now: now,
-		placed: map[recordKey]uint32{}, users: map[uint32]userRecord{}, groups: map[uint32]*group{},
+		placed: map[recordKey]uint32{}, users: map[uint32]userRecord{}, own: map[uint32]struct{}{}, groups: map[uint32]*group{},
 		documents: map[uint32][]byte{}, edges: map[uint32]map[uint32]bool{}, locks: map[Subject]*Lock{},
 		tokens: map[string]*tokenRecord{}, entries: map[entryKey]*Entry{}, regroup: map[uint32]struct{}{},
 	}
@@ -55,7 +59,9 @@ func newBatch(s *state, now time.Time) *batch {
 // fails or panics.
 func (b *batch) try(change func(*batch) error) (err error) {
 	mark := len(b.deltas)
+	clear(b.undo) // with the records that it held
 	b.undo = b.undo[:0]
+	clear(b.own)
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: change failed: %v", errPlan, r)
@@ -218,6 +224,7 @@ func (b *batch) place(key recordKey) uint32 {
 	b.state.nextOrdinal++
 	if !b.loading {
 		record(b, b.placed, key, ordinal)
+		b.undo = append(b.undo, func() { b.state.nextOrdinal = ordinal })
 	}
 	return ordinal
 }
@@ -228,6 +235,7 @@ func (b *batch) setUser(ordinal uint32, next userRecord) {
 		b.state.publishUser(ordinal, next)
 	} else {
 		record(b, b.users, ordinal, next)
+		b.own[ordinal] = struct{}{}
 	}
 }
 

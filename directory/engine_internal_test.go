@@ -173,25 +173,36 @@ func TestAMemberSetEqualsAMap(t *testing.T) {
 	}
 }
 
-func TestEdgesEqualASortedSlice(t *testing.T) {
+func TestTheGroupsOfAUserEqualASortedSlice(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 8))
-	var e edges
+	s := newState()
+	r, err := s.pack(userDelta(User{ID: worldKey(1).id(), Connection: "corp", UserName: "ann"}))
+	if err != nil {
+		t.Fatal(err)
+	}
 	model := []uint32{}
-	for range 5000 {
-		ordinal, add := random.Uint32N(60), random.IntN(2) == 0
+	for i := range uint64(5000) {
+		ordinal, add, own := random.Uint32N(60), random.IntN(2) == 0, random.IntN(2) == 0
 		at, found := slices.BinarySearch(model, ordinal)
-		next, changed := e.changed(ordinal, add)
+		before := slices.Clone(r)
+		next, changed := r.changed(ordinal, add, i, own)
 		if changed != (found != add) {
 			t.Fatalf("adding %v: changed %v though found %v", add, changed, found)
 		}
-		if e = next; changed && add {
+		if !own && !slices.Equal(r, before) {
+			t.Fatal("somebody else's record was changed")
+		}
+		if changed && next.generation() != i {
+			t.Fatalf("generation %d, want %d", next.generation(), i)
+		}
+		if r = next; changed && add {
 			model = slices.Insert(model, at, ordinal)
 		} else if changed {
 			model = slices.Delete(model, at, at+1)
 		}
-		if !slices.Equal(e.ordinals(), model) {
-			t.Fatalf("%v, want %v", e.ordinals(), model)
+		if !slices.Equal(r.direct().ordinals(), model) || r.fields().userName != "ann" {
+			t.Fatalf("%v, want %v", r.direct().ordinals(), model)
 		}
 	}
 }

@@ -65,6 +65,13 @@ func (m *memberSet) remove(ordinal uint32) {
 	}
 }
 
+// clear lets go of all members.
+func (m *memberSet) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.slots, m.mask, m.shift, m.live, m.used = nil, 0, 0, 0, 0
+}
+
 // size returns the number of members.
 func (m *memberSet) size() int {
 	m.mu.RLock()

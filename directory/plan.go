@@ -200,7 +200,7 @@ func (p *planner) removeGroup(c DeleteGroup) (Result, error) {
 // leaveAll removes a record from the groups that hold it, also from another
 // connection's: an adoption that isn't over leaves such.
 func (p *planner) leaveAll(member ID, groups []uint32) error {
-	for _, group := range groups {
+	for _, group := range slices.Backward(groups) { // what is left needn't move
 		g := p.group(group)
 		if g == nil {
 			continue

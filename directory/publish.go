@@ -35,6 +35,13 @@ func (s *state) publish(b *batch) {
 		p.users.settle()
 		p.groups.settle()
 	}
+	s.given = s.nextOrdinal
+	for ordinal, next := range b.groups {
+		if place := s.groupPlace(ordinal); place != nil && next == nil {
+			place.children = nil
+			place.members.clear()
+		}
+	}
 	s.publishLocks(b)
 	s.publishTokens(b)
 	s.publishEntries(b)

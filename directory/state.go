@@ -35,6 +35,7 @@ type state struct {
 	// For the writer only.
 	version     uint64
 	nextOrdinal uint32
+	given       uint32 // the next ordinal after what is published
 	lastKey     recordKey
 	texts       map[string]string
 }

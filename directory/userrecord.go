@@ -196,6 +196,28 @@ func (r userRecord) with(groups edges, generation uint64) userRecord {
 	return next
 }
 
+// changed returns the record with a group added or removed and another generation,
+// false if it is like that. It may change the record itself if that is own.
+func (r userRecord) changed(group uint32, add bool, generation uint64, own bool) (userRecord, bool) {
+	at, found := r.direct().search(group)
+	if found == add {
+		return r, false
+	}
+	if !own {
+		r = append(make(userRecord, 0, len(r)+edgeSize), r...)
+	}
+	at = int(binary.LittleEndian.Uint32(r[atEdges:])) + at*edgeSize
+	if add {
+		var edge [edgeSize]byte
+		binary.LittleEndian.PutUint32(edge[:], group)
+		r = slices.Insert(r, at, edge[:]...)
+	} else {
+		r = slices.Delete(r, at, at+edgeSize)
+	}
+	binary.LittleEndian.PutUint64(r[atGeneration:], generation)
+	return r, true
+}
+
 // edges are ordinals in ascending order, four bytes each.
 type edges []byte
 
@@ -213,22 +235,6 @@ func (e edges) search(ordinal uint32) (int, bool) {
 		}
 	}
 	return low, low < e.len() && e.at(low) == ordinal
-}
-
-// changed returns the edges with an ordinal added or removed, false if they
-// are like that.
-func (e edges) changed(ordinal uint32, add bool) (edges, bool) {
-	at, found := e.search(ordinal)
-	if found == add {
-		return e, false
-	}
-	next := make(edges, 0, len(e)+edgeSize)
-	next = append(next, e[:at*edgeSize]...)
-	if !add {
-		return append(next, e[(at+1)*edgeSize:]...), true
-	}
-	next = binary.LittleEndian.AppendUint32(next, ordinal)
-	return append(next, e[at*edgeSize:]...), true
 }
 
 // ordinals returns the edges as a slice.

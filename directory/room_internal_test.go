@@ -1,0 +1,151 @@
+package directory
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// tried has a state obey one call of a connection, as the writer does.
+func tried(t *testing.T, s *state, changes ...Change) ([]ID, error) {
+	t.Helper()
+	made := s.version * 100
+	var ids []ID
+	b := newBatch(s, time.UnixMilli(1))
+	err := b.try(func(b *batch) error {
+		p := planner{batch: b, connection: "corp", newID: func() (ID, error) { made++; return worldKey(int(made)).id(), nil }}
+		for _, change := range changes {
+			result, err := p.plan(change)
+			if err != nil {
+				return err
+			}
+			ids = append(ids, result.ID)
+		}
+		return nil
+	})
+	if err == nil {
+		s.publish(b)
+	}
+	return ids, err
+}
+
+// done is tried for changes that are possible.
+func done(t *testing.T, s *state, changes ...Change) []ID {
+	t.Helper()
+	ids, err := tried(t, s, changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+func TestAGroupThatIsDeletedLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	s := newState()
+	ids := done(t, s, CreateUser{User: User{UserName: "ann", ExternalID: "ext"}}, CreateGroup{Group: GroupRecord{DisplayName: "below"}},
+		CreateGroup{Group: GroupRecord{DisplayName: "stays"}})
+	ann, below, stays := ids[0], ids[1], ids[2]
+	done(t, s, AddMembers{Group: stays, Members: []ID{ann, below}})
+	for i := range 100 {
+		g := done(t, s, CreateGroup{Group: GroupRecord{DisplayName: fmt.Sprint(i)}}, AddMembers{Members: []ID{ann, below}})[0]
+		place := s.groupOf(g)
+		if place.members.size() != 2 || len(place.children) != 1 {
+			t.Fatalf("%d members, %d of them groups", place.members.size(), len(place.children))
+		}
+		if done(t, s, DeleteGroup{ID: g}); place.members.slots != nil || place.children != nil {
+			t.Fatal("the deleted group still has members")
+		}
+	}
+	user, _ := s.findID(ann)
+	group, _ := s.findID(below)
+	if n := s.user(user).direct().len(); n > 16 {
+		t.Errorf("%d groups in the record of somebody who is in one", n)
+	}
+	if n := len(s.groupAt(group).parents); n > 2 {
+		t.Errorf("%d groups in the record of a group that is in one", n)
+	}
+	for range 2 {
+		view, ok := s.lookup(LinkKey{"corp", "ext"}, time.Now)
+		if !ok || len(view.Groups) != 1 || view.Groups[0].ID != stays {
+			t.Errorf("found %t, in %v", ok, view.Groups)
+		}
+		done(t, s, RemoveMembers{Group: stays, Members: []ID{ann}}, AddMembers{Group: stays, Members: []ID{ann}})
+	}
+}
+
+func TestWhatIsNotMadeTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	s := newState()
+	done(t, s, CreateUser{User: User{UserName: "ann"}})
+	for range 10 {
+		if _, err := tried(t, s, CreateGroup{Group: GroupRecord{DisplayName: "g"}}, AddMembers{Members: []ID{"nobody"}}); err == nil {
+			t.Fatal("nobody is a member")
+		}
+		b := newBatch(s, time.UnixMilli(1)) // of one that another directory was ahead of
+		if err := b.emit(userDelta(User{ID: worldKey(99).id(), Connection: "corp", UserName: "bob"})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bob := done(t, s, CreateUser{User: User{UserName: "bob"}})[0]
+	if ordinal, _ := s.findID(bob); ordinal != 1 {
+		t.Errorf("the second user has place %d", ordinal)
+	}
+}
+
+// A provider decides how many groups somebody is in. Whoever leaves them all must
+// not take room and time by the square of their number.
+func TestLeavingManyGroupsAtOnceTakesLittleRoom(t *testing.T) { //nolint:paralleltest // it measures the process
+	const groups = 4000
+	s := newState()
+	ann := done(t, s, CreateUser{User: User{UserName: "ann"}})[0]
+	for i := range groups {
+		done(t, s, CreateGroup{Group: GroupRecord{DisplayName: fmt.Sprint(i)}}, AddMembers{Members: []ID{ann}})
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	done(t, s, DeleteUser{ID: ann})
+	runtime.ReadMemStats(&after)
+	const each = 4 << 10
+	if took := after.TotalAlloc - before.TotalAlloc; took > groups*each {
+		t.Errorf("it took %d bytes for each group", took/groups)
+	}
+	for i := range groups {
+		if g := s.groupAt(uint32(i + 1)); s.groupOf(g.key.id()).members.size() != 0 || g.revision != 3 {
+			t.Fatalf("group %d still has a member, or is not a new version", i)
+		}
+	}
+}
+
+// A call that fails takes back what it did to the record of somebody of whom an
+// earlier call of the same commit changed something.
+func TestAFailedCallLeavesTheGroupsOfAnEarlierOne(t *testing.T) {
+	t.Parallel()
+	s := newState()
+	ids := done(t, s, CreateUser{User: User{UserName: "ann"}}, CreateGroup{Group: GroupRecord{DisplayName: "a"}},
+		CreateGroup{Group: GroupRecord{DisplayName: "b"}}, CreateGroup{Group: GroupRecord{DisplayName: "c"}})
+	b := newBatch(s, time.UnixMilli(1))
+	in := func(changes ...Change) func(*batch) error {
+		return func(b *batch) error {
+			p := planner{batch: b, connection: "corp"}
+			for _, change := range changes {
+				if _, err := p.plan(change); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	if err := b.try(in(AddMembers{Group: ids[1], Members: ids[:1]}, AddMembers{Group: ids[2], Members: ids[:1]})); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.try(in(RemoveMembers{Group: ids[1], Members: ids[:1]}, RemoveMembers{Group: ids[2], Members: ids[:1]},
+		AddMembers{Group: ids[3], Members: ids[:1]}, DeleteGroup{ID: "nothing"})); err == nil {
+		t.Fatal("there is no such group")
+	}
+	s.publish(b)
+	ordinal, _ := s.findID(ids[0])
+	if got := s.views(s.direct(ordinal)); len(got) != 2 || got[0].ID != ids[1] || got[1].ID != ids[2] {
+		t.Errorf("in %v", got)
+	}
+}
