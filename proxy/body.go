@@ -27,12 +27,20 @@ var (
 	errLost         = errors.New("caller has lost access")
 )
 
-// newBuffers pools the buffers that responses are copied through, all of one size.
-func newBuffers() *sync.Pool {
-	return &sync.Pool{New: func() any {
-		buffer := make([]byte, bufferSize)
-		return &buffer
-	}}
+// lend returns a buffer to copy a response through; all are of one size.
+func (p *Proxy) lend() *[]byte {
+	if buffer, ok := p.buffers.Get().(*[]byte); ok {
+		return buffer
+	}
+	return new(make([]byte, bufferSize))
+}
+
+// giveBack keeps a buffer for another call, unless this call's answer may still be
+// sent from it.
+func (p *Proxy) giveBack(c *call, buffer *[]byte) {
+	if !c.w.failed {
+		p.buffers.Put(buffer)
+	}
 }
 
 // body is the body of a call: held whole, or streamed from the caller.

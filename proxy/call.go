@@ -169,6 +169,9 @@ type countingWriter struct {
 
 	status int
 	bytes  int64
+	// failed tells that HTTP/2 may still look at what was last to be written
+	// (writeDataFromHandler, for a stream that was reset).
+	failed bool
 }
 
 // WriteHeader implements [http.ResponseWriter].
@@ -186,6 +189,7 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 	}
 	n, err := w.ResponseWriter.Write(b) //nolint:gosec // G705: JSON of ours or of the service's, never a page.
 	w.bytes += int64(n)
+	w.failed = w.failed || err != nil
 	return n, err //nolint:wrapcheck // the contract of io.Writer.
 }
 

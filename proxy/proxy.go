@@ -30,7 +30,7 @@ type Proxy struct {
 	cfg      Config
 	accounts []*account
 	hosts    map[string]*account
-	buffers  *sync.Pool
+	buffers  sync.Pool // of *[]byte, see lend
 	inFlight atomic.Int64
 	budgets  budgets
 	shares   shares
@@ -53,7 +53,7 @@ func New(cfg Config) (*Proxy, error) {
 		authenticator: cfg.Authenticator, authorizer: cfg.Authorizer,
 		policyHash: cfg.PolicyHash, reserveSlot: cfg.Reserve,
 		logger: cfg.Logger, now: cfg.Now, newID: cfg.NewID,
-		limits: cfg.Limits, cfg: cfg, buffers: newBuffers(),
+		limits: cfg.Limits, cfg: cfg,
 		shares: shares{all: share{cfg.Limits.MaxInFlight, cfg.Limits.MaxBufferedBytes}},
 	}
 	p.metrics = newMetrics(func() float64 { return float64(p.inFlight.Load()) })

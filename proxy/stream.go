@@ -21,16 +21,9 @@ func (p *Proxy) stream(c *call, from *answer) {
 		p.refuse(c, c.upstreamFault(errResponseTooLarge))
 		return
 	}
-	pooled, ok := p.buffers.Get().(*[]byte)
-	if !ok {
-		pooled = new(make([]byte, bufferSize))
-	}
-	defer func() {
-		if pooled != nil {
-			p.buffers.Put(pooled)
-		}
-	}()
-	buffer := *pooled
+	lent := p.lend()
+	defer p.giveBack(c, lent)
+	buffer := *lent
 
 	n, err := p.next(c, from, buffer)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -51,7 +44,6 @@ func (p *Proxy) stream(c *call, from *answer) {
 			return
 		}
 		if n > 0 && !p.pass(c, buffer[:n]) {
-			pooled = nil // HTTP/2 may still be sending this piece (writeDataFromHandler): nobody else's may take its place.
 			return
 		}
 		switch {
