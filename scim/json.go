@@ -2,7 +2,9 @@ package scim
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/cosmosgate/cosmosgate/directory"
@@ -133,7 +135,7 @@ func (p *jsonParser) string() (string, error) {
 				return p.text[start+1 : p.at-1], nil
 			}
 			var s string
-			if err := json.Unmarshal([]byte(p.text[start:p.at]), &s); err != nil {
+			if err := json.Unmarshal([]byte(p.text[start:p.at]), &s); err != nil || halfPair(p.text[start:p.at]) {
 				return "", p.fail("invalid escape")
 			}
 			return s, nil
@@ -145,6 +147,27 @@ func (p *jsonParser) string() (string, error) {
 		}
 	}
 	return "", p.fail("string without end")
+}
+
+// halfPair reports whether a JSON string escapes one half of a surrogate pair
+// without the other. encoding/json makes U+FFFD of each, so that two names that
+// differ would become one.
+func halfPair(text string) bool {
+	high := false // the escape right before was the first half
+	for i := 0; i < len(text); i++ {
+		unit := uint64(0)
+		if text[i] == '\\' {
+			if i++; i+5 <= len(text) && text[i] == 'u' {
+				unit, _ = strconv.ParseUint(text[i+1:i+5], 16, 16) // json.Unmarshal has checked it
+				i += 4
+			}
+		}
+		if low := utf16.IsSurrogate(rune(unit)) && unit >= 0xdc00; low != high {
+			return true
+		}
+		high = utf16.IsSurrogate(rune(unit)) && unit < 0xdc00
+	}
+	return high
 }
 
 func (p *jsonParser) array(depth int) (any, error) {
