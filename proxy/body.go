@@ -58,6 +58,10 @@ type body struct {
 // whole says whether the body can be sent once more.
 func (b *body) whole() bool { return b.stream == nil }
 
+// gone says whether all that was announced was passed on. Its end may still be to come, which HTTP/2 tells apart, while upstream has
+// the whole and acts on it.
+func (b *body) gone() bool { return b.stream != nil && b.stream.passedOn() == b.length }
+
 // read is how many bytes the caller sent.
 func (b *body) read() int64 {
 	if b.stream != nil {
@@ -163,7 +167,8 @@ type upload struct {
 	mu      sync.Mutex
 	left    int64
 	sent    int64
-	waiting bool // for the caller
+	passed  int64 // on to the transport
+	waiting bool  // for the caller
 	failed  error
 }
 
@@ -190,6 +195,7 @@ func (u *upload) Read(b []byte) (int, error) {
 			return 0, u.failed
 		}
 	}
+	u.passed += int64(n)
 	return n, err //nolint:wrapcheck // io.EOF must arrive as it is.
 }
 
@@ -206,6 +212,12 @@ func (u *upload) count() int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.sent
+}
+
+func (u *upload) passedOn() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.passed
 }
 
 // fault is why the body could not be read to its end; nil if it could. When time has

@@ -174,7 +174,8 @@ func (a *account) target(escaped string) *url.URL {
 // unanswered is the answer to a request that got none from upstream. A write that
 // may have been carried out is not called failed.
 func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
-	if c.body.stream != nil && errors.Is(c.body.stream.fault(false), errLost) {
+	began := c.body.stream != nil && !c.body.gone()
+	if began && errors.Is(c.body.stream.fault(false), errLost) {
 		sent := c.sent
 		c.sent, c.stood = false, time.Time{} // asked as it was when the body was given up
 		refusal := p.stands(c)
@@ -184,7 +185,7 @@ func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 		}
 		return refusal
 	}
-	if native, ok := errors.AsType[*cosmos.Error](err); ok {
+	if native, ok := errors.AsType[*cosmos.Error](err); ok && !c.body.gone() {
 		return native
 	}
 	if c.left() {
@@ -195,7 +196,7 @@ func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 		return c.cutOff(cause)
 	}
 	late := errors.Is(context.Cause(ctx), errUpstreamTimeout)
-	if c.body.stream != nil {
+	if began {
 		// What was decided stays: the caller was let in, and then sent a body that nobody can carry out.
 		switch fault := c.body.stream.fault(late); {
 		case errors.Is(fault, errBodyTooLarge):

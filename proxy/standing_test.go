@@ -476,3 +476,48 @@ func TestABatchsAnswerIsHeldWithinTheBoundOfAll(t *testing.T) {
 		"X-Ms-Documentdb-Partitionkey", `["emea"]`, "X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True"))
 	checkNative(t, got, http.StatusRequestTimeout) // it may have been done
 }
+
+// endless is a body that is all there but for its end, as HTTP/2 has it, which comes, or fails, when it is let go.
+type endless struct {
+	io.Reader
+
+	end func() error
+}
+
+func (e endless) Read(b []byte) (int, error) {
+	n, err := e.Reader.Read(b)
+	if n == 0 && err != nil {
+		err = e.end()
+	}
+	return n, err
+}
+
+func (endless) Close() error { return nil }
+
+// Upstream acts on a body that is all there: what became of the write is not known to whoever loses access, or stops sending, before its end.
+func TestTheOutcomeOfAWriteThatIsAllThereButForItsEndIsUnknown(t *testing.T) {
+	t.Parallel()
+	var later atomic.Int64
+	g := newGate(t, setup{mixed: true, edit: func(c *proxy.Config) { c.Now, c.Standing = jumping(&later), revoked }})
+	letGo := make(chan struct{})
+	defer close(letGo)
+	there := make(chan struct{})
+	g.service.handler = func(http.ResponseWriter, *http.Request) {
+		close(there)
+		<-letGo
+	}
+	whole := `{"id":"1","x":"` + strings.Repeat("x", 100<<10) + `"}`
+	r := request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`)
+	r.URL.Scheme, r.URL.Host, r.ContentLength = "", "", int64(len(whole))
+	r.Body = endless{strings.NewReader(whole), func() error {
+		<-there
+		later.Store(1)
+		return io.EOF
+	}}
+	w := &discarding{header: http.Header{}}
+	g.proxy.ServeHTTP(w, r)
+	rec := g.ledger.next(t)
+	if w.status != http.StatusRequestTimeout || rec.Decision != audit.Allow || rec.Outcome != audit.UpstreamFailure {
+		t.Errorf("%d, recorded as %s %s %q", w.status, rec.Decision, rec.Outcome, rec.Detail)
+	}
+}
