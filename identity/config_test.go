@@ -77,6 +77,8 @@ func TestUnsafeConfigurationsAreRefused(t *testing.T) {
 		{"negative lifetime", issuer(func(i *identity.Issuer) { i.MaxLifetime = -1 }), []string{"lifetime"}},
 		{"negative cache", func(c *identity.Config) { c.CacheSize = -1 }, []string{"cache size"}},
 		{"e-mail as link", issuer(func(i *identity.Issuer) { i.Claim = "email" }), []string{"reassigned"}},
+		{"an address under a URI as link", issuer(func(i *identity.Issuer) { i.Claim = "https://corp.example/claims/emailAddress" }), []string{"reassigned"}},
+		{"a login name in capitals as link", issuer(func(i *identity.Issuer) { i.Claim = "sAMAccountName" }), []string{"reassigned"}},
 		{"UPN as link", issuer(func(i *identity.Issuer) { i.Claim = "upn" }), []string{"reassigned"}},
 		{"connection without a claim", issuer(func(i *identity.Issuer) { i.Claim = "" }), []string{"together"}},
 		{"claim without a connection", issuer(func(i *identity.Issuer) { i.Connection = "" }), []string{"together"}},

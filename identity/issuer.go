@@ -254,14 +254,13 @@ func (i Issuer) validateDelegation() error {
 	return errors.Join(faults...)
 }
 
-// isMutableClaim reports whether a claim's values can be given to somebody else.
+// isMutableClaim reports whether a claim names people by what can change or be given to somebody else: an address, a login name, a number.
+// Of a claim that is a URI or has a prefix, its last part tells. The configuration has the same rule, with the line that breaks it.
 func isMutableClaim(claim string) bool {
-	switch claim {
-	case "email", "upn", "preferred_username", "unique_name", "username", "userName", "name", "nickname", "phone_number":
-		return true
-	default:
-		return false
-	}
+	last := strings.ToLower(claim[strings.LastIndexAny(claim, "/:.")+1:])
+
+	return last == "upn" || strings.HasPrefix(last, "login") || strings.HasSuffix(last, "name") || strings.Contains(last, "mail") ||
+		strings.Contains(last, "phone")
 }
 
 // compatible reports a clash with another issuer. One connection's externalIds are one namespace, so that two issuers could each

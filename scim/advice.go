@@ -56,7 +56,7 @@ func adviceByKind(e *Error) string {
 	case KindInvalidFilter:
 		return "the filter names an attribute that does not exist, or compares it with a value of another type: correct the matching attribute in the provider"
 	case KindTooMany:
-		return "have the provider match by userName, externalId, emails or displayName, which are indexed"
+		return "have the provider match people by userName, externalId or emails, and groups by displayName or externalId, which are indexed"
 	case KindMutability:
 		return "the attribute cannot be written: take it out of the provider's mapping"
 	case KindNoTarget, KindInvalidPath:

@@ -61,7 +61,12 @@ func check(path string) (*resolved, error) {
 	}
 	silent := slog.New(slog.DiscardHandler)
 	p, err := newPolicyFolder(&cfg, silent)
-	if err := errors.Join(err, checkIssuers(&cfg, silent)); err != nil {
+	switch wrong := checkIssuers(&cfg, silent); {
+	case wrong != nil && err != nil:
+		return nil, badConfig(errors.Join(err, wrong), "docs/config.md and docs/policy.md explain every key")
+	case wrong != nil:
+		return nil, badConfig(wrong, configHint(wrong))
+	case err != nil:
 		return nil, badConfig(err, policyHint(err))
 	}
 	set := p.engine.Set()

@@ -298,13 +298,11 @@ func (i *Issuer) checkLink(ps *problems, path string) {
 	}
 }
 
-func mutableClaim(name string) bool {
-	switch name {
-	case "email", "upn", "preferred_username", "unique_name", "name", "username", "userName", "nickname", "phone_number":
-		return true
-	default:
-		return false
-	}
+// mutableClaim is identity's rule, which has no lines to tell.
+func mutableClaim(claim string) bool {
+	last := strings.ToLower(claim[strings.LastIndexAny(claim, "/:.")+1:])
+	return last == "upn" || strings.HasPrefix(last, "login") || strings.HasSuffix(last, "name") || strings.Contains(last, "mail") ||
+		strings.Contains(last, "phone")
 }
 
 // cosmosAudience reports whether a token with this audience would be good at Cosmos DB itself.
