@@ -114,7 +114,10 @@ func (p *planner) adoptUser(c AdoptUser) (Result, error) {
 	if err := p.free(next, c.ID); err != nil {
 		return Result{}, err
 	}
-	return Result{ID: c.ID, Revision: next.Revision, Changed: true}, p.emit(userDelta(next))
+	if err := p.emit(userDelta(next)); err != nil {
+		return Result{}, err
+	}
+	return Result{ID: c.ID, Revision: next.Revision, Changed: true}, p.takeLock(next)
 }
 
 func (p *planner) adoptGroup(c AdoptGroup) (Result, error) {

@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -394,6 +395,169 @@ func TestALockHoldsUntilItExpiresOrIsLifted(t *testing.T) {
 	}
 	if _, ok := h.Locked(app); ok {
 		t.Error("lifted lock still holds")
+	}
+}
+
+// TestNothingThatAProviderDoesLiftsALock makes a provider try everything that gives
+// somebody another record.
+func TestNothingThatAProviderDoesLiftsALock(t *testing.T) {
+	t.Parallel()
+	key := directory.LinkKey{Connection: corp, ExternalID: "ext-ann"}
+	again := directory.CreateUser{User: directory.User{UserName: "again", ExternalID: "ext-ann"}}
+	for name, test := range map[string]func(t *testing.T, h *house, ann directory.ID) *house{
+		"deleted and made anew": func(t *testing.T, h *house, ann directory.ID) *house {
+			h.do(t, directory.DeleteUser{ID: ann})
+			h.do(t, again)
+			return h
+		},
+		"in one call": func(t *testing.T, h *house, ann directory.ID) *house {
+			h.do(t, directory.DeleteUser{ID: ann}, again)
+			return h
+		},
+		"over a restart": func(t *testing.T, h *house, ann directory.ID) *house {
+			h.do(t, directory.DeleteUser{ID: ann})
+			h = h.reopen(t)
+			h.do(t, again)
+			return h.reopen(t)
+		},
+		"linked to another record": func(t *testing.T, h *house, ann directory.ID) *house {
+			h.do(t, edit(ann, func(u *directory.User) { u.ExternalID = "other" }))
+			h.do(t, again)
+			if view, _ := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "other"}); view.Lock == nil {
+				t.Error("the record is locked no more")
+			}
+			return h
+		},
+		"linked to a record that was there": func(t *testing.T, h *house, ann directory.ID) *house {
+			bob := h.user(t, "bob")
+			h.do(t, directory.DeleteUser{ID: ann})
+			h.do(t, edit(bob, func(u *directory.User) { u.ExternalID = "ext-ann" }))
+			return h
+		},
+		"twice": func(t *testing.T, h *house, ann directory.ID) *house {
+			h.do(t, directory.DeleteUser{ID: ann})
+			h.do(t, directory.DeleteUser{ID: h.do(t, again)[0]})
+			h.do(t, again)
+			return h
+		},
+		"adopted": func(t *testing.T, h *house, ann directory.ID) *house {
+			h.do(t, directory.DeleteUser{ID: ann})
+			results, err := h.Apply(t.Context(), "other", again)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.do(t, directory.AdoptUser{ID: results[0].ID, From: "other"})
+			return h
+		},
+		"imported": func(t *testing.T, h *house, ann directory.ID) *house {
+			var file bytes.Buffer
+			if err := h.Export(&file); err != nil {
+				t.Fatal(err)
+			}
+			h.do(t, directory.DeleteUser{ID: ann})
+			if err := h.Import(t.Context(), bytes.NewReader(bytes.Split(file.Bytes(), []byte("\n"))[0])); err != nil {
+				t.Fatal(err)
+			}
+			return h
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := fresh(t)
+			ann := h.user(t, "ann")
+			subject := directory.Subject{Kind: directory.SubjectUser, Name: string(ann)}
+			if err := h.PutLock(t.Context(), directory.Lock{Subject: subject, Message: "incident", By: "op"}); err != nil {
+				t.Fatal(err)
+			}
+			h = test(t, h, ann)
+			view, ok := h.Lookup(key)
+			if !ok || view.Lock == nil || view.Lock.Message != "incident" || view.Lock.By != "op" {
+				t.Errorf("found %t, lock %+v", ok, view.Lock)
+			}
+			var file bytes.Buffer
+			if err := h.Export(&file); err != nil {
+				t.Fatal(err)
+			}
+			if err := directory.CheckImport(&file); err != nil {
+				t.Error(err)
+			}
+			if err := h.DeleteLock(t.Context(), directory.Subject{Kind: directory.SubjectUser, Name: string(view.ID)}); err != nil {
+				t.Fatal(err)
+			}
+			h.do(t, directory.DeleteUser{ID: view.ID})
+			h.do(t, again)
+			if view, _ := h.Lookup(key); view.Lock != nil {
+				t.Error("a lock that was lifted has come back")
+			}
+		})
+	}
+}
+
+func TestTheLockOfSomebodyWhoIsGoneIsListedAndExportedAndCanBeLifted(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	for _, name := range []string{"ann", "bob"} {
+		id := h.user(t, name)
+		if err := h.PutLock(t.Context(), directory.Lock{Subject: directory.Subject{Kind: directory.SubjectUser, Name: string(id)}}); err != nil {
+			t.Fatal(err)
+		}
+		if name == "bob" { // nobody can come back as who never could come in
+			h.do(t, edit(id, func(u *directory.User) { u.ExternalID = "" }))
+			if err := h.DeleteLock(t.Context(), directory.Subject{Kind: directory.SubjectUser, Name: corp + "/ext-bob"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.do(t, directory.DeleteUser{ID: id})
+	}
+	var file bytes.Buffer
+	if err := h.Export(&file); err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(file.Bytes(), []byte("\n")); n != 1 || !bytes.Contains(file.Bytes(), []byte(`"id":"corp/ext-ann"`)) {
+		t.Errorf("exported:\n%s", file.Bytes())
+	}
+	if err := directory.CheckImport(bytes.NewReader(file.Bytes())); err != nil {
+		t.Error(err)
+	}
+	other := fresh(t)
+	if err := other.Import(t.Context(), bytes.NewReader(file.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range []*house{h, other} {
+		ann := directory.Subject{Kind: directory.SubjectUser, Name: corp + "/ext-ann"}
+		if _, ok := in.Locked(ann); !ok {
+			t.Error("the lock does not wait")
+		}
+		if err := in.DeleteLock(t.Context(), ann); err != nil {
+			t.Fatal(err)
+		}
+		in.user(t, "ann")
+		if view, ok := in.Lookup(directory.LinkKey{Connection: corp, ExternalID: "ext-ann"}); !ok || view.Lock != nil {
+			t.Errorf("found %t, lock %v", ok, view.Lock)
+		}
+	}
+}
+
+func TestOfTwoLocksTheOneThatHoldsForLongerIsKept(t *testing.T) {
+	t.Parallel()
+	soon, later := time.Now().Add(time.Hour).Truncate(time.Millisecond).UTC(), time.Now().Add(2*time.Hour).Truncate(time.Millisecond).UTC()
+	for _, test := range []struct{ waits, own, want time.Time }{
+		{waits: soon, own: later, want: later}, {waits: later, own: soon, want: later},
+		{waits: soon}, {own: soon}, {waits: soon, own: soon, want: soon},
+	} {
+		h := fresh(t)
+		ids := []directory.ID{h.user(t, "ann"), h.user(t, "bob")}
+		for i, expires := range []time.Time{test.waits, test.own} {
+			subject := directory.Subject{Kind: directory.SubjectUser, Name: string(ids[i])}
+			if err := h.PutLock(t.Context(), directory.Lock{Subject: subject, Expires: expires}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.do(t, directory.DeleteUser{ID: ids[0]})
+		h.do(t, edit(ids[1], func(u *directory.User) { u.ExternalID = "ext-ann" }))
+		view, _ := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "ext-ann"})
+		if view.Lock == nil || !view.Lock.Expires.Equal(test.want) {
+			t.Errorf("%v: got %+v", test, view.Lock)
+		}
 	}
 }
 

@@ -106,6 +106,9 @@ func (d *Directory) lines(yield func(exported, error) bool) {
 		}
 	}
 	for _, l := range d.Locks() {
+		if l.Subject.Kind == SubjectUser && !d.state.known(l.Subject.Name) {
+			continue // on somebody who is gone: an import would refuse it
+		}
 		line := exported{
 			Kind: lineLock, ID: l.Subject.Name, Subject: l.Subject.Kind.String(),
 			Message: l.Message, By: l.By, Created: l.Created, Expires: l.Expires,
@@ -131,6 +134,13 @@ func (d *Directory) lines(yield func(exported, error) bool) {
 			return
 		}
 	}
+}
+
+// known reports whether a lock on a user means somebody who is there or may come
+// back.
+func (s *state) known(name string) bool {
+	ordinal, found := s.findID(ID(name))
+	return found && s.user(ordinal) != nil || strings.Contains(name, linkSeparator)
 }
 
 func (d *Directory) userLine(ordinal uint32) (exported, error) {
@@ -231,6 +241,12 @@ func (d *Directory) importLines(ctx context.Context, lines []exported, replace [
 				return err
 			}
 			if err := b.emitAt(delta); err != nil {
+				return err
+			}
+			if line.Kind != lineUser {
+				continue
+			}
+			if err := b.takeLock(User{ID: ID(line.ID), Connection: line.Connection, ExternalID: line.ExternalID}); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -105,7 +106,8 @@ func (c *importCheck) line(text []byte) []error {
 		faults = append(faults, c.members(l)...)
 	case lineLock:
 		once(l.Subject, l.ID)
-		if _, known := c.records[ID(l.ID)]; l.Subject == SubjectUser.String() && !known {
+		_, known := c.records[ID(l.ID)]
+		if l.Subject == SubjectUser.String() && !known && !strings.Contains(l.ID, linkSeparator) {
 			faults = append(faults, fmt.Errorf("locked user %q %w", l.ID, errUnknown))
 		}
 	case lineToken:

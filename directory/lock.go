@@ -84,6 +84,46 @@ func (b *batch) changeLock(d Delta) error {
 	return nil
 }
 
+// linkSubject is what the lock of somebody waits under whom an identity provider
+// has deleted, until it makes another record of them: no push lifts a lock. No id
+// has a slash, and no connection's name.
+func linkSubject(connection, externalID string) Subject {
+	return Subject{Kind: SubjectUser, Name: connection + linkSeparator + externalID}
+}
+
+const linkSeparator = "/"
+
+// keepLock has a lock on somebody who loses a link wait under that, and tells
+// whether there was one.
+func (b *batch) keepLock(id ID, connection, externalID string) (bool, error) {
+	l := b.lock(Subject{Kind: SubjectUser, Name: string(id)})
+	if l == nil || l.expired(b.now) || externalID == "" {
+		return false, nil
+	}
+	return true, b.emit(Delta{Kind: KindPutLock, Subject: linkSubject(connection, externalID).encode(), Payload: encodeLock(l)})
+}
+
+// takeLock gives the lock that waits under a link to who has the link now, unless
+// their own holds for longer.
+func (b *batch) takeLock(u User) error {
+	link, own := linkSubject(u.Connection, u.ExternalID), Subject{Kind: SubjectUser, Name: string(u.ID)}
+	waiting := b.lock(link)
+	if waiting == nil {
+		return nil
+	}
+	if l := b.lock(own); !waiting.expired(b.now) && (l == nil || waiting.outlasts(l)) {
+		if err := b.emit(Delta{Kind: KindPutLock, Subject: own.encode(), Payload: encodeLock(waiting)}); err != nil {
+			return err
+		}
+	}
+	return b.emit(Delta{Kind: KindDeleteLock, Subject: link.encode()})
+}
+
+// outlasts reports whether a lock ends later than another.
+func (l *Lock) outlasts(other *Lock) bool {
+	return !other.Expires.IsZero() && (l.Expires.IsZero() || l.Expires.After(other.Expires))
+}
+
 // isUser reports whether there is a user with an id.
 func (b *batch) isUser(id ID) bool {
 	ordinal, ok := b.findID(id)

@@ -67,7 +67,10 @@ func (p *planner) createUser(c CreateUser) (Result, error) {
 		return Result{}, err
 	}
 	u.ID, u.Modified, p.created = id, p.now, id
-	return Result{ID: id, Revision: 1, Changed: true, User: &u}, p.emit(userDelta(u))
+	if err := p.emit(userDelta(u)); err != nil {
+		return Result{}, err
+	}
+	return Result{ID: id, Revision: 1, Changed: true, User: &u}, p.takeLock(u)
 }
 
 func (p *planner) editUser(c EditUser) (Result, error) {
@@ -93,9 +96,15 @@ func (p *planner) editUser(c EditUser) (Result, error) {
 	}
 	if old.ExternalID != "" && old.ExternalID != next.ExternalID {
 		p.relinked = append(p.relinked, c.ID)
+		if _, err := p.keepLock(c.ID, p.connection, old.ExternalID); err != nil {
+			return Result{}, err
+		}
 	}
 	next.Revision, next.Modified = next.Revision+1, p.now
-	return Result{ID: c.ID, Revision: next.Revision, Changed: true, User: &next}, p.emit(userDelta(next))
+	if err := p.emit(userDelta(next)); err != nil {
+		return Result{}, err
+	}
+	return Result{ID: c.ID, Revision: next.Revision, Changed: true, User: &next}, p.takeLock(next)
 }
 
 // maxReadAhead bounds the records that a call reads ahead.
@@ -140,6 +149,16 @@ func (p *planner) removeUser(c DeleteUser) (Result, error) {
 	}
 	if err := p.leaveAll(c.ID, u.direct().ordinals()); err != nil {
 		return Result{}, err
+	}
+	waits, err := p.keepLock(c.ID, p.connection, string(u.externalID(nil)))
+	if err != nil {
+		return Result{}, err
+	}
+	if waits {
+		own := Subject{Kind: SubjectUser, Name: string(c.ID)}
+		if err := p.emit(Delta{Kind: KindDeleteLock, Subject: own.encode()}); err != nil {
+			return Result{}, err
+		}
 	}
 	d := Delta{Kind: KindDeleteUser, Connection: p.connection, Subject: string(c.ID), Revision: u.revision() + 1}
 	return Result{ID: c.ID, Revision: d.Revision, Changed: true}, p.emit(d)
