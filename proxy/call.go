@@ -126,16 +126,22 @@ func (c *call) clientGone(err error) {
 // the connection, so that the caller does not take a part for the whole.
 func (p *Proxy) finish(c *call) {
 	if cause := recover(); cause != nil {
-		p.logger.Error("request handler failed", "cause", cause, "activity_id", c.activityID, "stack", string(debug.Stack()))
+		why := p.failed(c, cause)
 		c.outcome, c.verdict, c.reason = audit.Internal, audit.Error, "InternalServerError"
 		c.broken = c.w.status != 0
 		if !c.broken {
-			p.refuse(c, cosmos.Internal("a stage failed; see the log"))
+			p.refuse(c, cosmos.Internal(why))
 		}
 	}
 	if c.broken {
 		panic(http.ErrAbortHandler) // the server's own way; it logs nothing.
 	}
+}
+
+// failed logs a stage that failed in a way nobody foresaw, and returns what the record says of it.
+func (p *Proxy) failed(c *call, cause any) string {
+	p.logger.Error("request handler failed", "cause", cause, "activity_id", c.activityID, "stack", string(debug.Stack()))
+	return "a stage failed; see the log"
 }
 
 // left says whether the caller has gone away.

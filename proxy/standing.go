@@ -112,7 +112,14 @@ func (c *call) decidedAlike(now *policy.Decision) bool {
 // standsYet is stands for whoever sends the body on, at the same time as others look at the call: it changes nothing of it.
 func (p *Proxy) standsYet(c *call) func() error {
 	asked := *c
-	return func() error { return p.stands(&asked) }
+	return func() (refusal error) {
+		defer func() {
+			if cause := recover(); cause != nil { // the transport's goroutine: nobody else would catch it, and the gate would end
+				refusal = cosmos.Internal(p.failed(c, cause))
+			}
+		}()
+		return p.stands(&asked)
+	}
 }
 
 // changed is the answer where the request would have to be asked again.

@@ -521,3 +521,35 @@ func TestTheOutcomeOfAWriteThatIsAllThereButForItsEndIsUnknown(t *testing.T) {
 		t.Errorf("%d, recorded as %s %s %q", w.status, rec.Decision, rec.Outcome, rec.Detail)
 	}
 }
+
+// What fails in a way nobody foresaw while a body is passed on, in the transport's hands, ends one request and not the gate.
+func TestAStageThatPanicsWhileABodyIsPassedOnEndsOneRequest(t *testing.T) {
+	t.Parallel()
+	for _, http1 := range []bool{true, false} {
+		t.Run(fmt.Sprint(http1), func(t *testing.T) {
+			t.Parallel()
+			var later atomic.Int64
+			g := newGate(t, setup{http1: http1, handler: halves, edit: func(c *proxy.Config) {
+				c.Now = jumping(&later)
+				c.Standing = func(*identity.Principal) (identity.Principal, error) { panic("nobody foresaw it") }
+			}})
+			whole := `{"id":"1","x":"` + strings.Repeat("x", 100<<10) + `"}`
+			begin, rest := strings.NewReader(whole[:10]), strings.NewReader(whole[10:])
+			r := request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`)
+			r.URL.Scheme, r.URL.Host, r.ContentLength = "", "", int64(len(whole))
+			r.Body = io.NopCloser(io.MultiReader(endless{begin, func() error {
+				later.Store(1)
+				return io.EOF
+			}}, rest))
+			w := &discarding{header: http.Header{}}
+			g.proxy.ServeHTTP(w, r)
+			if rec := g.ledger.next(t); w.status != http.StatusInternalServerError || rec.Outcome != audit.Internal {
+				t.Errorf("%d, recorded as %s %q", w.status, rec.Outcome, rec.Detail)
+			}
+			later.Store(0)
+			if got := g.create(); got.Status != http.StatusOK {
+				t.Errorf("the next request: %d %s", got.Status, got.Body)
+			}
+		})
+	}
+}
