@@ -301,6 +301,10 @@ func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
 			`[{"operationType":"Create","resourceBody":{"id":"1"}}]`, zipped("[" + strings.Repeat(" ", 20<<20) + "]"),
 			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True", "Accept-Encoding", "gzip"}, 200, 408, "",
 		},
+		"a batch whose answer is compressed, and there is no memory for what it may be": {
+			`[{"operationType":"Create","resourceBody":{"id":"1"}}]`, zipped(results),
+			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True", "Accept-Encoding", "gzip"}, 200, 408, "",
+		},
 		"a batch whose answer is compressed and breaks off": {
 			`[{"operationType":"Create","resourceBody":{"id":"1"}}]`, zipped(results)[:60],
 			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True", "Accept-Encoding", "gzip"}, 200, 408, "",
@@ -309,7 +313,12 @@ func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var there atomic.Bool
+			var limits proxy.Limits
+			if strings.Contains(name, "no memory") {
+				limits.MaxBufferedBytes = 1 << 20
+			}
 			g := newGate(t, setup{
+				limits: limits,
 				handler: func(w http.ResponseWriter, _ *http.Request) {
 					there.Store(true)
 					w.Header().Set("Content-Type", jsonMedia)
