@@ -211,7 +211,8 @@ type Connection struct {
 	// Certificates pins the provider: SHA-256 fingerprints, in hexadecimal, of certificates of which it must show one beside its token or
 	// client secret. Who signed them does not matter. Needs listen.scim.client_certificates.
 	Certificates []string `yaml:"certificates"`
-	// Dialect is a hint for warnings: entra, okta, onelogin, jumpcloud, ping, google, sailpoint.
+	// Dialect is which provider it is: entra, okta, onelogin, jumpcloud, ping, google, sailpoint. Warnings and silent_after go by it, and for ping
+	// the first of several primary values wins, which are refused otherwise; nothing else does.
 	Dialect string `yaml:"dialect"`
 	// Strict refuses what the interoperability profiles forbid and large providers still send.
 	Strict bool `yaml:"strict"`
