@@ -305,7 +305,7 @@ func newTokenRevoke() *cobra.Command {
 		Use:     "revoke ID",
 		Short:   "End a token at once",
 		Long:    "Ends a token at once. Access tokens that were issued for a client secret end with it.",
-		Example: "  cosmosgate scim token revoke 3q2-7wAB",
+		Example: "  cosmosgate scim token revoke 5f0079236e68",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := ask[tokenEntry](cmd.Context(), &o, actSCIMRevoke, args[0])
