@@ -133,7 +133,8 @@ func TestDelegatedTokensNameEveryParty(t *testing.T) {
 		{"an actor that is text", partner(object{"act": "helper-client"}), 5009, nil},
 		{"an actor that is nothing", partner(object{"act": object{}}), 5009, nil},
 		{"an actor at an issuer that is not declared to name any", corp(object{"act": object{"sub": "scout-client"}}), 5009, nil},
-		{"an actor without a person", partner(object{"sub": "chef-client", "client_id": "chef-client"}), 5009, nil},
+		{"an actor without a person or an agent", partner(object{"sub": "chef-client", "client_id": "chef-client"}), 5009, nil},
+		{"an agent of its own that another acts for", partner(object{"sub": "chef-client", "client_id": nil, "azp": "chef-client"}), 5009, nil},
 		{"a person nobody knows", partner(object{"sub": "auth0|bob"}), 5013, nil},
 
 		{"our own token", own(nil), "accepted", []string{"scout"}},

@@ -264,3 +264,52 @@ func TestThoseWhoWaitForAKeyVaultWaitTogether(t *testing.T) {
 		}
 	})
 }
+
+// A change of other keys is no reason to ask a key vault again about a secret that did not open a moment ago.
+func TestASecretThatDidNotOpenIsLeftAloneForAWhile(t *testing.T) {
+	t.Parallel()
+
+	var sealer *counting
+
+	v := newVault(t, func(c *identity.KeysConfig) {
+		sealer = &counting{Sealer: c.Sealer}
+		c.Sealer = sealer
+	})
+	sealer.refuses = true
+
+	_, secret := v.mint(t, identity.Minting{})
+	show := func() { _, _ = v.present(t, signed(t, secret, itemLink, v.clock.read())) }
+
+	show()
+	sealer.refuses = false
+	v.mint(t, identity.Minting{Application: "second"})
+	show()
+
+	if sealer.opened != 2 {
+		t.Errorf("secrets were asked for %d times, want once each", sealer.opened)
+	}
+
+	v.clock.move(10 * time.Second)
+
+	if _, err := v.present(t, signed(t, secret, itemLink, v.clock.read())); err != nil {
+		t.Errorf("after a while: %v", err)
+	}
+}
+
+// counting is a sealer that counts.
+type counting struct {
+	identity.Sealer
+
+	opened  int
+	refuses bool
+}
+
+func (c *counting) Open(ctx context.Context, sealed, associated []byte) ([]byte, error) {
+	c.opened++
+
+	if c.refuses {
+		return nil, context.DeadlineExceeded
+	}
+
+	return c.Sealer.Open(ctx, sealed, associated) //nolint:wrapcheck // in the place of the other.
+}

@@ -73,6 +73,26 @@ func TestOnlyTheExactPathIsTheGuide(t *testing.T) {
 	}
 }
 
+// A target or a host that reads two ways is no more the guide than it is data.
+func TestARequestOfTwoHostsIsNotTheGuide(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(*http.Request){
+		"the absolute form":          func(r *http.Request) { r.URL.Host = publicHost },
+		"a Host beside :authority":   func(r *http.Request) { r.Header.Set("Host", "other.example") },
+		"a host that has no account": func(r *http.Request) { r.Host = "other.example" },
+	} {
+		g := newGate(t, setup{edit: guided})
+		r := request(t, http.MethodGet, proxy.GuidePath, "")
+		r.URL.Scheme, r.URL.Host, r.Body = "", "", http.NoBody // as a server reads it
+		edit(r)
+		w := &discarding{header: http.Header{}}
+		g.proxy.ServeHTTP(w, r)
+		if rec := g.ledger.next(t); w.status != http.StatusBadRequest || rec.Outcome != audit.Refused {
+			t.Errorf("%s: %d, recorded as %s", name, w.status, rec.Outcome)
+		}
+	}
+}
+
 func TestAGateWithoutAGuideHasNone(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, setup{})
