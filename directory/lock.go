@@ -130,15 +130,16 @@ func (b *batch) isUser(id ID) bool {
 	return ok && b.user(ordinal) != nil
 }
 
-func (s *state) publishLocks(b *batch) {
-	if len(b.locks) == 0 {
-		return
-	}
+// publishLocks makes the locks of a batch visible, or what it lifts: those before
+// the people, this after them, so that nobody is seen without a lock that follows
+// them from one record to another.
+func (s *state) publishLocks(b *batch, lifted bool) {
 	next := maps.Clone(*s.locks.Load())
 	for subject, lock := range b.locks {
-		if lock == nil {
+		switch {
+		case lifted && lock == nil:
 			delete(next, subject)
-		} else {
+		case !lifted && lock != nil:
 			next[subject] = lock
 		}
 	}

@@ -83,3 +83,15 @@ func TestRememberedViewsAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// Two connections may have one external id for two people, and hashes collide.
+func TestAViewIsRememberedForOneLinkAndOneClosure(t *testing.T) {
+	t.Parallel()
+	known := &seen{link: "ext", connection: 1, view: &UserView{Generation: [2]uint64{7, 5}}}
+	if !known.is(1, "ext", 5) {
+		t.Error("not remembered")
+	}
+	if known.is(2, "ext", 5) || known.is(1, "other", 5) || known.is(1, "ext", 7) || (&seen{}).is(1, "ext", 5) || (*seen)(nil).is(1, "ext", 5) {
+		t.Error("taken for another's")
+	}
+}

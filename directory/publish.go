@@ -11,6 +11,10 @@ import (
 // publish makes a durable batch visible. Records are stored before the closure
 // version moves, so that a reader who saw the new version sees the new groups.
 func (s *state) publish(b *batch) {
+	if len(b.locks) > 0 {
+		s.publishLocks(b, false)
+		defer s.publishLocks(b, true)
+	}
 	// Groups first: a user's groups must be there when the user's record is.
 	for _, ordinal := range inOrder(maps.Keys(b.groups)) {
 		s.publishGroup(ordinal, b.groups[ordinal])
@@ -42,7 +46,6 @@ func (s *state) publish(b *batch) {
 			place.members.clear()
 		}
 	}
-	s.publishLocks(b)
 	s.publishTokens(b)
 	s.publishEntries(b)
 	s.version += uint64(len(b.deltas))

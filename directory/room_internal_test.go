@@ -3,6 +3,7 @@ package directory
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 )
@@ -148,4 +149,40 @@ func TestAFailedCallLeavesTheGroupsOfAnEarlierOne(t *testing.T) {
 	if got := s.views(s.direct(ordinal)); len(got) != 2 || got[0].ID != ids[1] || got[1].ID != ids[2] {
 		t.Errorf("in %v", got)
 	}
+}
+
+func TestNobodyIsSeenWithoutTheirLockWhileTheyAreMadeAnew(t *testing.T) {
+	t.Parallel()
+	s := newState()
+	again := CreateUser{User: User{UserName: "ann", ExternalID: "ext", Active: true}}
+	ann := done(t, s, again)[0]
+	b := newBatch(s, time.UnixMilli(1))
+	lock := Delta{Kind: KindPutLock, Subject: Subject{SubjectUser, string(ann)}.encode(), Payload: encodeLock(&Lock{})}
+	if err := b.emit(lock); err != nil {
+		t.Fatal(err)
+	}
+	s.publish(b)
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for {
+				if view, ok := s.lookup(LinkKey{"corp", "ext"}, time.Now); ok && view.Lock == nil {
+					t.Error("seen without the lock")
+					return
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for range 3000 {
+		done(t, s, DeleteUser{ID: ann})
+		ann = done(t, s, again)[0]
+	}
+	close(stop)
+	readers.Wait()
 }

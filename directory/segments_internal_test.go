@@ -351,6 +351,12 @@ func TestSegmentsThatAreFoldedAreUsedAgain(t *testing.T) {
 	if most := run(3 * maxSpent); most > maxSpent+3 {
 		t.Errorf("%d files are kept", most)
 	}
+	version++
+	large := putting(version) // more than one of those that are kept has room for
+	large[0].Payload = bytes.Repeat([]byte{7}, 5*pageBytes)
+	if err := l.Append(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
 	killed(t, l)
 	if held, err := versions(t, path); err != nil || len(held) != int(version) {
 		t.Errorf("%d of %d versions, %v", len(held), version, err)

@@ -294,13 +294,17 @@ func (s *state) lookup(k LinkKey, clock func() time.Time) (UserView, bool) {
 	if p == nil || k.ExternalID == "" {
 		return UserView{}, false
 	}
+	locks := s.locks.Load()
 	for candidates := s.names[spaceUserLink].probe(s.hash(nameKey{p, k.ExternalID})); ; {
 		ordinal, ok := candidates.next()
 		if !ok {
 			return UserView{}, false
 		}
 		if view, ok := s.look(ordinal, p, k.ExternalID); ok {
-			view.Lock = s.lockOf(view.ID, clock)
+			if s.locks.Load() != locks { // theirs may have gone to another record of theirs meanwhile
+				return s.lookup(k, clock)
+			}
+			view.Lock = lockIn(*locks, view.ID, clock)
 			return view, true
 		}
 	}
@@ -335,9 +339,8 @@ func (s *state) look(ordinal uint32, p *population, externalID string) (UserView
 	}
 }
 
-// lockOf returns the lock in force on a user, or nil.
-func (s *state) lockOf(id ID, clock func() time.Time) *Lock {
-	locks := *s.locks.Load()
+// lockIn returns the lock in force on a user, or nil.
+func lockIn(locks map[Subject]*Lock, id ID, clock func() time.Time) *Lock {
 	if len(locks) == 0 {
 		return nil
 	}
