@@ -73,7 +73,7 @@ func (g *gate) scimActs(m *control.Mux) {
 				one.Warnings = append(one.Warnings, scim.Warning{Kind: "directory_stopped", Text: "every change is refused with 503: " + err.Error()})
 			}
 			if o := &g.cfg.Connections[i].OAuth; o.Keys == "" && o.Federated == nil {
-				one.Warnings = append(one.Warnings, tokenWarnings(one.Tokens, time.Now())...)
+				one.Warnings = append(one.Warnings, tokenWarnings(s.Connection, one.Tokens, time.Now())...)
 			}
 			all = append(all, one)
 		}
@@ -82,7 +82,7 @@ func (g *gate) scimActs(m *control.Mux) {
 }
 
 // tokenWarnings says when a connection is about to lose its last token.
-func tokenWarnings(tokens []tokenEntry, now time.Time) []scim.Warning {
+func tokenWarnings(connection string, tokens []tokenEntry, now time.Time) []scim.Warning {
 	const soon = 14 * 24 * time.Hour
 	var last time.Time
 	for i := range tokens {
@@ -92,9 +92,9 @@ func tokenWarnings(tokens []tokenEntry, now time.Time) []scim.Warning {
 	}
 	switch {
 	case last.IsZero():
-		return []scim.Warning{{Kind: "no_live_token", Text: "no token is live, so the provider cannot push: cosmosgate scim token create"}}
+		return []scim.Warning{{Kind: "no_live_token", Text: "no token is live, so the provider cannot push: cosmosgate scim token create " + connection}}
 	case last.Sub(now) < soon:
-		return []scim.Warning{{Kind: "token_expires", Text: "the last token ends " + when(last) + ": cosmosgate scim token rotate"}}
+		return []scim.Warning{{Kind: "token_expires", Text: "the last token ends " + when(last) + ": cosmosgate scim token rotate " + connection}}
 	default:
 		return nil
 	}
