@@ -294,7 +294,7 @@ func TestTokensWithForgedClaimsAreRefused(t *testing.T) {
 		{"nbf is negative", claimed(func(int64) object { return object{"nbf": -1} }), 5006},
 		{"nbf is a string", claimed(func(int64) object { return object{"nbf": "later"} }), 5004},
 		{"issued in 61 s", claimed(func(now int64) object { return object{"iat": now + 61} }), 5006},
-		{"bound to a key, without proof", claimed(func(int64) object { return object{"cnf": object{"jkt": "x"}} }), 5009},
+		{"bound to a key, without proof", claimed(func(int64) object { return object{"cnf": object{"jkt": aThumbprint}} }), 5009},
 		{"bound to nothing", claimed(func(int64) object { return object{"cnf": object{}} }), 5009},
 		{"delegated", claimed(func(int64) object { return object{"act": object{"sub": "bot"}} }), 5009},
 		{"issued to an Entra agent", claimed(func(int64) object { return object{"xms_par_app_azp": "bot"} }), 5009},

@@ -155,7 +155,7 @@ func TestDelegatedTokensNameEveryParty(t *testing.T) {
 		{"our own token of an earlier record", own(object{"sub": "01890a5d-ac96-774b-bcce-000000000000"}), 5013, nil},
 		{"our own token of an issuer that is gone", own(object{"origin": object{"iss": "https://gone.example", "sub": annSubject}}), 5009, nil},
 		{"our own token with malformed details", own(object{"authorization_details": []object{{"type": "other"}}}), 5009, nil},
-		{"our own token bound to a key", own(object{"cnf": object{"jkt": "x"}}), 5009, nil},
+		{"our own token bound to a key", own(object{"cnf": object{"jkt": aThumbprint}}), 5009, nil},
 		{"our own token signed by another issuer's key", func(t *testing.T, d *delegating) string {
 			t.Helper()
 
@@ -380,6 +380,33 @@ func FuzzDetails(f *testing.F) {
 
 		if diff := cmp.Diff(details, again); diff != "" {
 			t.Errorf("read again (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A token of ours is exchanged if it is for one resource alone: one that is for several would open another by the exchange.
+func TestOurOwnTokenForSeveralResourcesIsNotExchanged(t *testing.T) {
+	t.Parallel()
+
+	const other = "https://mcp.corp.example"
+
+	synctest.Test(t, func(t *testing.T) {
+		d := newDelegating(t)
+		d.start(t)
+
+		for name, row := range map[string]struct {
+			audience any
+			good     bool
+		}{
+			"one":          {ownAudience, true},
+			"another":      {other, true},
+			"two":          {[]string{other, ownAudience}, false},
+			"none of ours": {"https://stranger.example", false},
+		} {
+			raw := d.own.signer.sign(t, nil, d.issued().with(object{"aud": row.audience}))
+			if _, err := d.gate.Exchangeable(t.Context(), raw, []string{ownAudience, other}); (err == nil) != row.good {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	})
 }

@@ -124,7 +124,7 @@ func TestAProvisionerIsProvenByItsOwnKeyOrItsPlatformAlone(t *testing.T) {
 		"platform, expired":                   {"entra", untyped, nil, object{"exp": time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Unix() - 120}, ""},
 		"platform, not yet":                   {"entra", untyped, nil, object{"nbf": time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC).Unix()}, ""},
 		"platform, a person's delegated one":  {"entra", untyped, nil, object{"scp": "user_impersonation"}, ""},
-		"platform, with a key it is bound to": {"entra", untyped, nil, object{"cnf": object{"jkt": "x"}}, ""},
+		"platform, with a key it is bound to": {"entra", untyped, nil, object{"cnf": object{"jkt": aThumbprint}}, ""},
 		"platform, an ID token":               {"entra", untyped, nil, object{"nonce": "n"}, ""},
 		"an unknown client":                   {"nobody", untyped, nil, object{}, ""},
 	} {

@@ -381,3 +381,6 @@ func verdictOf(tb testing.TB, err error) any {
 }
 
 func asError(err error, target **identity.Error) bool { return errors.As(err, target) }
+
+// aThumbprint is that of a key which nobody has: well-formed, or a token that is bound to it would be refused for that alone.
+const aThumbprint = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"

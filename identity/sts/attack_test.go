@@ -308,7 +308,7 @@ func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 		{"for another audience", exchanging(object{"aud": "api://another"}, nil), "invalid_request"},
 		{"for Cosmos DB itself", exchanging(object{"aud": "https://cosmos.azure.com"}, nil), "invalid_request"},
 		{"of a client that is not declared", exchanging(object{"client_id": "stranger"}, nil), "invalid_request"},
-		{"bound to a key", exchanging(object{"cnf": object{"jkt": "x"}}, nil), "invalid_request"},
+		{"bound to a key", exchanging(object{"cnf": object{"jkt": aThumbprint}}, nil), "invalid_request"},
 		{"signed by a stranger", raw(func(t *testing.T, w *world) string { t.Helper(); return w.scout.sign(t, "at+jwt", w.person()) }, accessToken), "invalid_request"},
 		{"unsigned", exchanging(nil, object{"subject_token": "eyJhbGciOiJub25lIn0.e30."}), "invalid_request"},
 		{"no token", exchanging(nil, object{"subject_token": "cosmos"}), "invalid_request"},
@@ -321,7 +321,7 @@ func TestSubjectTokensAreCheckedLikeAllOthers(t *testing.T) {
 		{"an ID token for two, by the other", raw(id(object{"aud": []string{portal, "other"}, "azp": "other"}), idToken), "invalid_request"},
 		{"an ID token that another client asked for", raw(id(object{"azp": "other"}), idToken), "invalid_request"},
 		{"an ID token with an actor", raw(id(object{"act": object{"sub": "chef-client"}}), idToken), "invalid_request"},
-		{"an ID token bound to a key", raw(id(object{"cnf": object{"jkt": "x"}}), idToken), "invalid_request"},
+		{"an ID token bound to a key", raw(id(object{"cnf": object{"jkt": aThumbprint}}), idToken), "invalid_request"},
 		{"an expired ID token", raw(id(object{"exp": time.Unix(1, 0).Unix()}), idToken), "invalid_request"},
 		{"an access token as ID token", raw(func(t *testing.T, w *world) string {
 			t.Helper()
@@ -402,7 +402,7 @@ func TestIdentityAssertionsAreGoodOnceForTheirClientHere(t *testing.T) {
 		{"for a resource that is not ours", granting("scout", typ, func(int64) object { return object{"resource": "https://evil.example"} }), "invalid_target"},
 		{"for scopes that mean nothing here", granting("scout", typ, func(int64) object { return object{"scope": "mail.read"} }), "invalid_scope"},
 		{"with an actor", granting("scout", typ, func(int64) object { return object{"act": object{"sub": "chef-client"}} }), "invalid_grant"},
-		{"bound to a key", granting("scout", typ, func(int64) object { return object{"cnf": object{"jkt": "x"}} }), "invalid_grant"},
+		{"bound to a key", granting("scout", typ, func(int64) object { return object{"cnf": object{"jkt": aThumbprint}} }), "invalid_grant"},
 		{"narrowed, asking for more", func(t *testing.T, w *world) reply {
 			t.Helper()
 

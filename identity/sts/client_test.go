@@ -94,6 +94,11 @@ func TestClientsProveThemselvesOrAreRefused(t *testing.T) {
 
 			return exchanging(nil, object{"client_assertion": w.cluster.sign(t, "", w.pod("pod").with(object{"aud": []string{ownURL, "https://vault.example"}}))})(t, w)
 		}, "invalid_client"},
+		{"a platform's token that is bound to a key", func(t *testing.T, w *world) reply {
+			t.Helper()
+
+			return exchanging(nil, object{"client_assertion": w.cluster.sign(t, "", w.pod("pod").with(object{"cnf": object{"jkt": aThumbprint}}))})(t, w)
+		}, "invalid_client"},
 		{"a platform's token of a workload nobody declared", func(t *testing.T, w *world) reply {
 			t.Helper()
 

@@ -418,3 +418,6 @@ func thumbprint(tb testing.TB, key jose.JSONWebKey) string {
 
 	return base64.RawURLEncoding.EncodeToString(sum)
 }
+
+// aThumbprint is that of a key which nobody has: well-formed, or a token that is bound to it would be refused for that alone.
+const aThumbprint = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
