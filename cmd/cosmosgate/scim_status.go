@@ -72,6 +72,7 @@ func (g *gate) scimActs(m *control.Mux) {
 			if err := g.directory.Healthy(); err != nil {
 				one.Warnings = append(one.Warnings, scim.Warning{Kind: "directory_stopped", Text: "every change is refused with 503: " + err.Error()})
 			}
+			one.Warnings = append(one.Warnings, crowdWarnings(one.Tokens)...)
 			if o := &g.cfg.Connections[i].OAuth; o.Keys == "" && o.Federated == nil {
 				one.Warnings = append(one.Warnings, tokenWarnings(s.Connection, one.Tokens, time.Now())...)
 			}
@@ -79,6 +80,24 @@ func (g *gate) scimActs(m *control.Mux) {
 		}
 		return all, nil
 	})
+}
+
+// crowdWarnings says of which kind a connection has more tokens than one can keep an eye on.
+func crowdWarnings(tokens []tokenEntry) []scim.Warning {
+	var all []scim.Warning
+	live := map[string]int{}
+	for i := range tokens {
+		if t := &tokens[i]; t.Live {
+			live[t.Kind]++
+		}
+	}
+	for _, kind := range []string{kindBearer, kindSecret} {
+		if n := live[kind]; n > mostTokens {
+			all = append(all, scim.Warning{Kind: "many_tokens", Count: n, Text: fmt.Sprintf(
+				"%d %ss are live, and %d are the most: take one out of the configuration file, or end one with cosmosgate scim token revoke ID", n, spoken(kind), mostTokens)})
+		}
+	}
+	return all
 }
 
 // tokenWarnings says when a connection is about to lose its last token.
@@ -197,8 +216,8 @@ func printTokens(row func(name, format string, args ...any), tokens []tokenEntry
 				last = t.Expires
 			}
 		default:
-			row("token", "%s %s, of the %s, %sends %s, used %s",
-				strings.ReplaceAll(t.Kind, "_", " "), dash(t.ID), t.Source, ageText(t.Created, now), when(t.Expires), ago(t.LastUsed, now))
+			row("token", "%s, of the %s, %sends %s, used %s",
+				strings.TrimSpace(strings.ReplaceAll(t.Kind, "_", " ")+" "+t.ID), t.Source, ageText(t.Created, now), when(t.Expires), ago(t.LastUsed, now))
 		}
 	}
 	if issued > 0 {

@@ -32,3 +32,14 @@ func TestAConnectionThatIsAboutToLoseItsLastTokenSaysWhatToType(t *testing.T) {
 		}
 	}
 }
+
+func TestMoreTokensThanOneCanKeepAnEyeOnAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	two := []tokenEntry{{Kind: kindBearer, Live: true}, {Kind: kindBearer, Live: true}, {Kind: kindBearer}, {Kind: kindSecret, Live: true}}
+	if got := crowdWarnings(two); len(got) != 0 {
+		t.Errorf("two that are live: %v", got)
+	}
+	if got := crowdWarnings(append(two, tokenEntry{Kind: kindBearer, Live: true})); len(got) != 1 || !strings.HasPrefix(got[0].Text, "3 bearer tokens are live") {
+		t.Errorf("three: %v", got)
+	}
+}

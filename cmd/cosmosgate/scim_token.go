@@ -30,6 +30,10 @@ const (
 	kindAccess = "access_token"  // issued there, for an hour
 )
 
+// mostTokens is how many tokens of a kind a connection should have: one, and one that replaces it. The directory keeps no more;
+// what the configuration file adds is warned of.
+const mostTokens = 2
+
 // oauthOwner is what the directory files a connection's client secrets under: no connection's name has a dot, so neither kind
 // can be taken for the other.
 func oauthOwner(connection string) string { return "oauth." + connection }
@@ -101,9 +105,8 @@ func (g *gate) makeToken(c *control.Call, o tokenOrder, create func(owner string
 	case o.Kind != kindBearer:
 		return tokenEntry{}, control.Invalid("unknown kind of token "+o.Kind, "")
 	}
-	const most = 2
-	if live := g.liveTokens(o.Connection, o.Kind); len(live) >= most {
-		return tokenEntry{}, control.Conflict(fmt.Sprintf("%s has two live %ss: %s", o.Connection, spoken(o.Kind), strings.Join(live, ", ")),
+	if live := g.liveTokens(o.Connection, o.Kind); len(live) >= mostTokens {
+		return tokenEntry{}, control.Conflict(fmt.Sprintf("%s has %d live %ss, and %d are the most: %s", o.Connection, len(live), spoken(o.Kind), mostTokens, strings.Join(live, ", ")),
 			"revoke one with cosmosgate scim token revoke ID, or take it out of the configuration file; cosmosgate scim token ls tells when each was last used")
 	}
 	t, secret, err := create(owner)
