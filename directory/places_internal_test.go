@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 )
@@ -93,5 +95,48 @@ func TestAViewIsRememberedForOneLinkAndOneClosure(t *testing.T) {
 	}
 	if known.is(2, "ext", 5) || known.is(1, "other", 5) || known.is(1, "ext", 7) || (&seen{}).is(1, "ext", 5) || (*seen)(nil).is(1, "ext", 5) {
 		t.Error("taken for another's")
+	}
+}
+
+// While nesting is found anew for many groups, somebody looks: what they see must
+// not be remembered for longer than that.
+func TestNoViewFromTheMiddleOfAChangeOfNestingIsRememberedAfterIt(t *testing.T) {
+	t.Parallel()
+	s := newState()
+	group := func(name string) ID { return done(t, s, CreateGroup{Group: GroupRecord{DisplayName: name}})[0] }
+	top, middle, below := group("top"), group("middle"), []ID{}
+	for i := range 300 {
+		below = append(below, group(fmt.Sprint(i)))
+	}
+	done(t, s, AddMembers{Group: middle, Members: below})
+	ann := done(t, s, CreateUser{User: User{UserName: "ann", ExternalID: "ext"}})
+	done(t, s, AddMembers{Group: below[150], Members: ann})
+	look := func() int {
+		view, _ := s.lookup(LinkKey{"corp", "ext"}, time.Now)
+		return len(view.Groups)
+	}
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer close(stop)
+	readers.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				look()
+			}
+		}
+	})
+	for range 100 {
+		done(t, s, AddMembers{Group: top, Members: []ID{middle}})
+		if n := look(); n != 3 {
+			t.Fatalf("in %d groups, not 3", n)
+		}
+		done(t, s, RemoveMembers{Group: top, Members: []ID{middle}})
+		if n := look(); n != 2 {
+			t.Fatalf("in %d groups, not 2", n)
+		}
 	}
 }
