@@ -43,6 +43,7 @@ const free = -1
 
 func newBatch(s *state, now time.Time) *batch {
 	s.nextOrdinal = s.given // what a batch before took and didn't publish is free
+	s.entries.resweep()
 	b := &batch{
 		state: s, now: now,
 		placed: map[recordKey]uint32{}, users: map[uint32]userRecord{}, own: map[uint32]struct{}{}, groups: map[uint32]*group{},

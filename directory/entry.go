@@ -141,7 +141,10 @@ func (e *Entry) expired(now time.Time) bool { return !e.Expires.IsZero() && !now
 type entries struct {
 	table       *table[entryKey, Entry]
 	generations atomic.Pointer[map[string]*atomic.Uint64]
-	ends        entryEnds // writer only
+
+	// For the writer only. swept are what a batch took from ends.
+	ends  entryEnds
+	swept []*Entry
 }
 
 func newEntries(hash func(entryKey) uint64) *entries {
@@ -172,6 +175,18 @@ func (h *entryEnds) Pop() any {
 	(*h)[last] = nil
 	*h = (*h)[:last]
 	return e
+}
+
+// resweep puts those back that were taken from ends and are there yet: another
+// directory was first, or the call failed.
+func (e *entries) resweep() {
+	for _, taken := range e.swept {
+		if e.table.get(taken.key()) == taken {
+			heap.Push(&e.ends, taken)
+		}
+	}
+	clear(e.swept)
+	e.swept = e.swept[:0]
 }
 
 // entry returns an entry as the batch will leave it, expired or not, or nil.
@@ -213,7 +228,8 @@ func (b *batch) sweepEntries() error {
 				return err
 			}
 		}
-		heap.Pop(ends) // should the batch fail, the entry stays, harmless: it has expired
+		heap.Pop(ends)
+		b.state.entries.swept = append(b.state.entries.swept, e)
 	}
 	return nil
 }

@@ -150,3 +150,26 @@ func TestChainsThatAreJoinedAtOnceAreNoWayAroundTheBound(t *testing.T) {
 		}
 	}
 }
+
+func TestGroupsThatAreGoneAreNotAboveAnybody(t *testing.T) {
+	t.Parallel()
+	d := fresh(t).Directory
+	live, gone := chain(t, d, "a", 302), []directory.ID{}
+	middle, below := live[0], chain(t, d, "c", 1)[0]
+	for i := range 199 {
+		gone = append(gone, chain(t, d, fmt.Sprint("d", i, "-"), 1)...)
+	}
+	var deletions []directory.Change
+	for _, id := range gone {
+		if err := put(t, d, middle, id); err != nil {
+			t.Fatal(err)
+		}
+		deletions = append(deletions, directory.DeleteGroup{ID: id})
+	}
+	if _, err := d.Apply(t.Context(), corp, deletions...); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t, d, below, middle); err != nil {
+		t.Error(err)
+	}
+}

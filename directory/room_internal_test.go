@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -185,4 +186,32 @@ func TestNobodyIsSeenWithoutTheirLockWhileTheyAreMadeAnew(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
+}
+
+func TestAnExpiredEntryIsSweptThoughTheFirstAttemptWasInVain(t *testing.T) {
+	t.Parallel()
+	s := newState()
+	put := func(b *batch, name string, expires int64) {
+		e := Entry{Class: "jti", Name: name, Expires: time.UnixMilli(expires)}
+		d := Delta{Kind: KindPutEntry, Subject: entrySubject(e.Class, e.Name), Revision: 1, Payload: encodeEntry(&e)}
+		if err := errors.Join(b.sweepEntries(), b.emit(d)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newBatch(s, time.UnixMilli(1))
+	for i := range 3 {
+		put(b, fmt.Sprint(i), 10)
+	}
+	s.publish(b)
+	put(newBatch(s, time.UnixMilli(20)), "of a batch that another was ahead of", 30)
+	b = newBatch(s, time.UnixMilli(20))
+	put(b, "last", 30)
+	s.publish(b)
+	var left []string
+	for e := range s.entries.table.values() {
+		left = append(left, e.Name)
+	}
+	if len(left) != 1 || left[0] != "last" || s.entries.ends.Len() != 1 {
+		t.Errorf("%q are left, %d of them to end", left, s.entries.ends.Len())
+	}
 }
