@@ -326,8 +326,8 @@ type Log struct {
 // Limits bound what one gate takes on.
 type Limits struct {
 	// MaxInFlight is how many requests are in progress at once, of them no more for one caller than three times
-	// what is free; further ones get 503 with Retry-After.
-	// Default 1024.
+	// what is free; further ones get 503 with Retry-After. While it is not known yet who calls, no more than a quarter
+	// waits for the keys of issuers, and a quarter for those of virtual keys. Default 1024.
 	MaxInFlight int `yaml:"max_in_flight"`
 	// UpstreamTimeout is how long Cosmos may take to begin answering; SDKs wait 65s. Default 70s.
 	UpstreamTimeout time.Duration `yaml:"upstream_timeout"`
