@@ -85,8 +85,11 @@ var (
 	errWaiting    = errors.New("too many wait for keys")
 )
 
-// find returns the keys that may verify a token with this kid and alg. It fetches nothing itself.
+// find returns the keys that may verify a token with this kid and alg. It fetches nothing itself, and waits no longer than demandWait.
 func (k *keySet) find(ctx context.Context, kid, alg string) ([]jose.JSONWebKey, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, demandWait, errWait)
+	defer cancel()
+
 	set, err := k.usable(ctx)
 	if err != nil {
 		return nil, err
@@ -232,16 +235,11 @@ func (k *keySet) wait(ctx context.Context, flight chan struct{}) error {
 
 	defer k.waiting.leave()
 
-	timer := time.NewTimer(demandWait)
-	defer timer.Stop()
-
 	select {
 	case <-flight:
 		return nil
 	case <-ctx.Done():
-		return unavailable(ctx.Err())
-	case <-timer.C:
-		return unavailable(errWait)
+		return unavailable(context.Cause(ctx))
 	}
 }
 

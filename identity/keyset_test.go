@@ -197,6 +197,33 @@ func TestAnUnresponsiveIssuerHoldsNobodyForLong(t *testing.T) {
 	})
 }
 
+// A caller who comes while keys are on their way waits for these, and may want them anew: for both together no longer than for one.
+func TestASlowIssuerHoldsNobodyTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t).start(t)
+		w.provider.misbehave(func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(4 * time.Second):
+			case <-r.Context().Done():
+			}
+
+			return nil, r.Context().Err() // answers as ever
+		})
+
+		time.Sleep(defaultRefresh + time.Second) // a refresh is under way
+
+		begun := time.Now()
+		w.expect(t, "unknown kid", w.signer.sign(t, object{"kid": "k2"}, w.person()), "unavailable")
+
+		if diff := cmp.Diff(5*time.Second, time.Since(begun)); diff != "" {
+			t.Errorf("waited (-want +got):\n%s", diff)
+		}
+	})
+}
+
+const defaultRefresh = 10 * time.Minute
+
 // Whoever sends made-up kids to a gate whose issuer hangs keeps a bounded number of its places, not all.
 func TestAnUnresponsiveIssuerHoldsNotTooManyAtOnce(t *testing.T) {
 	t.Parallel()
