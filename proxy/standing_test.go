@@ -288,6 +288,12 @@ func TestTheOutcomeOfAWriteIsToldToWhoLostAccess(t *testing.T) {
 			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True"}, 200, 200,
 			`[{"statusCode":201,"eTag":"e","requestCharge":5.5},{"statusCode":200}]`,
 		},
+		"a batch whose documents are text, or under another name": {
+			`[{"operationType":"Create","resourceBody":{"id":"1"}},{"operationType":"Read","id":"2"}]`,
+			`[{"statusCode":201,"resourceBody":"secret"},{"statusCode":200,"document":"secret","eTag":{"secret":1}}]`,
+			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True"}, 200, 200,
+			`[{"statusCode":201},{"statusCode":200}]`,
+		},
 		"a batch whose answer cannot be read": {
 			`[{"operationType":"Create","resourceBody":{"id":"1"}}]`, `[{"secret"`,
 			[]string{"X-Ms-Cosmos-Is-Batch-Request", "True", "X-Ms-Cosmos-Batch-Atomic", "True"}, 200, 408, "",
