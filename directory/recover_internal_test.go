@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +142,40 @@ func TestAPartOfAnEarlierTimeIsNotTakenForTheNewest(t *testing.T) {
 	replace(t, map[string][]byte{segmentName(path+journalSuffix, 99): content})
 	if held, err := versions(t, path); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("opened with %v, error %v", held, err)
+	}
+}
+
+func TestACopyOfAPartBesideTheOthersIsRefused(t *testing.T) {
+	t.Parallel()
+	path, segments := written(t)
+	replace(t, map[string][]byte{segmentName(path+journalSuffix, 99): readFile(t, segments[2])})
+	if held, err := versions(t, path); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "under another name") {
+		t.Errorf("opened with %v, error %v", held, err)
+	}
+}
+
+// TestALogThatCannotBeFoldedAtItsEndKeepsItsJournal takes the state away before the
+// log is closed.
+func TestALogThatCannotBeFoldedAtItsEndKeepsItsJournal(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	l, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version := range uint64(3) {
+		if err := l.Append(t.Context(), putting(version+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err == nil {
+		t.Error("nothing is said")
+	}
+	if held, err := versions(t, path); err != nil || len(held) != 3 {
+		t.Errorf("held %v, error %v", held, err)
 	}
 }
 

@@ -85,6 +85,8 @@ type Journal struct {
 	// before them; streak is how many questions in a row found something.
 	ahead  map[uint64]*commit
 	streak int
+	// begun is what was read of the commit that comes next, if it has parts.
+	begun begun
 	// checked is when it was last proven that the head is what the ids say;
 	// backward counts observations of the contrary.
 	checked  time.Time

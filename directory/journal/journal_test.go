@@ -142,6 +142,42 @@ func TestALargeBatchIsWholeOrNothing(t *testing.T) {
 	}
 }
 
+// TestALargeBatchIsReadThoughEveryAttemptGetsOnlyAPartOfIt throttles the reader after
+// each part.
+func TestALargeBatchIsReadThoughEveryAttemptGetsOnlyAPartOfIt(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	j := s.open(t)
+	noise := rand.NewChaCha8([32]byte{1})
+	batch := batchAfter(0, "a", "b", "c", "d", "e", "f")
+	for i := range batch {
+		batch[i].Payload = make([]byte, 500_000)
+		_, _ = noise.Read(batch[i].Payload)
+	}
+	if err := j.Append(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	reader := s.open(t)
+	failures := 0
+	for {
+		fault := emulator.Fault{Method: http.MethodGet, PathPrefix: documents + "/part-", Skip: 1, Status: http.StatusTooManyRequests}
+		s.Inject(fault)
+		got, err := reader.Next(t.Context(), 0)
+		if err == nil {
+			if diff := cmp.Diff(batch, got); diff != "" {
+				t.Error("the batch differs")
+			}
+			break
+		}
+		if failures++; failures > 10 {
+			t.Fatal(err)
+		}
+	}
+	if failures < 2 {
+		t.Errorf("it failed %d times only", failures)
+	}
+}
+
 func TestManyCommitsAreReadInOrder(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, proper)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
@@ -40,15 +41,47 @@ func (j *Journal) Next(ctx context.Context, after uint64) ([]directory.Delta, er
 		return nil, fmt.Errorf("%w: commit %s belongs to another history", directory.ErrOutdated, c.ID)
 	}
 	j.decide(c)
-	packed := c.Data
-	for n := range c.Parts {
-		var part commit
-		if _, err := j.read(ctx, partition, partID(c.Batch, n), &part); err != nil {
-			return nil, fmt.Errorf("reading a part of commit %s: %w", c.ID, err)
-		}
-		packed = append(packed, part.Data...)
+	packed, err := j.gather(ctx, c)
+	if err != nil {
+		return nil, err
 	}
 	return unpackBatch(c, packed)
+}
+
+// begun is what was read of a commit's parts.
+type begun struct {
+	batch string
+	parts int
+	data  []byte
+}
+
+// gather returns the data of a commit and of its parts. What was read is kept if
+// the rest can't be: who began anew each time would never get to the end while the
+// container is throttled.
+func (j *Journal) gather(ctx context.Context, c *commit) ([]byte, error) {
+	if c.Parts == 0 {
+		return c.Data, nil
+	}
+	j.mu.Lock()
+	b := j.begun
+	j.mu.Unlock()
+	if b.batch != c.Batch {
+		b = begun{batch: c.Batch}
+	}
+	for ; b.parts < c.Parts; b.parts++ {
+		var part commit
+		if _, err := j.read(ctx, partition, partID(c.Batch, b.parts), &part); err != nil {
+			j.mu.Lock()
+			j.begun = b
+			j.mu.Unlock()
+			return nil, fmt.Errorf("reading a part of commit %s: %w", c.ID, err)
+		}
+		b.data = slices.Concat(b.data, part.Data) // never into room that another reader has too
+	}
+	j.mu.Lock()
+	j.begun = begun{}
+	j.mu.Unlock()
+	return b.data, nil
 }
 
 // next returns the commit after a version, nil if there is none.
