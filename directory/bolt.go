@@ -435,6 +435,7 @@ func (l *BoltLog) Close() error {
 
 // finish folds all of the journal and makes the state forget that it had one.
 func (l *BoltLog) finish() error {
+	l.journal.ending = true
 	for left := 1; left > 0; {
 		var err error
 		if left, err = l.Fold(closeChunk); err != nil {

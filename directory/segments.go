@@ -46,8 +46,10 @@ type segments struct {
 
 	// waiting is the size of the frames that aren't folded.
 	waiting atomic.Int64
-	buf     []byte // of who appends
-	cursor  cursor // of who folds
+	// ending means that nothing is appended any more.
+	ending bool
+	buf    []byte // of who appends
+	cursor cursor // of who folds
 }
 
 // place says where in a segment the stored form of a delta is.
@@ -216,7 +218,7 @@ func (j *segments) prepare() error {
 	ready, n := j.ready, len(j.used)
 	early := n == 0 || 2*j.used[n-1].end < j.used[n-1].size
 	j.mu.RUnlock()
-	if ready != nil || early {
+	if ready != nil || early || j.ending {
 		return nil
 	}
 	s, err := j.another(j.size, true)

@@ -583,10 +583,15 @@ func seal(content []byte) {
 	}
 }
 
-// counting is a disk that counts what is read.
+// counting is a disk that counts what is read and made.
 type counting struct {
 	disk
-	read *int
+	read, made *int
+}
+
+func (c counting) create(name string) (diskFile, error) {
+	*c.made++
+	return c.disk.create(name)
 }
 
 func (c counting) open(name string) (diskFile, error) {
@@ -606,8 +611,8 @@ func (f countingFile) ReadAt(b []byte, at int64) (int, error) {
 
 func TestALargeFrameIsReadOnceHoweverOftenSomeOfItIsFolded(t *testing.T) {
 	t.Parallel()
-	read := 0
-	j, err := newSegments(counting{newForgetful(), &read}, "log"+journalSuffix, known{journal: uuid.New()})
+	read, made := 0, 0
+	j, err := newSegments(counting{newForgetful(), &read, &made}, "log"+journalSuffix, known{journal: uuid.New()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -639,5 +644,24 @@ func TestALargeFrameIsReadOnceHoweverOftenSomeOfItIsFolded(t *testing.T) {
 	}
 	if left := j.waiting.Load(); left != 0 {
 		t.Errorf("%d bytes still wait", left)
+	}
+}
+
+func TestALogThatIsClosedMakesNoFiles(t *testing.T) {
+	t.Parallel()
+	read, made := 0, 0
+	l, err := openBolt(filepath.Join(t.TempDir(), "log.db"), counting{newForgetful(), &read, &made})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.journal.firstSize, l.journal.size = 3*pageBytes, 3*pageBytes
+	for version := range uint64(2) {
+		if err := l.Append(t.Context(), putting(version+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made = 0
+	if err := l.Close(); err != nil || made > 0 {
+		t.Errorf("%d files are made, error %v", made, err)
 	}
 }
