@@ -68,7 +68,7 @@ func (k *Keys) latest(ctx context.Context, again bool) *keyRing {
 	generation := k.cfg.Entries.EntryGeneration(classKeys)
 
 	ring := k.ring.Load()
-	if ring != nil && ring.generation == generation && !(again && ring.retry(k.cfg.Clock())) {
+	if ring != nil && ring.generation == generation && (!again || !ring.retry(k.cfg.Clock())) {
 		return ring
 	}
 

@@ -17,7 +17,7 @@ import (
 // masked allows everything, without /card, /customer/email and /lines/price.
 func masked(r policy.Request) policy.Decision {
 	d := allow(r)
-	d.Obligations.Redact = []policy.Path{{"card"}, {"customer", "email"}, {"lines", "price"}}
+	d.Obligations.Redact = []policy.Path{{"card"}, {"customer", "email"}, {"lines", "price"}, {"net/gross"}, {"rate~1"}}
 	return d
 }
 
@@ -281,6 +281,9 @@ func TestWritesOverWhatIsRedactedAreRefused(t *testing.T) {
 		"a copy of everything":      patch(`[{"op":"copy","from":"","path":"/shown"}]`),
 		"a copy of the root":        patch(`[{"op":"copy","from":"/","path":"/shown"}]`),
 		"an escaped path":           patch(`[{"op":"copy","from":"/c\u0061rd","path":"/shown"}]`),
+		"a slash in a name":         patch(`[{"op":"move","from":"/net~1gross","path":"/shown"}]`),
+		"what looks like a slash":   patch(`[{"op":"move","from":"/rate~1","path":"/shown"}]`),
+		"a tilde in a name":         patch(`[{"op":"move","from":"/rate~01","path":"/shown"}]`),
 		"an array's element":        patch(`[{"op":"copy","from":"/lines/0/price","path":"/shown"}]`),
 		"a whole element":           patch(`[{"op":"copy","from":"/lines/0","path":"/shown"}]`),
 		"the end of an array":       patch(`[{"op":"add","path":"/lines/-","value":{"price":1}}]`),
