@@ -341,17 +341,24 @@ func TestWhoCouldNotProveToBeAProviderIsCountedWithTheReason(t *testing.T) {
 	for _, form := range []string{
 		"client_id=corp&client_secret=wrong",
 		"client_id=nobody&client_secret=wrong",
+		"client_assertion=x.eyJzdWIiOiJjb3JwIn0.x&client_assertion_type=" + url.QueryEscape("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), // sub is corp
 		"client_id=other&client_assertion=bad&client_assertion_type=" + url.QueryEscape("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
 	} {
 		if w := e.ask("grant_type=client_credentials&" + form); w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "live") {
 			t.Errorf("%s: status %d: %s", form, w.Code, w.Body)
 		}
 	}
-	if got := e.oauth.Unproven(corp); got.Count != 1 || got.Last.IsZero() || got.Reason != "not a live client secret of the connection" {
-		t.Errorf("corp: %+v", got)
-	}
 	if got := e.oauth.Unproven("other"); got.Count != 1 || got.Reason != "no" {
 		t.Errorf("other: %+v", got)
+	}
+	if w := e.ask("grant_type=client_credentials&client_id=other&client_secret=wrong"); w.Code != http.StatusUnauthorized {
+		t.Errorf("status %d", w.Code)
+	}
+	if got := e.oauth.Unproven(corp); got.Count != 2 || got.Last.IsZero() || got.Reason != "no" {
+		t.Errorf("corp: %+v", got)
+	}
+	if got := e.oauth.Unproven("other"); got.Count != 2 || got.Reason != "not a live client secret of the connection" {
+		t.Errorf("other, again: %+v", got)
 	}
 	if got := e.oauth.Unproven("nobody"); got.Count != 0 {
 		t.Errorf("a connection that there is not: %+v", got)

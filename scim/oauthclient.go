@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -169,6 +171,24 @@ func (o *OAuth) bySecret(name, secret, method string) (provenClient, error) {
 	return provenClient{name: name, method: method, secret: id}, nil
 }
 
+// claimed is whose an assertion says it is, for whoever looks into its refusal:
+// nothing was verified, and nothing is decided by it.
+func claimed(form url.Values) string {
+	if client := form.Get("client_id"); client != "" {
+		return client
+	}
+	var c struct {
+		Subject string `json:"sub"`
+	}
+	_, rest, _ := strings.Cut(form.Get("client_assertion"), ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	text, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil || json.Unmarshal(text, &c) != nil {
+		return ""
+	}
+	return c.Subject
+}
+
 // unready is what a verifier's error says if it could not decide.
 type unready interface{ CouldNotDecide() bool }
 
@@ -186,7 +206,7 @@ func (o *OAuth) byAssertion(r *http.Request, form url.Values) (provenClient, err
 	case errors.As(err, &undecided) && undecided.CouldNotDecide():
 		return provenClient{}, fmt.Errorf("proving an assertion: %w", err)
 	case err != nil:
-		return provenClient{}, o.unproven(form.Get("client_id"), method, err.Error())
+		return provenClient{}, o.unproven(claimed(form), method, err.Error())
 	case o.known[name] == nil:
 		return provenClient{}, invalidClient()
 	}
