@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -388,6 +390,34 @@ func TestStormOfRefusalsAsksForOneNewToken(t *testing.T) {
 		for range 20 {
 			get(t, p, http.StatusServiceUnavailable)
 		}
+		source.check(t, 2, "for all")
+		stop()
+	})
+}
+
+// Upstream's refusal of an old token may come when another request has renewed it already.
+func TestATokenThatWasRenewedServesWhoeverWasRefusedTheOldOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := &tokens{lifetime: time.Hour}
+		var refused atomic.Int64
+		cfg := bubble(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case r.URL.Path == "/":
+				return accountResponse(r), nil
+			case strings.Contains(r.Header.Get("Authorization"), "renewed"):
+				return jsonResponse(r, http.StatusOK, `{}`), nil
+			}
+			time.Sleep(time.Duration(refused.Add(1)) * time.Second)
+			return jsonResponse(r, http.StatusUnauthorized, `{"code":"Unauthorized","message":"m"}`, "X-Ms-Substatus", "5006"), nil
+		})
+		cfg.Accounts[0].Identities["mi-orders"] = getToken(source.get)
+		p, stop := startBubble(t, cfg)
+		var group sync.WaitGroup
+		for range 3 {
+			group.Go(func() { get(t, p, http.StatusOK) })
+		}
+		group.Wait()
 		source.check(t, 2, "for all")
 		stop()
 	})

@@ -114,6 +114,24 @@ func TestFeedQueryThatCouldRenameAnEntryIsRefused(t *testing.T) {
 }
 
 // What a continuation of upstream, the length of a page or a count would tell is not told.
+// A list that upstream never ends is given up, and before its time is up.
+func TestAListWithoutEndIsGivenUp(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{decide: onlyShop, handler: func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Ms-Continuation", "more")
+		item(w, `{"_rid":"","Databases":[],"_count":0}`)
+	}})
+	if got := g.do(request(t, http.MethodGet, "/dbs", "")); got.Status != http.StatusServiceUnavailable {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if n := len(g.service.seen()); n != 257 {
+		t.Errorf("upstream was asked %d times", n)
+	}
+	if r := g.ledger.next(t); r.Outcome != audit.UpstreamFailure || r.RequestCharge != 257*1.25 {
+		t.Errorf("recorded as %s, %v request units", r.Outcome, r.RequestCharge)
+	}
+}
+
 func TestListsAreCutIntoPagesByTheGate(t *testing.T) {
 	t.Parallel()
 	const hidden = "hidden-rid"

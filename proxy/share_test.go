@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosmosgate/cosmosgate/audit"
 	"github.com/cosmosgate/cosmosgate/directory"
 	"github.com/cosmosgate/cosmosgate/identity"
 	"github.com/cosmosgate/cosmosgate/policy"
@@ -162,6 +163,34 @@ func TestOneCallerDoesNotUseUpTheGate(t *testing.T) {
 				t.Errorf("who am I: %d %s", got.Status, got.Body)
 			}
 			held.end()
+			c.serves("ann")
+		})
+	}
+}
+
+// Callers who leave take nothing with them.
+func TestWhoLeavesLeavesTheirPlace(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]proxy.Limits{"requests": {MaxInFlight: 4}, "bytes": {MaxBufferedBytes: 4000}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCrowd(t, limits, 1000)
+			for range 20 {
+				body, send := io.Pipe()
+				ctx, leave := context.WithCancel(t.Context())
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					c.do(c.patch("ann", body).WithContext(ctx))
+				}()
+				_, _ = io.WriteString(send, c.whole[:10])
+				leave()
+				<-ended
+				_ = send.Close()
+				if r := c.ledger.next(t); r.Outcome != audit.ClientAbort {
+					t.Errorf("recorded as %s %d %q", r.Outcome, r.Status, r.Detail)
+				}
+			}
 			c.serves("ann")
 		})
 	}
