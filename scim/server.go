@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/cosmosgate/cosmosgate/directory"
 )
@@ -34,6 +35,7 @@ type Server struct {
 	connections map[string]*connection
 	metrics     *metrics
 	buffers     buffers
+	told        *rate.Limiter // requests for no connection in the log
 }
 
 // connection is what the server knows about one identity provider.
@@ -61,7 +63,10 @@ func New(config Config) (*Server, error) {
 	if config.BodyTimeout <= 0 {
 		config.BodyTimeout = defaultBodyTimeout
 	}
-	s := &Server{config: config, connections: map[string]*connection{}, metrics: newMetrics()}
+	const telling, burst = 10 * time.Second, 5
+	s := &Server{
+		config: config, connections: map[string]*connection{}, metrics: newMetrics(), told: rate.NewLimiter(rate.Every(telling), burst),
+	}
 	shared := newCommons()
 	for _, c := range config.Connections {
 		if c.Rate == 0 {
@@ -113,6 +118,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, pathPrefix), "/")
 	c := s.connections[name]
 	if c == nil || !strings.HasPrefix(r.URL.Path, pathPrefix) {
+		if strings.HasPrefix(r.URL.Path, "/scim/") && s.told.AllowN(s.config.Clock(), 1) { // a misspelt base URL shows nowhere else
+			s.config.Logger.Info("scim request for a connection that there is not", "path", strings.ToValidUTF8(clip(redactPath(r.URL.Path)), "?"))
+		}
 		noEndpoint().write(w)
 		return
 	}

@@ -1,7 +1,9 @@
 package scim_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -306,6 +308,24 @@ func TestHostileInputIsRefusedAndChangesNothing(t *testing.T) {
 	}
 	if diff := cmp.Diff(directory.Counts{Users: 1, Active: 1, Groups: 1}, g.directory.Counts(corp)); diff != "" {
 		t.Errorf("something was made (-want +got)\n%s", diff)
+	}
+}
+
+func TestABaseURLThatIsMisspeltIsInTheLogAndNoFloodOfThem(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	g := newGate(t, func(c *scim.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	for range 100 {
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://gate.example/scim/v2/cropp/Users/ann@corp.example", nil))
+		if w.Code != http.StatusNotFound {
+			t.Fatalf("status %d", w.Code)
+		}
+	}
+	g.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "https://gate.example/robots.txt", nil))
+	lines := strings.Count(log.String(), "path=/scim/v2/cropp/Users/{id}")
+	if lines == 0 || lines > 10 || strings.Contains(log.String(), "ann@") || strings.Contains(log.String(), "robots") {
+		t.Errorf("%d lines:\n%s", lines, &log)
 	}
 }
 
