@@ -3,10 +3,14 @@ package directory
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // tried has a state obey one call of a connection, as the writer does.
@@ -89,8 +93,16 @@ func TestWhatIsNotMadeTakesNoPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bob := done(t, s, CreateUser{User: User{UserName: "bob"}})[0]
-	if ordinal, _ := s.findID(bob); ordinal != 1 {
+	b := newBatch(s, time.UnixMilli(1))
+	carl, bob := User{ID: worldKey(98).id(), Connection: "corp", UserName: "carl"}, User{ID: worldKey(99).id(), Connection: "corp", UserName: "bob"}
+	if err := b.try(func(b *batch) error { return errors.Join(b.emit(userDelta(carl)), ErrNotFound) }); err == nil {
+		t.Fatal("nothing failed")
+	}
+	if err := b.try(func(b *batch) error { return b.emit(userDelta(bob)) }); err != nil {
+		t.Fatal(err)
+	}
+	s.publish(b)
+	if ordinal, _ := s.findID(bob.ID); ordinal != 1 {
 		t.Errorf("the second user has place %d", ordinal)
 	}
 }
@@ -214,4 +226,119 @@ func TestAnExpiredEntryIsSweptThoughTheFirstAttemptWasInVain(t *testing.T) {
 	if len(left) != 1 || left[0] != "last" || s.entries.ends.Len() != 1 {
 		t.Errorf("%q are left, %d of them to end", left, s.entries.ends.Len())
 	}
+}
+
+// TestCallsOfOneCommitDoWhatTheyWouldDoAlone has one state obey calls, some of which
+// fail in the middle, in commits of several, and another each in a commit of its own.
+func TestCallsOfOneCommitDoWhatTheyWouldDoAlone(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 5))
+		together, alone := newState(), newState()
+		var ids []ID
+		some := func() (picked []ID) {
+			for range random.IntN(5) {
+				picked = append(picked, ids[random.IntN(len(ids))])
+			}
+			return picked
+		}
+		made := 0
+		change := func() Change {
+			made++
+			if len(ids) < 8 || random.IntN(4) == 0 {
+				if random.IntN(2) == 0 {
+					return CreateUser{User: User{UserName: fmt.Sprint("u", random.IntN(made)), ExternalID: fmt.Sprint("x", random.IntN(made))}}
+				}
+				return CreateGroup{Group: GroupRecord{DisplayName: fmt.Sprint("g", random.IntN(made))}}
+			}
+			switch id := ids[random.IntN(len(ids))]; random.IntN(12) {
+			case 0:
+				return DeleteUser{ID: id}
+			case 1:
+				return DeleteGroup{ID: id}
+			case 2, 3:
+				return SetMembers{Group: id, Members: some()}
+			case 4, 5, 6:
+				return RemoveMembers{Group: id, Members: some()}
+			default:
+				return AddMembers{Group: id, Members: some()}
+			}
+		}
+		for n := range 60 {
+			b := newBatch(together, time.UnixMilli(1))
+			for m := range 1 + random.IntN(6) {
+				changes := make([]Change, 1+random.IntN(4))
+				for i := range changes {
+					changes[i] = change()
+				}
+				call := func(b *batch) error {
+					k := 0
+					p := planner{batch: b, connection: "corp", newID: func() (ID, error) {
+						k++
+						return worldKey(1 + (n*6+m)*4 + k).id(), nil
+					}}
+					for _, c := range changes {
+						result, err := p.plan(c)
+						if err != nil {
+							return err
+						}
+						if !slices.Contains(ids, result.ID) {
+							ids = append(ids, result.ID)
+						}
+					}
+					return nil
+				}
+				own := newBatch(alone, time.UnixMilli(1))
+				failed := own.try(call)
+				if failed == nil {
+					alone.publish(own)
+				}
+				if err := b.try(call); (err == nil) != (failed == nil) {
+					t.Fatalf("seed %d: %v together, %v alone", seed, err, failed)
+				}
+			}
+			together.publish(b)
+			if diff := cmp.Diff(described(alone, ids), described(together, ids)); diff != "" {
+				t.Fatalf("seed %d (-alone +together)\n%s", seed, diff)
+			}
+		}
+		if together.version != alone.version {
+			t.Errorf("seed %d: version %d together, %d alone", seed, together.version, alone.version)
+		}
+	}
+}
+
+// described tells everything about records that does not depend on their places.
+func described(s *state, ids []ID) map[ID][]string {
+	all := map[ID][]string{}
+	for _, id := range ids {
+		ordinal, found := s.findID(id)
+		if !found {
+			continue
+		}
+		texts := []string{}
+		for _, list := range [][]*Group{s.views(s.direct(ordinal)), s.views(s.above(s.direct(ordinal)))} {
+			var in []string
+			for _, g := range list {
+				in = append(in, string(g.ID))
+			}
+			slices.Sort(in)
+			texts = append(texts, fmt.Sprint(in))
+		}
+		if place := s.groupPlace(ordinal); place != nil {
+			var members []string
+			for _, o := range place.members.sorted() {
+				m, _ := s.member(o)
+				members = append(members, string(m.ID))
+			}
+			slices.Sort(members)
+			g := place.group.Load()
+			texts = append(texts, fmt.Sprint(members), g.displayName(), fmt.Sprint(g.revision))
+		} else {
+			u := s.user(ordinal)
+			texts = append(texts, u.fields().userName, string(u.externalID(nil)), fmt.Sprint(u.revision(), u.generation()))
+		}
+		all[id] = texts
+	}
+	return all
 }
