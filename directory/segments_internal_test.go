@@ -9,7 +9,9 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -663,5 +665,54 @@ func TestALogThatIsClosedMakesNoFiles(t *testing.T) {
 	made = 0
 	if err := l.Close(); err != nil || made > 0 {
 		t.Errorf("%d files are made, error %v", made, err)
+	}
+}
+
+// TestAReplayBesideFoldingMissesNothing reads state and journal while what is read
+// moves from one to the other, and its parts are used again.
+func TestAReplayBesideFoldingMissesNothing(t *testing.T) {
+	t.Parallel()
+	l, err := OpenBolt(filepath.Join(t.TempDir(), "log.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer killed(t, l)
+	l.journal.firstSize, l.journal.size = 3*pageBytes, 3*pageBytes
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer close(stop)
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				held := map[string]struct{}{}
+				_, last, err := l.replay(0, func(d Delta) error {
+					if held[d.Subject] = struct{}{}; len(held)%16 == 0 {
+						runtime.Gosched()
+					}
+					return nil
+				})
+				if err != nil || len(held) != int(last) {
+					t.Errorf("%d of %d versions, error %v", len(held), last, err)
+					return
+				}
+			}
+		})
+	}
+	for version := uint64(1); version <= 400 && !t.Failed(); version++ {
+		if err := l.Append(t.Context(), putting(version)); err != nil {
+			t.Fatal(err)
+		}
+		if version%4 != 0 {
+			continue
+		}
+		if _, err := l.Fold(5); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
