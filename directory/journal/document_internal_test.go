@@ -66,3 +66,16 @@ func TestABatchAtAnotherPlaceIsCorrupt(t *testing.T) {
 		}
 	}
 }
+
+// A writer that lost a place reads it ahead; the follower may have it already.
+func TestWhatWasReadAheadInVainIsLetGoOf(t *testing.T) {
+	t.Parallel()
+	wanted := &commit{Version: 6}
+	j := &Journal{ahead: map[uint64]*commit{2: {Version: 3}, 4: {Version: 5}, 5: wanted, 6: {Version: 7}}}
+	if c, err := j.next(t.Context(), 5); err != nil || c != wanted {
+		t.Errorf("got %v, error %v", c, err)
+	}
+	if len(j.ahead) != 1 || j.ahead[6] == nil {
+		t.Errorf("%d commits are kept", len(j.ahead))
+	}
+}

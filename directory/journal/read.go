@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -88,7 +89,7 @@ func (j *Journal) gather(ctx context.Context, c *commit) ([]byte, error) {
 func (j *Journal) next(ctx context.Context, after uint64) (*commit, error) {
 	j.mu.Lock()
 	c, streak := j.ahead[after], j.streak
-	delete(j.ahead, after)
+	maps.DeleteFunc(j.ahead, func(before uint64, _ *commit) bool { return before <= after }) // also what was read in another way
 	j.mu.Unlock()
 	if c != nil {
 		return c, nil
