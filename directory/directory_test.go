@@ -406,21 +406,25 @@ func TestNothingThatAProviderDoesLiftsALock(t *testing.T) {
 	again := directory.CreateUser{User: directory.User{UserName: "again", ExternalID: "ext-ann"}}
 	for name, test := range map[string]func(t *testing.T, h *house, ann directory.ID) *house{
 		"deleted and made anew": func(t *testing.T, h *house, ann directory.ID) *house {
+			t.Helper()
 			h.do(t, directory.DeleteUser{ID: ann})
 			h.do(t, again)
 			return h
 		},
 		"in one call": func(t *testing.T, h *house, ann directory.ID) *house {
+			t.Helper()
 			h.do(t, directory.DeleteUser{ID: ann}, again)
 			return h
 		},
 		"over a restart": func(t *testing.T, h *house, ann directory.ID) *house {
+			t.Helper()
 			h.do(t, directory.DeleteUser{ID: ann})
 			h = h.reopen(t)
 			h.do(t, again)
 			return h.reopen(t)
 		},
 		"linked to another record": func(t *testing.T, h *house, ann directory.ID) *house {
+			t.Helper()
 			h.do(t, edit(ann, func(u *directory.User) { u.ExternalID = "other" }))
 			h.do(t, again)
 			if view, _ := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "other"}); view.Lock == nil {
@@ -429,18 +433,21 @@ func TestNothingThatAProviderDoesLiftsALock(t *testing.T) {
 			return h
 		},
 		"linked to a record that was there": func(t *testing.T, h *house, ann directory.ID) *house {
+			t.Helper()
 			bob := h.user(t, "bob")
 			h.do(t, directory.DeleteUser{ID: ann})
 			h.do(t, edit(bob, func(u *directory.User) { u.ExternalID = "ext-ann" }))
 			return h
 		},
 		"twice": func(t *testing.T, h *house, ann directory.ID) *house {
+			t.Helper()
 			h.do(t, directory.DeleteUser{ID: ann})
 			h.do(t, directory.DeleteUser{ID: h.do(t, again)[0]})
 			h.do(t, again)
 			return h
 		},
 		"adopted": func(t *testing.T, h *house, ann directory.ID) *house {
+			t.Helper()
 			h.do(t, directory.DeleteUser{ID: ann})
 			results, err := h.Apply(t.Context(), "other", again)
 			if err != nil {
@@ -450,6 +457,7 @@ func TestNothingThatAProviderDoesLiftsALock(t *testing.T) {
 			return h
 		},
 		"imported": func(t *testing.T, h *house, ann directory.ID) *house {
+			t.Helper()
 			var file bytes.Buffer
 			if err := h.Export(&file); err != nil {
 				t.Fatal(err)
@@ -462,6 +470,7 @@ func TestNothingThatAProviderDoesLiftsALock(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := fresh(t)
 			ann := h.user(t, "ann")
 			subject := directory.Subject{Kind: directory.SubjectUser, Name: string(ann)}

@@ -80,7 +80,7 @@ func (j *segments) append(batch []Delta) error {
 	var places []place
 	for i, d := range batch {
 		if d.Version != batch[0].Version+uint64(i) {
-			return fmt.Errorf("%w: version %d follows %d", errPlan, d.Version, batch[i-1].Version)
+			return fmt.Errorf("%w: version %d follows %d", errPlan, d.Version, batch[0].Version+uint64(i)-1)
 		}
 		at := len(b) + lengthSize
 		b = d.appendStored(append(b, 0, 0, 0, 0), versionKey(d.Version))

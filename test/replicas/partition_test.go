@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -131,6 +132,7 @@ func TestAGateThatWasHaltedServesNobodyByWhatItKnewBefore(t *testing.T) {
 	p := newPair(t)
 	for i := range 3 {
 		signal(t, p.far, syscall.SIGSTOP)
+		p.w.eventually("the gate stands still", func() bool { return still(t, p.far) })
 		waiting := make(chan int, 1)
 		go func() { waiting <- p.callers[0].read() }()
 		if got := p.near.setActive(p.ids[0], false); got != http.StatusOK {
@@ -153,6 +155,23 @@ func signal(t *testing.T, g *gate, s syscall.Signal) {
 	if err := g.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// still reports whether a process is halted, all of it: that takes as long as one of its threads waits for a processor, and until then the
+// others go on.
+func still(t *testing.T, g *gate) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", g.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if _, state, _ := strings.Cut(string(stat), ") "); err == nil && !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 // command runs a command against a gate.
