@@ -46,7 +46,7 @@ func newBatch(s *state, now time.Time) *batch {
 	s.entries.resweep()
 	b := &batch{
 		state: s, now: now,
-		placed: map[recordKey]uint32{}, users: map[uint32]userRecord{}, own: map[uint32]struct{}{}, groups: map[uint32]*group{},
+		placed: map[recordKey]uint32{}, users: map[uint32]userRecord{}, groups: map[uint32]*group{},
 		documents: map[uint32][]byte{}, edges: map[uint32]map[uint32]bool{}, locks: map[Subject]*Lock{},
 		tokens: map[string]*tokenRecord{}, entries: map[entryKey]*Entry{}, regroup: map[uint32]struct{}{},
 	}
@@ -62,7 +62,7 @@ func (b *batch) try(change func(*batch) error) (err error) {
 	mark := len(b.deltas)
 	clear(b.undo) // with the records that it held
 	b.undo = b.undo[:0]
-	clear(b.own)
+	b.own = nil
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: change failed: %v", errPlan, r)
@@ -236,6 +236,9 @@ func (b *batch) setUser(ordinal uint32, next userRecord) {
 		b.state.publishUser(ordinal, next)
 	} else {
 		record(b, b.users, ordinal, next)
+		if b.own == nil {
+			b.own = map[uint32]struct{}{}
+		}
 		b.own[ordinal] = struct{}{}
 	}
 }

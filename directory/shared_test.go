@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -601,6 +602,31 @@ func TestACopyThatIsTooOldIsMadeAnew(t *testing.T) {
 		}
 		h.user(t, "by "+name)
 		other.current(t)
+	}
+}
+
+// TestACopyIsMadeAnewBesideTheJournalOfOneThatWasRemoved has an operator remove the
+// file and leave what was beside it.
+func TestACopyIsMadeAnewBesideTheJournalOfOneThatWasRemoved(t *testing.T) {
+	t.Parallel()
+	l := newCommonLog()
+	folder := t.TempDir()
+	h := gate(t, l, folder)
+	h.user(t, "ana")
+	h.stop()
+	files, err := filepath.Glob(filepath.Join(folder, "*.db"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	if err := os.WriteFile(files[0]+".journal-00000001", []byte("what is left"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	h = gate(t, l, folder)
+	if _, ok := h.UserByName(corp, "ana"); !ok {
+		t.Error("a user is lost")
 	}
 }
 
