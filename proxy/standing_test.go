@@ -140,6 +140,46 @@ func TestAnAnswerIsWithheldFromWhoLostAccessMeanwhile(t *testing.T) {
 	}
 }
 
+// The header of an answer may come long before its first byte: access that ends in between withholds all of it.
+func TestAnAnswerIsWithheldFromWhoLostAccessBeforeItsFirstByte(t *testing.T) {
+	t.Parallel()
+	for name, redact := range map[string][]policy.Path{"passed on": nil, "redacted": {{"salary"}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var later atomic.Int64
+			var lost atomic.Bool
+			g := newGate(t, setup{
+				decide: func(r policy.Request) policy.Decision {
+					d := allow(r)
+					d.Obligations.Redact = redact
+					return d
+				},
+				edit: func(c *proxy.Config) {
+					c.Now, c.Standing = jumping(&later), from(&lost, revoked)
+					c.Accounts[0].Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+						if r.URL.Path == "/" {
+							return accountResponse(r), nil
+						}
+						answer := jsonResponse(r, http.StatusOK, "")
+						text := strings.NewReader(`{"id":"1"}`)
+						answer.ContentLength = text.Size()
+						answer.Body = io.NopCloser(io.MultiReader(endless{strings.NewReader(""), func() error {
+							later.Store(1)
+							lost.Store(true)
+							return io.EOF
+						}}, text))
+						return answer, nil
+					})
+				},
+			})
+			got := g.get()
+			if r := g.ledger.next(t); got.Status != http.StatusUnauthorized || strings.Contains(got.Body, `"id"`) || r.Outcome != audit.Refused {
+				t.Errorf("%d %s, recorded as %s", got.Status, got.Body, r.Outcome)
+			}
+		})
+	}
+}
+
 func TestADirectoryThatFallsBehindHoldsBackSlowAnswers(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
