@@ -608,3 +608,22 @@ func TestAStageThatPanicsWhileABodyIsPassedOnEndsOneRequest(t *testing.T) {
 		})
 	}
 }
+
+// Who may write and not read is asked again for no more than that, and is told what became of a patch that took long.
+func TestAPatchByWhoMayNotReadMayTakeLong(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{
+		decide: func(r policy.Request) policy.Decision {
+			if r.Actions&policy.ReadItem != 0 {
+				return policy.Decision{Reason: policy.ReasonNoRole, Missing: policy.ReadItem}
+			}
+			return allow(r)
+		},
+		edit: func(c *proxy.Config) { c.Now, c.Standing = hurrying(time.Second), stays },
+	})
+	got := g.do(request(t, http.MethodPatch, "/dbs/shop/colls/orders/docs/1", `{"operations":[{"op":"add","path":"/a","value":1}]}`,
+		"Content-Type", "application/json_patch+json", "X-Ms-Documentdb-Partitionkey", `["emea"]`))
+	if got.Status != http.StatusOK || got.Body != "" {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
