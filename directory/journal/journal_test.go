@@ -267,8 +267,12 @@ func TestAContainerThatWasMadeAnewIsNeitherWrittenNorFollowed(t *testing.T) {
 	if n := s.count(t, "commit"); n != 2 {
 		t.Errorf("%d commits", n)
 	}
+	fill(t, s.open(t), 2, 1) // of the other history
+	if got, err := j.Next(t.Context(), 2); !errors.Is(err, directory.ErrOutdated) {
+		t.Errorf("a commit of another history: %v, %v", got, err)
+	}
 	s.clock.advance(time.Hour)
-	if _, err := j.Next(t.Context(), 2); !errors.Is(err, directory.ErrOutdated) {
+	if _, err := j.Next(t.Context(), 3); !errors.Is(err, directory.ErrOutdated) {
 		t.Errorf("next of another history: %v", err)
 	}
 }

@@ -185,6 +185,25 @@ func TestWhoLostTheLeaseLosesTheSnapshot(t *testing.T) {
 	}
 }
 
+func TestALeaseThatHoldsIsLeftToItsHolder(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, proper)
+	first := s.open(t, soon, func(c *journal.Config) { c.Name = "first" })
+	second := s.open(t, soon, func(c *journal.Config) { c.Name = "second" })
+	state := fill(t, first, 0, 4)
+	_ = first.Upkeep(t.Context(), replayOf(0, nil)) // makes the lease
+	upkeep(t, first, func(each func(directory.Delta) error) (uint64, error) {
+		upkeep(t, second, func(func(directory.Delta) error) (uint64, error) {
+			t.Error("another gate writes a snapshot too")
+			return replayOf(4, state)(each)
+		})
+		return replayOf(4, state)(each)
+	})
+	if version, _ := load(t, second); version != 4 {
+		t.Errorf("version %d", version)
+	}
+}
+
 // TestASnapshotIsNeverReplacedByAnOlderOne has a gate whose directory has stopped, and whose copy therefore too: what leads from it to the
 // snapshot that is there expires. Another gate need not wait for it.
 func TestASnapshotIsNeverReplacedByAnOlderOne(t *testing.T) {
