@@ -452,6 +452,25 @@ func TestAgeGrowsOnlyWithoutProof(t *testing.T) {
 	})
 }
 
+// TestAgeCountsFromTheQuestion has a log answer late: what was written after it was
+// asked may be missing in the answer.
+func TestAgeCountsFromTheQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCommonLog()
+		h := gates(t, l, 1)[0]
+		const trip = 3 * time.Second
+		l.trip.Store(int64(trip))
+		time.Sleep(2 * trip)
+		for range 100 {
+			time.Sleep(trip / 30)
+			if age := h.Age(time.Now()); age < trip-quickly || age > 3*trip {
+				t.Fatalf("it was proven %s ago", age)
+			}
+		}
+	})
+}
+
 func TestAwaitSeesWhatAnotherGateHasJustMade(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
