@@ -52,6 +52,11 @@ func newPeer(t *testing.T, told chan<- server.Unreadable, handler http.Handler) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return peerOver(t, conn)
+}
+
+func peerOver(t *testing.T, conn net.Conn) *peer {
+	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
 	p := &peer{conn: conn, framer: http2.NewFramer(conn, conn)}
 	p.framer.AllowIllegalWrites = true
@@ -60,12 +65,12 @@ func newPeer(t *testing.T, told chan<- server.Unreadable, handler http.Handler) 
 	return p
 }
 
-func (p *peer) greet(t *testing.T) {
+func (p *peer) greet(t *testing.T, settings ...http2.Setting) {
 	t.Helper()
 	if _, err := io.WriteString(p.conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.framer.WriteSettings(); err != nil {
+	if err := p.framer.WriteSettings(settings...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -13,6 +13,10 @@ const (
 	pieceBytes = 64 << 10
 	// rearmFraction: a deadline is moved only after this fraction of the stall timeout, because moving it is not free.
 	rearmFraction = 8
+	// shortBytes is an answer that net/http sends when the handler has returned, and shortFraction the part of the stall timeout that a client
+	// of HTTP/2 has to take it: it may ask for many without letting any of them through, before anybody knows who it is.
+	shortBytes    = 4 << 10
+	shortFraction = 6
 )
 
 // patience bounds how long a client may keep a handler waiting, for each piece of a body instead of for the whole of it: a large
@@ -35,7 +39,7 @@ func (p *patience) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Body = requestBody{x}
 	}
 	p.next.ServeHTTP(x, r)
-	_ = x.awaitWrite() // net/http sends what it has buffered after the handler returned
+	x.finish(r.ProtoMajor)
 }
 
 // endsConnection says that nothing may follow the request on its connection. Whoever stands in front may have read its length otherwise: net/http
@@ -51,6 +55,7 @@ type exchange struct {
 	control http.ResponseController
 	body    io.ReadCloser
 	stall   time.Duration
+	written int64
 
 	mu                 sync.Mutex
 	received           bool      // the body, to its end
@@ -88,9 +93,20 @@ func (x *exchange) Write(p []byte) (int, error) {
 		piece = piece[:min(len(piece), pieceBytes)]
 		n, err := x.ResponseWriter.Write(piece)
 		written += n
+		x.written += int64(n)
 		if err != nil || written == len(p) {
 			return written, err //nolint:wrapcheck // A plain decorator.
 		}
+	}
+}
+
+// finish gives the client time to take what net/http has buffered, and sends now that the handler has returned.
+func (x *exchange) finish(protocol int) {
+	_ = x.awaitWrite()
+	if protocol > 1 && x.written <= shortBytes {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		_ = x.control.SetWriteDeadline(earlier(time.Now().Add(x.stall/shortFraction), x.sendTill)) // as awaitWrite does
 	}
 }
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/http2"
 
 	"github.com/cosmosgate/cosmosgate/internal/server"
 )
@@ -108,6 +110,40 @@ func TestClientThatDoesNotTakeItsResponseIsGivenUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Over HTTP/2 a client can ask for much and let nothing through.
+func TestAShortAnswerThatIsNotTakenIsGivenUpSoonerThanALongOne(t *testing.T) {
+	t.Parallel()
+	certificate, trust := lent(t)
+	synctest.Test(t, func(t *testing.T) {
+		listener := newPipes()
+		start(t, server.Config{Listener: listener, TLS: certificate, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/long" {
+				_, _ = w.Write(make([]byte, 1<<20))
+				return
+			}
+			_, _ = io.WriteString(w, "no")
+		})})
+		settings := trust.Clone()
+		settings.NextProtos, settings.ServerName = []string{"h2"}, "127.0.0.1"
+		p := peerOver(t, tls.Client(listener.dial(t), settings))
+		began := time.Now()
+		go func() {
+			p.greet(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+			p.ask(1, true, ":path: /long")
+			p.ask(3, true)
+		}()
+		for _, row := range []struct {
+			stream uint32
+			after  time.Duration
+		}{{3, 5 * time.Second}, {1, 30 * time.Second}} {
+			said, after := p.said(row.stream), time.Since(began)
+			if !strings.HasPrefix(said, "reset") || after != row.after {
+				t.Errorf("stream %d: %s after %s, want a reset after %s", row.stream, said, after, row.after)
+			}
+		}
+	})
 }
 
 func TestSlowButSteadyClientsAreServed(t *testing.T) {
