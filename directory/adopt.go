@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Adopted counts the records of an export that changed hands.
@@ -56,7 +57,11 @@ func adoptLine(text []byte, owners map[string]string, without []string, done *Ad
 	if broken := json.Unmarshal(text, &l); broken != nil {
 		return text, nil //nolint:nilerr // copied as it is, see Adopt
 	}
-	owner, adopted := owners[l.Connection]
+	connection, link, waits := l.Connection, "", false
+	if l.Kind == lineLock && l.Subject == SubjectUser.String() {
+		connection, link, waits = strings.Cut(l.ID, linkSeparator) // of who may come back
+	}
+	owner, adopted := owners[connection]
 	switch {
 	case l.among(without):
 		done.Left++
@@ -67,10 +72,14 @@ func adoptLine(text []byte, owners map[string]string, without []string, done *Ad
 		done.Users++
 	case l.Kind == lineGroup:
 		done.Groups++
+	case waits:
+		l.ID = linkSubject(owner, link).Name
 	case l.Kind != lineMembers:
 		return text, nil
 	}
-	l.Connection = owner
+	if !waits {
+		l.Connection = owner
+	}
 	text, err := json.Marshal(l)
 	if err != nil {
 		return nil, fmt.Errorf("adopting %s %s: %w", l.Kind, l.ID, err)

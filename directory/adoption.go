@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // adoptChunk is how many records one commit of an adoption takes over.
@@ -39,6 +40,9 @@ func (d *Directory) AdoptConnection(ctx context.Context, from, to string) (Adopt
 		done.Groups, err = d.adoptAll(ctx, to, groups)
 	}
 	if err == nil {
+		err = d.adoptLocks(ctx, from, to)
+	}
+	if err == nil {
 		d.config.Logger.Warn("records were adopted", "from", from, "to", to, "users", done.Users, "groups", done.Groups)
 	}
 	return done, err
@@ -57,6 +61,41 @@ func (d *Directory) adoptAll(ctx context.Context, to string, changes []Change) (
 		}
 	}
 	return moved, nil
+}
+
+// adoptLocks takes over the locks that wait for who comes back, see [linkSubject].
+func (d *Directory) adoptLocks(ctx context.Context, from, to string) error {
+	for _, l := range d.Locks() {
+		connection, externalID, waits := strings.Cut(l.Subject.Name, linkSeparator)
+		if l.Subject.Kind != SubjectUser || !waits || connection != from {
+			continue
+		}
+		if err := d.submit(ctx, func(b *batch) error { return (&planner{batch: b, connection: to}).adoptLock(l.Subject, externalID) }); err != nil {
+			return fmt.Errorf("adopting the lock of %s: %w", l.Subject.Name, err)
+		}
+	}
+	return nil
+}
+
+func (p *planner) adoptLock(old Subject, externalID string) error {
+	waiting, link := p.lock(old), linkSubject(p.connection, externalID)
+	if waiting == nil {
+		return nil
+	}
+	if l := p.lock(link); l == nil || waiting.outlasts(l) {
+		if err := p.emit(Delta{Kind: KindPutLock, Subject: link.encode(), Payload: encodeLock(waiting)}); err != nil {
+			return err
+		}
+	}
+	if err := p.emit(Delta{Kind: KindDeleteLock, Subject: old.encode()}); err != nil {
+		return err
+	}
+	holder, held := p.holder(spaceUserLink, nameKey{p.state.population(p.connection), externalID})
+	if !held {
+		return nil
+	}
+	id, _ := p.idOf(holder)
+	return p.takeLock(User{ID: id, Connection: p.connection, ExternalID: externalID})
 }
 
 // ClashError says that two connections have a name that only one record of a

@@ -273,3 +273,65 @@ func TestWhoIsBetweenTwoConnectionsCanBeDeleted(t *testing.T) {
 		t.Error("bob is still there")
 	}
 }
+
+func TestAWaitingLockIsAdopted(t *testing.T) {
+	t.Parallel()
+	again := directory.CreateUser{User: directory.User{UserName: "again", ExternalID: "ext/ann"}}
+	locked := func(t *testing.T, h *house) {
+		t.Helper()
+		view, found := h.Lookup(directory.LinkKey{Connection: next, ExternalID: "ext/ann"})
+		if !found || view.Lock == nil || view.Lock.Message != "incident" {
+			t.Errorf("found %t, lock %+v", found, view.Lock)
+		}
+		if locks := h.Locks(); len(locks) != 1 || locks[0].Subject.Name != string(view.ID) {
+			t.Errorf("locks %+v", locks)
+		}
+	}
+	gone := func(t *testing.T) *house {
+		t.Helper()
+		h := fresh(t)
+		ann := h.do(t, again)[0]
+		lock := directory.Lock{Subject: directory.Subject{Kind: directory.SubjectUser, Name: string(ann)}, Message: "incident"}
+		if err := h.PutLock(t.Context(), lock); err != nil {
+			t.Fatal(err)
+		}
+		h.do(t, directory.DeleteUser{ID: ann})
+		return h
+	}
+	back := func(t *testing.T, h *house) {
+		t.Helper()
+		if _, err := h.Apply(t.Context(), next, again); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("before they are back", func(t *testing.T) {
+		t.Parallel()
+		h := gone(t)
+		h.adopt(t, corp, next)
+		back(t, h)
+		locked(t, h)
+	})
+	t.Run("when they are back", func(t *testing.T) {
+		t.Parallel()
+		h := gone(t)
+		back(t, h)
+		h.adopt(t, corp, next)
+		locked(t, h)
+	})
+	t.Run("in an export", func(t *testing.T) {
+		t.Parallel()
+		var file, adopted bytes.Buffer
+		if err := gone(t).Export(&file); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := directory.Adopt(&adopted, &file, map[string]string{corp: next}); err != nil {
+			t.Fatal(err)
+		}
+		h := fresh(t)
+		if err := h.Import(t.Context(), &adopted); err != nil {
+			t.Fatal(err)
+		}
+		back(t, h)
+		locked(t, h)
+	})
+}
