@@ -41,13 +41,16 @@ func (s share) minus(less share) share {
 	return share{s.requests - less.requests, s.bytes - less.bytes}
 }
 
-// take adds to a caller's share, unless that makes it too large. So many requests are under way in nobody's share.
+// take adds to a caller's share, unless that makes it too large. So many requests are under way in nobody's share, of which some may be no
+// requests of the proxy's: they never take the place of a first one.
 func (s *shares) take(who sharer, more share, waiting int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	has, taken := s.known[who], s.taken.plus(more)
 	free := s.all.minus(taken)
-	free.requests -= waiting
+	if free.requests > 0 {
+		free.requests = max(free.requests-waiting, 0)
+	}
 	if !fits(has.requests, more.requests, free.requests) || !fits(has.bytes, more.bytes, free.bytes) {
 		return false
 	}

@@ -235,6 +235,17 @@ func TestOneCallerBesideThoseWhoWaitDoesNotUseUpTheGate(t *testing.T) {
 	held.end()
 }
 
+// Others than the proxy's callers wait for keys as well, as at the token endpoint. They may not shut out who has nothing yet.
+func TestThoseWhoWaitElsewhereTakeNobodysFirstPlace(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, proxy.Limits{MaxInFlight: 16}, 100)
+	held := c.begin("ann", 13, 12)
+	c.waiting.Store(8)
+	c.serves("bob")
+	c.waiting.Store(0)
+	held.end()
+}
+
 // unread is an answer that its caller does not read until they are let go; refusals for being busy are.
 type unread struct {
 	discarding
