@@ -62,6 +62,14 @@ func (b *body) whole() bool { return b.stream == nil }
 // the whole and acts on it.
 func (b *body) gone() bool { return b.stream != nil && b.stream.passedOn() == b.length }
 
+// fault is why a body that was streamed could not be read to its end, as [upload.fault] has it; nil if it could.
+func (b *body) fault(late bool) error {
+	if b.stream == nil {
+		return nil
+	}
+	return b.stream.fault(late)
+}
+
 // read is how many bytes the caller sent.
 func (b *body) read() int64 {
 	if b.stream != nil {

@@ -174,18 +174,23 @@ func (a *account) target(escaped string) *url.URL {
 // unanswered is the answer to a request that got none from upstream. A write that
 // may have been carried out is not called failed.
 func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
-	began := c.body.stream != nil && !c.body.gone()
-	if began && errors.Is(c.body.stream.fault(false), errLost) {
+	done := c.op.Actions&writes != 0 && c.body.gone() // what a read did nobody has to know
+	began := c.body.stream != nil && !done
+	if fault := c.body.fault(false); began && errors.Is(fault, errLost) {
 		sent := c.sent
 		c.sent, c.stood = false, time.Time{} // asked as it was when the body was given up
 		refusal := p.stands(c)
 		c.sent = sent
+		if failed, ok := errors.AsType[*cosmos.Error](fault); refusal == nil && ok && failed.Status == http.StatusInternalServerError {
+			c.outcome, c.verdict = audit.Internal, audit.Error // a stage failed: nothing was taken away
+			return failed
+		}
 		if refusal == nil { // they may come back
 			refusal = changed(noStanding)
 		}
 		return refusal
 	}
-	if native, ok := errors.AsType[*cosmos.Error](err); ok && !c.body.gone() {
+	if native, ok := errors.AsType[*cosmos.Error](err); ok && !done {
 		return native
 	}
 	if c.left() {
@@ -198,7 +203,7 @@ func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 	late := errors.Is(context.Cause(ctx), errUpstreamTimeout)
 	if began {
 		// What was decided stays: the caller was let in, and then sent a body that nobody can carry out.
-		switch fault := c.body.stream.fault(late); {
+		switch fault := c.body.fault(late); {
 		case errors.Is(fault, errBodyTooLarge):
 			c.outcome = audit.RequestBroken
 			return cosmos.TooLarge(c.body.limit)

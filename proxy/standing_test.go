@@ -577,16 +577,45 @@ func TestTheOutcomeOfAWriteThatIsAllThereButForItsEndIsUnknown(t *testing.T) {
 	}
 }
 
+// What a read did is nothing to be in doubt about: who loses access before the end of its text is refused, and upstream is not to blame.
+func TestAReadWhoseTextIsAllThereButForItsEndIsRefused(t *testing.T) {
+	t.Parallel()
+	var later atomic.Int64
+	g := newGate(t, setup{mixed: true, edit: func(c *proxy.Config) { c.Now, c.Standing = jumping(&later), revoked }})
+	letGo := make(chan struct{})
+	defer close(letGo)
+	g.service.handler = func(http.ResponseWriter, *http.Request) { <-letGo }
+	whole := `{"query":"SELECT * FROM c WHERE c.x = '` + strings.Repeat("x", 100<<10) + `'"}`
+	r := request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`,
+		"X-Ms-Documentdb-Isquery", "True", "Content-Type", "application/query+json")
+	r.URL.Scheme, r.URL.Host, r.ContentLength = "", "", int64(len(whole))
+	r.Body = endless{strings.NewReader(whole), func() error {
+		later.Store(1)
+		return io.EOF
+	}}
+	w := &discarding{header: http.Header{}}
+	g.proxy.ServeHTTP(w, r)
+	rec := g.ledger.next(t)
+	if w.status != http.StatusUnauthorized || rec.Decision != audit.Deny || rec.Outcome != audit.Refused {
+		t.Errorf("%d, recorded as %s %s %q", w.status, rec.Decision, rec.Outcome, rec.Detail)
+	}
+}
+
 // What fails in a way nobody foresaw while a body is passed on, in the transport's hands, ends one request and not the gate.
 func TestAStageThatPanicsWhileABodyIsPassedOnEndsOneRequest(t *testing.T) {
 	t.Parallel()
-	for _, http1 := range []bool{true, false} {
-		t.Run(fmt.Sprint(http1), func(t *testing.T) {
+	for _, row := range []struct{ http1, once bool }{{true, false}, {false, false}, {false, true}} {
+		t.Run(fmt.Sprint(row), func(t *testing.T) {
 			t.Parallel()
-			var later atomic.Int64
-			g := newGate(t, setup{http1: http1, handler: halves, edit: func(c *proxy.Config) {
+			var later, asked atomic.Int64
+			g := newGate(t, setup{http1: row.http1, handler: halves, edit: func(c *proxy.Config) {
 				c.Now = jumping(&later)
-				c.Standing = func(*identity.Principal) (identity.Principal, error) { panic("nobody foresaw it") }
+				c.Standing = func(p *identity.Principal) (identity.Principal, error) {
+					if row.once && asked.Add(1) > 1 {
+						return stays(p)
+					}
+					panic("nobody foresaw it")
+				}
 			}})
 			whole := `{"id":"1","x":"` + strings.Repeat("x", 100<<10) + `"}`
 			begin, rest := strings.NewReader(whole[:10]), strings.NewReader(whole[10:])
