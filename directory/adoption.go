@@ -90,12 +90,7 @@ func (p *planner) adoptLock(old Subject, externalID string) error {
 	if err := p.emit(Delta{Kind: KindDeleteLock, Subject: old.encode()}); err != nil {
 		return err
 	}
-	holder, held := p.holder(spaceUserLink, nameKey{p.state.population(p.connection), externalID})
-	if !held {
-		return nil
-	}
-	id, _ := p.idOf(holder)
-	return p.takeLock(User{ID: id, Connection: p.connection, ExternalID: externalID})
+	return p.takeWaiting(externalID)
 }
 
 // ClashError says that two connections have a name that only one record of a

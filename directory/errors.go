@@ -20,6 +20,9 @@ var (
 	ErrLimit = errors.New("limit reached")
 	// ErrNesting means that more groups would be above one than a group may have.
 	ErrNesting = errors.New("groups are nested too much")
+	// ErrLocked means that somebody who is locked is not linked anew, since too many
+	// locks wait already for who gets an earlier link.
+	ErrLocked = errors.New("somebody who is locked can't be linked anew")
 	// ErrCorrupt means that the log holds something that it was not given.
 	ErrCorrupt = errors.New("log is corrupt")
 )

@@ -243,10 +243,14 @@ func (d *Directory) importLines(ctx context.Context, lines []exported, replace [
 			if err := b.emitAt(delta); err != nil {
 				return err
 			}
-			if line.Kind != lineUser {
+			connection, link := line.Connection, line.ExternalID
+			if line.Kind == lineLock { // one that waited may be that of somebody who is there by now
+				connection, link, _ = strings.Cut(line.ID, linkSeparator)
+			}
+			if link == "" || line.Kind != lineUser && line.Subject != SubjectUser.String() {
 				continue
 			}
-			if err := b.takeLock(User{ID: ID(line.ID), Connection: line.Connection, ExternalID: line.ExternalID}); err != nil {
+			if err := (&planner{batch: b, connection: connection}).takeWaiting(link); err != nil {
 				return err
 			}
 		}

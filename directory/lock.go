@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // PutLock suspends a subject at once; an earlier lock of the same subject is
@@ -93,6 +94,34 @@ func linkSubject(connection, externalID string) Subject {
 
 const linkSeparator = "/"
 
+// maxWaiting is how many locks of a connection may wait before nobody who is locked
+// is linked anew there: each time leaves another, and every gate keeps them all.
+const maxWaiting = 1000
+
+// boundWaiting refuses a change after which too many locks would wait, and takes
+// away those that have expired.
+func (p *planner) boundWaiting() error {
+	all := maps.Clone(*p.state.locks.Load())
+	maps.Copy(all, p.locks)
+	waiting := 0
+	for subject, l := range all {
+		connection, _, waits := strings.Cut(subject.Name, linkSeparator)
+		switch {
+		case subject.Kind != SubjectUser || !waits || connection != p.connection || l == nil:
+		case !l.expired(p.now):
+			waiting++
+		default:
+			if err := p.emit(Delta{Kind: KindDeleteLock, Subject: subject.encode()}); err != nil {
+				return err
+			}
+		}
+	}
+	if waiting > maxWaiting {
+		return fmt.Errorf("%w: %d locks would wait for others who get an earlier externalId", ErrLocked, waiting)
+	}
+	return nil
+}
+
 // keepLock has a lock on somebody who loses a link wait under that, and tells
 // whether there was one.
 func (b *batch) keepLock(id ID, connection, externalID string) (bool, error) {
@@ -117,6 +146,16 @@ func (b *batch) takeLock(u User) error {
 		}
 	}
 	return b.emit(Delta{Kind: KindDeleteLock, Subject: link.encode()})
+}
+
+// takeWaiting is takeLock for whoever has a link, if anybody does.
+func (p *planner) takeWaiting(externalID string) error {
+	holder, held := p.holder(spaceUserLink, nameKey{p.state.population(p.connection), externalID})
+	if !held {
+		return nil
+	}
+	id, _ := p.idOf(holder)
+	return p.takeLock(User{ID: id, Connection: p.connection, ExternalID: externalID})
 }
 
 // outlasts reports whether a lock ends later than another.

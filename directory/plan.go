@@ -96,7 +96,11 @@ func (p *planner) editUser(c EditUser) (Result, error) {
 	}
 	if old.ExternalID != "" && old.ExternalID != next.ExternalID {
 		p.relinked = append(p.relinked, c.ID)
-		if _, err := p.keepLock(c.ID, p.connection, old.ExternalID); err != nil {
+		waits, err := p.keepLock(c.ID, p.connection, old.ExternalID)
+		if waits && err == nil {
+			err = p.boundWaiting()
+		}
+		if err != nil {
 			return Result{}, err
 		}
 	}

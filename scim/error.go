@@ -127,6 +127,8 @@ func explain(err error) *Error {
 		return &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the change is larger than the directory can log at once; make it in parts"}
 	case errors.Is(err, directory.ErrNesting):
 		return refusal(KindInvalidValue, "groups are nested too much: more than 500 would be above one")
+	case errors.Is(err, directory.ErrLocked):
+		return refusal(KindMutability, "externalId of somebody who is locked can't be changed: too many locks wait already (cosmosgate locks)")
 	case errors.Is(err, directory.ErrRevision):
 		return &Error{Status: http.StatusPreconditionFailed, Detail: "resource has changed"}
 	default:
