@@ -52,8 +52,7 @@ func (j *Journal) Next(ctx context.Context, after uint64) ([]directory.Delta, er
 // begun is what was read of a commit's parts.
 type begun struct {
 	batch string
-	parts int
-	data  []byte
+	parts [][]byte
 }
 
 // gather returns the data of a commit and of its parts. What was read is kept if
@@ -69,20 +68,20 @@ func (j *Journal) gather(ctx context.Context, c *commit) ([]byte, error) {
 	if b.batch != c.Batch {
 		b = begun{batch: c.Batch}
 	}
-	for ; b.parts < c.Parts; b.parts++ {
+	for len(b.parts) < c.Parts {
 		var part commit
-		if _, err := j.read(ctx, partition, partID(c.Batch, b.parts), &part); err != nil {
+		if _, err := j.read(ctx, partition, partID(c.Batch, len(b.parts)), &part); err != nil {
 			j.mu.Lock()
 			j.begun = b
 			j.mu.Unlock()
 			return nil, fmt.Errorf("reading a part of commit %s: %w", c.ID, err)
 		}
-		b.data = slices.Concat(b.data, part.Data) // never into room that another reader has too
+		b.parts = append(slices.Clip(b.parts), part.Data) // never into room that another reader has too
 	}
 	j.mu.Lock()
 	j.begun = begun{}
 	j.mu.Unlock()
-	return b.data, nil
+	return slices.Concat(b.parts...), nil
 }
 
 // next returns the commit after a version, nil if there is none.
