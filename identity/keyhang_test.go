@@ -3,6 +3,7 @@ package identity_test
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -181,16 +182,30 @@ func (s *stuck) Open(ctx context.Context, sealed, associated []byte) ([]byte, er
 // Secrets over which a key vault hangs take turns with those that open, also after a start, when no key is open yet.
 func TestASecretThatHangsKeepsNoOtherFromBeingOpened(t *testing.T) {
 	t.Parallel()
+
+	for _, byHost := range []bool{false, true} {
+		t.Run(fmt.Sprintf("by host %t", byHost), func(t *testing.T) {
+			t.Parallel()
+			aSecretThatHangs(t, byHost)
+		})
+	}
+}
+
+func aSecretThatHangs(t *testing.T, byHost bool) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		sealer := &stuck{}
 		v := newVault(t, func(c *identity.KeysConfig) {
 			sealer.Sealer = c.Sealer
-			c.Sealer = sealer
+			c.Sealer, c.ByHost = sealer, byHost
 		})
 		sealer.waited = func() { v.clock.move(10 * time.Second) }
 
+		ids := map[string]string{} // by secret
+
 		for _, application := range []string{legacy, legacy, "second"} {
-			v.mint(t, identity.Minting{Application: application})
+			key, secret := v.mint(t, identity.Minting{Application: application})
+			ids[secret] = key.ID
 		}
 
 		sealer.sealed, sealer.plain = nil, nil
@@ -210,7 +225,13 @@ func TestASecretThatHangsKeepsNoOtherFromBeingOpened(t *testing.T) {
 		var err error
 
 		for range 3 {
-			_, err = v.present(t, signed(t, last, itemLink, v.clock.read()))
+			request := signed(t, last, itemLink, v.clock.read())
+			request.KeyID = ids[last]
+
+			_, err = v.present(t, request)
+			if got := verdictOf(t, err); got != "accepted" && got != "unavailable" {
+				t.Errorf("a key that nobody had the time to open is %v", got)
+			}
 		}
 
 		if err != nil {

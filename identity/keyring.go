@@ -19,7 +19,13 @@ type keyRing struct {
 	byID       map[string]*liveKey
 	tried      []*liveKey      // without a host name: each of these
 	extra      map[string]bool // beyond what may be tried
-	failed     map[string]time.Time
+	failed     map[string]attempt
+}
+
+// attempt is what is known of a secret that did not open.
+type attempt struct {
+	again time.Time // when it is tried again
+	late  bool      // time was up before anybody could say whether it opens
 }
 
 // liveKey is a key that can be checked. It stays the same from ring to ring as long as its entry does.
@@ -84,8 +90,19 @@ func (k *Keys) latest(ctx context.Context, again bool) *keyRing {
 
 // retry reports whether a secret that did not open should be tried again.
 func (r *keyRing) retry(now time.Time) bool {
-	for _, again := range r.failed {
-		if !now.Before(again) {
+	for _, last := range r.failed {
+		if !now.Before(last.again) {
+			return true
+		}
+	}
+
+	return false
+}
+
+// undecided reports whether there is a key that nobody had the time to open, which may have made any signature.
+func (r *keyRing) undecided() bool {
+	for _, last := range r.failed {
+		if last.late {
 			return true
 		}
 	}
@@ -109,7 +126,7 @@ func (k *Keys) open(ctx context.Context, old *keyRing, generation uint64) *keyRi
 	}
 
 	now := k.cfg.Clock()
-	ring := &keyRing{generation: generation, byID: map[string]*liveKey{}, extra: map[string]bool{}, failed: map[string]time.Time{}}
+	ring := &keyRing{generation: generation, byID: map[string]*liveKey{}, extra: map[string]bool{}, failed: map[string]attempt{}}
 
 	var closed []closedKey
 
@@ -125,14 +142,14 @@ func (k *Keys) open(ctx context.Context, old *keyRing, generation uint64) *keyRi
 			continue
 		}
 
-		again := old.failed[stored.ID]
-		if now.Before(again) {
-			ring.failed[stored.ID] = again
+		last := old.failed[stored.ID]
+		if now.Before(last.again) {
+			ring.failed[stored.ID] = last
 
 			continue
 		}
 
-		closed = append(closed, closedKey{storedKey: stored, entry: e.Name, revision: e.Revision, again: again})
+		closed = append(closed, closedKey{storedKey: stored, entry: e.Name, revision: e.Revision, again: last.again})
 	}
 
 	k.openAll(ctx, closed, ring, old)
@@ -148,14 +165,14 @@ func (k *Keys) openAll(ctx context.Context, closed []closedKey, ring, old *keyRi
 
 	for _, c := range closed {
 		if ctx.Err() != nil {
-			ring.failed[c.ID] = c.again // not tried, and due
+			ring.failed[c.ID] = attempt{again: c.again, late: true} // not tried, and due
 
 			continue
 		}
 
 		secret, err := k.cfg.Sealer.Open(ctx, c.Sealed, c.associated())
 		if err != nil || len(secret) != keyBytes {
-			ring.failed[c.ID] = k.cfg.Clock().Add(reopenAfter) // it may have taken long
+			ring.failed[c.ID] = attempt{again: k.cfg.Clock().Add(reopenAfter), late: ctx.Err() != nil} // it may have taken long
 			k.cfg.Logger.ErrorContext(ctx, "virtual key does not open: it is not accepted", slog.String("key", c.ID), slog.Any("error", err))
 
 			continue

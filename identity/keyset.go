@@ -83,6 +83,7 @@ var (
 	errStale      = errors.New("keys are older than 24 hours")
 	errWait       = errors.New("waiting for keys took too long")
 	errWaiting    = errors.New("too many wait for keys")
+	errNotOpened  = errors.New("the secrets of virtual keys could not be opened in time")
 )
 
 // find returns the keys that may verify a token with this kid and alg. It fetches nothing itself, and waits no longer than demandWait.

@@ -46,6 +46,10 @@ func (k *Keys) verify(ctx context.Context, s *SignedRequest) (*liveKey, error) {
 
 	if k.cfg.ByHost {
 		live := ring.byID[s.KeyID]
+		if live == nil && ring.failed[s.KeyID].late {
+			return nil, unavailable(errNotOpened)
+		}
+
 		if live == nil {
 			return nil, &Error{Substatus: SubstatusSignature, Hint: keyHint, Reason: "host name names no key"}
 		}
@@ -55,6 +59,11 @@ func (k *Keys) verify(ctx context.Context, s *SignedRequest) (*liveKey, error) {
 
 	if found := matching(candidates, s, signature); found != nil {
 		return found, nil
+	}
+
+	// While a key vault hangs it may be the signature of a key that is not open yet: that is our trouble, not the caller's.
+	if !k.cfg.ByHost && ring.undecided() {
+		return nil, unavailable(errNotOpened)
 	}
 
 	return nil, &Error{Substatus: SubstatusSignature, Hint: keyHint, Reason: "no key made this signature over this request"}
