@@ -257,9 +257,9 @@ func (i Issuer) validateDelegation() error {
 // isMutableClaim reports whether a claim names people by what can change or be given to somebody else: an address, a login name, a number.
 // Of a claim that is a URI or has a prefix, its last part tells. The configuration has the same rule, with the line that breaks it.
 func isMutableClaim(claim string) bool {
-	last := strings.ToLower(claim[strings.LastIndexAny(claim, "/:.")+1:])
+	last := strings.ToLower(claim[strings.LastIndexAny(claim, "/:.#")+1:])
 
-	return last == "upn" || strings.HasPrefix(last, "login") || strings.HasSuffix(last, "name") || strings.Contains(last, "mail") ||
+	return strings.HasSuffix(last, "upn") || strings.HasPrefix(last, "login") || strings.HasSuffix(last, "name") || strings.Contains(last, "mail") ||
 		strings.Contains(last, "phone")
 }
 

@@ -300,8 +300,8 @@ func (i *Issuer) checkLink(ps *problems, path string) {
 
 // mutableClaim is identity's rule, which has no lines to tell.
 func mutableClaim(claim string) bool {
-	last := strings.ToLower(claim[strings.LastIndexAny(claim, "/:.")+1:])
-	return last == "upn" || strings.HasPrefix(last, "login") || strings.HasSuffix(last, "name") || strings.Contains(last, "mail") ||
+	last := strings.ToLower(claim[strings.LastIndexAny(claim, "/:.#")+1:])
+	return strings.HasSuffix(last, "upn") || strings.HasPrefix(last, "login") || strings.HasSuffix(last, "name") || strings.Contains(last, "mail") ||
 		strings.Contains(last, "phone")
 }
 
