@@ -154,12 +154,10 @@ func (p *planner) removeUser(c DeleteUser) (Result, error) {
 	if err := p.leaveAll(c.ID, u.direct().ordinals()); err != nil {
 		return Result{}, err
 	}
-	waits, err := p.keepLock(c.ID, p.connection, string(u.externalID(nil)))
-	if err != nil {
+	if _, err := p.keepLock(c.ID, p.connection, string(u.externalID(nil))); err != nil {
 		return Result{}, err
 	}
-	if waits {
-		own := Subject{Kind: SubjectUser, Name: string(c.ID)}
+	if own := (Subject{Kind: SubjectUser, Name: string(c.ID)}); p.lock(own) != nil { // also of who has no link
 		if err := p.emit(Delta{Kind: KindDeleteLock, Subject: own.encode()}); err != nil {
 			return Result{}, err
 		}

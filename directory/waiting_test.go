@@ -51,6 +51,25 @@ func TestLocksThatWaitAreBounded(t *testing.T) {
 	}
 }
 
+// So does one that takes the link away before it deletes them.
+func TestWhoIsDeletedWithoutALinkLeavesNoLock(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	id := h.user(t, "ann")
+	if err := h.PutLock(t.Context(), directory.Lock{Subject: directory.Subject{Kind: directory.SubjectUser, Name: string(id)}}); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		h.do(t, edit(id, func(u *directory.User) { u.ExternalID = "" }))
+		h.do(t, directory.DeleteUser{ID: id})
+		id = h.do(t, directory.CreateUser{User: directory.User{UserName: fmt.Sprintf("ann%d", n), ExternalID: "ext-ann"}})[0]
+		view, ok := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "ext-ann"})
+		if !ok || view.Lock == nil || len(h.Locks()) != 1 {
+			t.Fatalf("found %t, lock %v of %d", ok, view.Lock, len(h.Locks()))
+		}
+	}
+}
+
 // An export that is adopted may hold the lock of somebody who is gone from the one
 // connection and there in the other.
 func TestAnImportedLockThatWaitsIsThatOfWhoIsThere(t *testing.T) {
