@@ -38,6 +38,7 @@ func (p *patience) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.body, x.received = r.Body, false
 		r.Body = requestBody{x}
 	}
+	defer x.end()
 	p.next.ServeHTTP(x, r)
 	x.finish(r.ProtoMajor)
 }
@@ -59,6 +60,7 @@ type exchange struct {
 
 	mu                 sync.Mutex
 	received           bool      // the body, to its end
+	over               bool      // the handler has returned
 	reading, writing   time.Time // when the deadlines were last moved
 	readTill, sendTill time.Time // the handler's own deadlines, which are kept; zero if it set none
 }
@@ -110,6 +112,14 @@ func (x *exchange) finish(protocol int) {
 	}
 }
 
+// end keeps who still reads the body, as a transport does whose answer came early, from moving deadlines. Over HTTP/2 there is no writer by
+// then, and asking it would panic where nobody recovers; over HTTP/1 they are those of the next request.
+func (x *exchange) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+}
+
 // FlushError sends what is buffered.
 func (x *exchange) FlushError() error {
 	if err := x.awaitWrite(); err != nil {
@@ -142,6 +152,9 @@ func (x *exchange) awaitWrite() error {
 func (x *exchange) awaitRead() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.over {
+		return http.ErrBodyReadAfterClose
+	}
 	now := time.Now()
 	if x.reading.IsZero() {
 		// The first read may send "100 Continue", and the deadline of the connection's previous response may have passed.
@@ -158,7 +171,7 @@ func (x *exchange) finishRead(why error) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.received = true
-	if !errors.Is(why, io.EOF) {
+	if x.over || !errors.Is(why, io.EOF) {
 		return nil
 	}
 	return unlessUnsupported(x.control.SetReadDeadline(time.Time{}))

@@ -288,3 +288,43 @@ func TestContinueIsSentOnAConnectionThatWasIdle(t *testing.T) {
 		}
 	})
 }
+
+// A transport may still read the body when the handler has answered and returned. Nobody would recover a panic there.
+func TestABodyThatIsReadAfterItsHandlerReturnedMovesNoDeadline(t *testing.T) {
+	t.Parallel()
+	certificate, trust := lent(t)
+	for _, after := range []time.Duration{time.Second, time.Minute} {
+		t.Run(after.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan any, 1)
+				listener := newPipes()
+				start(t, server.Config{Listener: listener, TLS: certificate, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					body := r.Body
+					_, _ = io.ReadFull(body, make([]byte, 4))
+					go func() {
+						defer func() { ended <- recover() }()
+						time.Sleep(after)
+						_, _ = io.Copy(io.Discard, body)
+					}()
+					_, _ = io.WriteString(w, "early")
+				})})
+				settings := trust.Clone()
+				settings.NextProtos, settings.ServerName = []string{"h2"}, "127.0.0.1"
+				p := peerOver(t, tls.Client(listener.dial(t), settings))
+				go func() {
+					p.greet(t)
+					p.ask(1, false, ":method: POST")
+					_ = p.framer.WriteData(1, true, []byte("half"))
+				}()
+				if said := p.said(1); !strings.HasSuffix(said, "early") {
+					t.Errorf("answered %s", said)
+				}
+				go p.said(0)
+				if cause := <-ended; cause != nil {
+					t.Errorf("who read the body panicked: %v", cause)
+				}
+			})
+		})
+	}
+}

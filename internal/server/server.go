@@ -46,7 +46,7 @@ type Config struct {
 	MaxHeaderBytes    int           // of a request; 0 means 128 KiB. Larger ones get 431 through Refuse
 	ReadHeaderTimeout time.Duration // also bounds the TLS handshake; 0 means 10 s
 	IdleTimeout       time.Duration // between requests on a connection; 0 means 2 min
-	StallTimeout      time.Duration // longest wait for a piece of a request's body, or for a client to take a piece of a response; 0 means 30 s
+	StallTimeout      time.Duration // longest wait for a piece of a request's body, or for a client to take a piece of a response (a sixth for a short one over HTTP/2); 0 means 30 s
 	DrainTimeout      time.Duration // for requests in flight when Run's context ends; 0 means 25 s
 
 	// Refuse answers requests that net/http cannot read, over HTTP/1.1. Over HTTP/2, net/http resets the stream, and answers
