@@ -344,13 +344,16 @@ func (l exported) entryDelta() (Delta, error) {
 	}, nil
 }
 
+// maxSubjectName bounds what becomes a key of the log: a connection and a link.
+const maxSubjectName = 4 * maxEntryName
+
 // ParseSubject reads a subject as commands write it: its kind's word and its
 // name.
 func ParseSubject(kind, name string) (Subject, error) {
 	for k := SubjectUser; k <= SubjectKey; k++ {
-		if k.String() == kind && name != "" {
+		if k.String() == kind && name != "" && len(name) <= maxSubjectName {
 			return Subject{Kind: k, Name: name}, nil
 		}
 	}
-	return Subject{}, fmt.Errorf("%w: no subject %q %q", errPlan, kind, name)
+	return Subject{}, fmt.Errorf("%w: no subject %q %q", errPlan, kind, name[:min(len(name), maxEntryName)])
 }

@@ -3,6 +3,8 @@ package directory
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -87,8 +89,13 @@ func (b *batch) changeLock(d Delta) error {
 
 // linkSubject is what the lock of somebody waits under whom an identity provider
 // has deleted, until it makes another record of them: no push lifts a lock. No id
-// has a slash, and no connection's name.
+// has a slash, and no connection's name. Of a long externalId it is a hash: a provider
+// may push one that is too long for a key of the log.
 func linkSubject(connection, externalID string) Subject {
+	if len(externalID) > maxEntryName {
+		sum := sha256.Sum256([]byte(externalID))
+		externalID = "sha256:" + hex.EncodeToString(sum[:])
+	}
 	return Subject{Kind: SubjectUser, Name: connection + linkSeparator + externalID}
 }
 

@@ -70,6 +70,37 @@ func TestWhoIsDeletedWithoutALinkLeavesNoLock(t *testing.T) {
 	}
 }
 
+// A key of the log has at most 32 KB: a larger one stopped the directory for good.
+func TestALockWaitsForAnExternalIDOfAnyLength(t *testing.T) {
+	t.Parallel()
+	h := fresh(t)
+	for n, length := range []int{1, 1024, 1025, 40 << 10, 500_000} {
+		link := strings.Repeat("x", length)
+		create := directory.CreateUser{User: directory.User{UserName: fmt.Sprint("u", n), ExternalID: link}}
+		id := h.do(t, create)[0]
+		if err := h.PutLock(t.Context(), directory.Lock{Subject: directory.Subject{Kind: directory.SubjectUser, Name: string(id)}}); err != nil {
+			t.Fatal(err)
+		}
+		h.do(t, directory.DeleteUser{ID: id})
+		h = h.reopen(t) // which folds
+		var file bytes.Buffer
+		if err := h.Export(&file); err != nil {
+			t.Fatal(err)
+		}
+		if err := directory.CheckImport(&file); err != nil {
+			t.Error(err)
+		}
+		h.do(t, create)
+		if view, ok := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: link}); !ok || view.Lock == nil || len(h.Locks()) != n+1 {
+			t.Errorf("%d: found %t, lock %v of %d", length, ok, view.Lock, len(h.Locks()))
+		}
+	}
+	long := fmt.Sprintf(`{"kind":"lock","subject":"user","id":%q}`, corp+"/"+strings.Repeat("x", 40<<10))
+	if err := directory.CheckImport(strings.NewReader(long)); err == nil {
+		t.Error("a lock whose name is too long is imported")
+	}
+}
+
 // An export that is adopted may hold the lock of somebody who is gone from the one
 // connection and there in the other.
 func TestAnImportedLockThatWaitsIsThatOfWhoIsThere(t *testing.T) {
