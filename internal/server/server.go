@@ -46,8 +46,10 @@ type Config struct {
 	MaxHeaderBytes    int           // of a request; 0 means 128 KiB. Larger ones get 431 through Refuse
 	ReadHeaderTimeout time.Duration // also bounds the TLS handshake; 0 means 10 s
 	IdleTimeout       time.Duration // between requests on a connection; 0 means 2 min
-	StallTimeout      time.Duration // longest wait for a piece of a request's body, or for a client to take a piece of a response (a sixth for a short one over HTTP/2); 0 means 30 s
-	DrainTimeout      time.Duration // for requests in flight when Run's context ends; 0 means 25 s
+	// StallTimeout is the longest wait for a piece of a request's body, or for a client to take a piece of a response, of which a short one
+	// over HTTP/2 has a sixth. 0 means 30 s.
+	StallTimeout time.Duration
+	DrainTimeout time.Duration // for requests in flight when Run's context ends; 0 means 25 s
 
 	// Refuse answers requests that net/http cannot read, over HTTP/1.1. Over HTTP/2, net/http resets the stream, and answers
 	// a header that is too large with HTML. Nil leaves all of them to net/http, which answers in plain text.
