@@ -175,20 +175,8 @@ func (a *account) target(escaped string) *url.URL {
 // may have been carried out is not called failed.
 func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 	done := c.op.Actions&writes != 0 && c.body.gone() // what a read did nobody has to know
-	began := c.body.stream != nil && !done
-	if fault := c.body.fault(false); began && errors.Is(fault, errLost) {
-		sent := c.sent
-		c.sent, c.stood = false, time.Time{} // asked as it was when the body was given up
-		refusal := p.stands(c)
-		c.sent = sent
-		if failed, ok := errors.AsType[*cosmos.Error](fault); refusal == nil && ok && failed.Status == http.StatusInternalServerError {
-			c.outcome, c.verdict = audit.Internal, audit.Error // a stage failed: nothing was taken away
-			return failed
-		}
-		if refusal == nil { // they may come back
-			refusal = changed(noStanding)
-		}
-		return refusal
+	if fault := c.body.fault(false); !done && errors.Is(fault, errLost) {
+		return p.lost(c, fault)
 	}
 	if native, ok := errors.AsType[*cosmos.Error](err); ok && !done {
 		return native
@@ -201,16 +189,13 @@ func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 		return c.cutOff(cause)
 	}
 	late := errors.Is(context.Cause(ctx), errUpstreamTimeout)
-	if began {
+	if fault := c.body.fault(late); !done && fault != nil {
 		// What was decided stays: the caller was let in, and then sent a body that nobody can carry out.
-		switch fault := c.body.fault(late); {
-		case errors.Is(fault, errBodyTooLarge):
-			c.outcome = audit.RequestBroken
+		c.outcome = audit.RequestBroken
+		if errors.Is(fault, errBodyTooLarge) {
 			return cosmos.TooLarge(c.body.limit)
-		case fault != nil:
-			c.outcome = audit.RequestBroken
-			return c.unreadable(fault)
 		}
+		return c.unreadable(fault)
 	}
 	c.outcome = audit.UpstreamFailure
 	if late {
@@ -221,6 +206,22 @@ func (p *Proxy) unanswered(ctx context.Context, c *call, err error) error {
 		return cosmos.OutcomeUnknown(err.Error())
 	}
 	return cosmos.Unavailable(err.Error())
+}
+
+// lost is the answer to a body that was given up because of why its caller may not have it sent on.
+func (p *Proxy) lost(c *call, why error) error {
+	sent := c.sent
+	c.sent, c.stood = false, time.Time{} // asked as it was when the body was given up
+	refusal := p.stands(c)
+	c.sent = sent
+	if refusal != nil {
+		return refusal
+	}
+	if failed, ok := errors.AsType[*cosmos.Error](why); ok && failed.Status == http.StatusInternalServerError {
+		c.outcome, c.verdict = audit.Internal, audit.Error // a stage failed: nothing was taken away
+		return failed
+	}
+	return changed(noStanding) // they may come back
 }
 
 // neverSent says whether an error proves that upstream saw nothing of the request:
