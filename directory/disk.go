@@ -80,7 +80,7 @@ func (d folder) rename(from, to string) error {
 }
 
 func (d folder) remove(name string) error {
-	if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // as above
+	if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec,nolintlint // as above, where gosec sees it
 		return fmt.Errorf("removing a part of the journal: %w", err)
 	}
 	return nil

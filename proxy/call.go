@@ -193,7 +193,7 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	n, err := w.ResponseWriter.Write(b) //nolint:gosec // G705: JSON of ours or of the service's, never a page.
+	n, err := w.ResponseWriter.Write(b) //nolint:gosec,nolintlint // G705, where gosec sees it: JSON of ours or of the service's, never a page.
 	w.bytes += int64(n)
 	w.failed = w.failed || err != nil
 	return n, err //nolint:wrapcheck // the contract of io.Writer.
