@@ -97,8 +97,15 @@ func (b *batch) emit(d Delta) error {
 	return b.emitAt(d)
 }
 
+// maxSubject bounds what becomes a key of the state, of which bbolt takes 32 KB:
+// what could not be folded would stop the directory at each start.
+const maxSubject = 16 << 10
+
 // emitAt is emit for a delta that keeps its own time.
 func (b *batch) emitAt(d Delta) error {
+	if len(d.Subject) > maxSubject {
+		return fmt.Errorf("%w: a name has %d bytes", ErrLimit, len(d.Subject))
+	}
 	d.Version = b.state.version + uint64(len(b.deltas)) + 1
 	if err := b.apply(d); err != nil {
 		return err

@@ -300,6 +300,9 @@ func (l exported) delta() (Delta, error) {
 	if _, valid := ID(l.ID).key(); !valid && l.Kind != lineToken && l.Kind != lineLock && l.Kind != lineEntry {
 		return d, fmt.Errorf("%w: %s has no valid id", errPlan, l.Kind)
 	}
+	if len(l.ID) > maxSubjectName {
+		return d, fmt.Errorf("%w: %s has an id of %d bytes, at most %d", ErrLimit, l.Kind, len(l.ID), maxSubjectName)
+	}
 	switch l.Kind {
 	case lineUser:
 		d.Kind, d.Payload = KindPutUser, encodeUser(User{
@@ -335,8 +338,11 @@ func (l exported) delta() (Delta, error) {
 }
 
 func (l exported) entryDelta() (Delta, error) {
-	if l.Class == "" || l.ID == "" || strings.ContainsRune(l.Class, 0) {
+	switch {
+	case l.Class == "" || l.ID == "" || strings.ContainsRune(l.Class, 0):
 		return Delta{}, fmt.Errorf("%w: entry without class and name", errPlan)
+	case len(l.Class)+len(l.ID) > maxEntryName:
+		return Delta{}, fmt.Errorf("%w: the name of an entry has %d bytes, at most %d", ErrLimit, len(l.Class)+len(l.ID), maxEntryName)
 	}
 	return Delta{
 		Kind: KindPutEntry, Subject: entrySubject(l.Class, l.ID), Revision: l.Revision,

@@ -95,9 +95,32 @@ func TestALockWaitsForAnExternalIDOfAnyLength(t *testing.T) {
 			t.Errorf("%d: found %t, lock %v of %d", length, ok, view.Lock, len(h.Locks()))
 		}
 	}
-	long := fmt.Sprintf(`{"kind":"lock","subject":"user","id":%q}`, corp+"/"+strings.Repeat("x", 40<<10))
-	if err := directory.CheckImport(strings.NewReader(long)); err == nil {
-		t.Error("a lock whose name is too long is imported")
+}
+
+func TestNothingGetsAKeyThatTheLogCannotFold(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 40<<10)
+	h := fresh(t)
+	lock := directory.Lock{Subject: directory.Subject{Kind: directory.SubjectApplication, Name: long}}
+	if err := h.PutLock(t.Context(), lock); !errors.Is(err, directory.ErrLimit) {
+		t.Errorf("locking: %v", err)
+	}
+	for _, line := range []string{
+		fmt.Sprintf(`{"kind":"lock","subject":"user","id":%q}`, corp+"/"+long),
+		fmt.Sprintf(`{"kind":"entry","class":"c","id":%q}`, long),
+		fmt.Sprintf(`{"kind":"token","connection":"corp","id":%q,"hash":%q}`, long, strings.Repeat("0", 64)),
+	} {
+		if err := directory.CheckImport(strings.NewReader(line)); err == nil {
+			t.Errorf("imported: %.40s", line)
+		}
+		if err := h.Import(t.Context(), strings.NewReader(line)); err == nil {
+			t.Errorf("imported unchecked: %.40s", line)
+		}
+	}
+	h.user(t, "ann")
+	h = h.reopen(t) // which folds
+	if _, found := h.Lookup(directory.LinkKey{Connection: corp, ExternalID: "ext-ann"}); !found {
+		t.Error("nobody is there")
 	}
 }
 
