@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // adoptChunk is how many records one commit of an adoption takes over.
@@ -66,8 +65,8 @@ func (d *Directory) adoptAll(ctx context.Context, to string, changes []Change) (
 // adoptLocks takes over the locks that wait for who comes back, see [linkSubject].
 func (d *Directory) adoptLocks(ctx context.Context, from, to string) error {
 	for _, l := range d.Locks() {
-		connection, externalID, waits := strings.Cut(l.Subject.Name, linkSeparator)
-		if l.Subject.Kind != SubjectUser || !waits || connection != from {
+		connection, externalID, waits := l.Subject.waits()
+		if !waits || connection != from {
 			continue
 		}
 		if err := d.submit(ctx, func(b *batch) error { return (&planner{batch: b, connection: to}).adoptLock(l.Subject, externalID) }); err != nil {

@@ -101,6 +101,14 @@ func linkSubject(connection, externalID string) Subject {
 
 const linkSeparator = "/"
 
+// waits takes a name apart that is one of linkSubject; false for any other.
+func (s Subject) waits() (connection, externalID string, waits bool) {
+	if s.Kind != SubjectUser {
+		return "", "", false
+	}
+	return strings.Cut(s.Name, linkSeparator)
+}
+
 // maxWaiting is how many locks of a connection may wait before nobody who is locked
 // is linked anew there: each time leaves another, and every gate keeps them all.
 const maxWaiting = 1000
@@ -112,9 +120,9 @@ func (p *planner) boundWaiting() error {
 	maps.Copy(all, p.locks)
 	waiting := 0
 	for subject, l := range all {
-		connection, _, waits := strings.Cut(subject.Name, linkSeparator)
+		connection, _, waits := subject.waits()
 		switch {
-		case subject.Kind != SubjectUser || !waits || connection != p.connection || l == nil:
+		case !waits || connection != p.connection || l == nil:
 		case !l.expired(p.now):
 			waiting++
 		default:
