@@ -561,20 +561,27 @@ func TestTheOutcomeOfAWriteThatIsAllThereButForItsEndIsUnknown(t *testing.T) {
 		close(there)
 		<-letGo
 	}
-	whole := `{"id":"1","x":"` + strings.Repeat("x", 100<<10) + `"}`
-	r := request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`)
-	r.URL.Scheme, r.URL.Host, r.ContentLength = "", "", int64(len(whole))
-	r.Body = endless{strings.NewReader(whole), func() error {
+	status, rec := g.sendWithoutEnd(t, `{"id":"1","x":"`+strings.Repeat("x", 100<<10)+`"}`, func() {
 		<-there
 		later.Store(1)
+	})
+	if status != http.StatusRequestTimeout || rec.Decision != audit.Allow || rec.Outcome != audit.UpstreamFailure {
+		t.Errorf("%d, recorded as %s %s %q", status, rec.Decision, rec.Outcome, rec.Detail)
+	}
+}
+
+// sendWithoutEnd has a caller send all of a body but its end, which comes after before has been called, and returns what became of it.
+func (g *gate) sendWithoutEnd(t *testing.T, whole string, before func(), headers ...string) (status int, record audit.Record) {
+	t.Helper()
+	r := request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", "", append(headers, "X-Ms-Documentdb-Partitionkey", `["emea"]`)...)
+	r.URL.Scheme, r.URL.Host, r.ContentLength = "", "", int64(len(whole))
+	r.Body = endless{strings.NewReader(whole), func() error {
+		before()
 		return io.EOF
 	}}
 	w := &discarding{header: http.Header{}}
 	g.proxy.ServeHTTP(w, r)
-	rec := g.ledger.next(t)
-	if w.status != http.StatusRequestTimeout || rec.Decision != audit.Allow || rec.Outcome != audit.UpstreamFailure {
-		t.Errorf("%d, recorded as %s %s %q", w.status, rec.Decision, rec.Outcome, rec.Detail)
-	}
+	return w.status, g.ledger.next(t)
 }
 
 // What a read did is nothing to be in doubt about: who loses access before the end of its text is refused, and upstream is not to blame.
@@ -585,19 +592,10 @@ func TestAReadWhoseTextIsAllThereButForItsEndIsRefused(t *testing.T) {
 	letGo := make(chan struct{})
 	defer close(letGo)
 	g.service.handler = func(http.ResponseWriter, *http.Request) { <-letGo }
-	whole := `{"query":"SELECT * FROM c WHERE c.x = '` + strings.Repeat("x", 100<<10) + `'"}`
-	r := request(t, http.MethodPost, "/dbs/shop/colls/orders/docs", "", "X-Ms-Documentdb-Partitionkey", `["emea"]`,
-		"X-Ms-Documentdb-Isquery", "True", "Content-Type", "application/query+json")
-	r.URL.Scheme, r.URL.Host, r.ContentLength = "", "", int64(len(whole))
-	r.Body = endless{strings.NewReader(whole), func() error {
-		later.Store(1)
-		return io.EOF
-	}}
-	w := &discarding{header: http.Header{}}
-	g.proxy.ServeHTTP(w, r)
-	rec := g.ledger.next(t)
-	if w.status != http.StatusUnauthorized || rec.Decision != audit.Deny || rec.Outcome != audit.Refused {
-		t.Errorf("%d, recorded as %s %s %q", w.status, rec.Decision, rec.Outcome, rec.Detail)
+	status, rec := g.sendWithoutEnd(t, `{"query":"SELECT * FROM c WHERE c.x = '`+strings.Repeat("x", 100<<10)+`'"}`,
+		func() { later.Store(1) }, "X-Ms-Documentdb-Isquery", "True", "Content-Type", "application/query+json")
+	if status != http.StatusUnauthorized || rec.Decision != audit.Deny || rec.Outcome != audit.Refused {
+		t.Errorf("%d, recorded as %s %s %q", status, rec.Decision, rec.Outcome, rec.Detail)
 	}
 }
 
